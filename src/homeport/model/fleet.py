@@ -1,0 +1,250 @@
+"""Groups and instances: what is wanted, what is seen, and the single actions that an engine executes."""
+
+import enum
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from homeport.model.platform import Route
+
+
+class State(enum.Enum):
+    """AWS's life cycle, as far as it is used so far."""
+
+    PENDING = "Pending"
+    IN_SERVICE = "InService"
+    TERMINATING = "Terminating"
+    TERMINATED = "Terminated"
+
+
+class Run(enum.Enum):
+    """What an instance's current generation does. UNKNOWN never authorises destruction."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+
+class Check(enum.Enum):
+    """Outcome of a health check: INITIAL until the first success or the end of the grace period."""
+
+    INITIAL = "initial"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
+class Target(enum.Enum):
+    """What the balancer does with it. UNUSED: not registered."""
+
+    UNUSED = "unused"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """One process type inside an instance. `exits` counts since the generation started."""
+
+    name: str
+    up: bool
+    since_at: datetime | None = None
+    exits: int = 0
+    last_exit: str = ""
+
+
+class Probe(Struct, frozen=True, kw_only=True):
+    """The last health response, for people: what was asked, and what came."""
+
+    asked: str
+    ok: bool
+    at: datetime
+    error: str = ""
+    status: int | None = None
+    headers: dict[str, str] = {}
+    body: str = ""
+
+
+class Instance(Struct, frozen=True, kw_only=True):
+    """One server of a group, as observed."""
+
+    id: str
+    app: str
+    group: str
+    zone: str
+    release: int
+    """Number of the release that the current generation runs, or will run when it starts."""
+    generation: int = 1
+    state: State = State.PENDING
+    run: Run = Run.STARTING
+    check: Check = Check.INITIAL
+    target: Target = Target.UNUSED
+    next_release: int | None = None
+    """Set while the instance is between two generations in place."""
+    in_flight: int | None = None
+    """Requests and open connections through the balancer, old workers included; None: not known."""
+    address: str = ""
+    port: int | None = None
+    pid: int | None = None
+    """Pid 1 of the sandbox, as the host sees it."""
+    created_at: datetime
+    started_at: datetime | None = None
+    drain_at: datetime | None = None
+    stop_at: datetime | None = None
+    killed: bool = False
+    processes: tuple[Process, ...] = ()
+    probe: Probe | None = None
+    reason: str = ""
+    """Why it isn't well, or why it ended."""
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """A one-off process, such as a release task. `exit_code` None: still running; `lost`: nobody can know."""
+
+    id: str
+    exit_code: int | None = None
+    lost: bool = False
+    tail: tuple[str, ...] = ()
+
+
+class Preparation(Struct, frozen=True, kw_only=True):
+    """Whether a release's layers and config lie ready on the engine. `failed`: why they never will."""
+
+    app: str
+    release: int
+    ready: bool = False
+    failed: str = ""
+
+
+class Observation(Struct, frozen=True, kw_only=True):
+    """All that an engine knows of one environment at `at`. Terminated instances appear until they are forgotten."""
+
+    at: datetime
+    instances: tuple[Instance, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    prepared: tuple[Preparation, ...] = ()
+    routes: tuple[tuple[str, int], ...] = ()
+    """(app, release) whose routes the balancer has."""
+    last_ordinal: dict[str, int] = {}
+    """Per group name: the highest ordinal ever used in an instance id here."""
+
+
+class Cohort(Struct, frozen=True, kw_only=True):
+    """`count` instances of one release in a group. `serving`: they get traffic. `launch` False: those that are there are
+    kept, none is made. `in_place`: made of instances that no cohort wants, as their next generation."""
+
+    release: int
+    count: int
+    serving: bool = True
+    launch: bool = True
+    in_place: bool = False
+
+
+class GroupDesired(Struct, frozen=True, kw_only=True):
+    """What one group shall be: the whole input, beside the observation, of the fleet decider."""
+
+    app: str
+    name: str
+    cohorts: tuple[Cohort, ...]
+    zones: tuple[str, ...]
+    balanced: bool
+    stop_grace: timedelta
+    drain: timedelta
+
+
+# --- actions: each one effect; an engine executes them and decides nothing -------------------------------------------
+
+
+class Prepare(Struct, frozen=True, kw_only=True, tag=True):
+    """Bring a release's layers and config to the engine. Long; observed as `Preparation`."""
+
+    app: str
+    release: int
+
+
+class Launch(Struct, frozen=True, kw_only=True, tag=True):
+    """A new instance, Pending, with its first generation."""
+
+    app: str
+    group: str
+    instance: str
+    zone: str
+    release: int
+
+
+class Start(Struct, frozen=True, kw_only=True, tag=True):
+    """The next generation of an instance whose last one has stopped."""
+
+    instance: str
+    release: int
+
+
+class PutInService(Struct, frozen=True, kw_only=True, tag=True):
+    """InService; a balanced one becomes a ready target."""
+
+    instance: str
+
+
+class Drain(Struct, frozen=True, kw_only=True, tag=True):
+    """No new requests; those in flight go on."""
+
+    instance: str
+
+
+class Stop(Struct, frozen=True, kw_only=True, tag=True):
+    """TERM to the generation's processes. `next_release`: it will start again with that; None: it is Terminating."""
+
+    instance: str
+    next_release: int | None = None
+
+
+class Kill(Struct, frozen=True, kw_only=True, tag=True):
+    """KILL to the generation's whole tree."""
+
+    instance: str
+
+
+class Terminate(Struct, frozen=True, kw_only=True, tag=True):
+    """End of an instance whose processes are gone: target, address and ports given back; its logs stay."""
+
+    instance: str
+
+
+class SetRoutes(Struct, frozen=True, kw_only=True, tag=True):
+    """The balancer gets the routes of this release for its app."""
+
+    app: str
+    release: int
+    routes: tuple[Route, ...]
+
+
+class RunTask(Struct, frozen=True, kw_only=True, tag=True):
+    """Start a one-off process of a release. A task id that was started before is not started again."""
+
+    app: str
+    task: str
+    release: int
+    command: str
+
+
+Action = Prepare | Launch | Start | PutInService | Drain | Stop | Kill | Terminate | SetRoutes | RunTask
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """An action, or a no-op (`action` None), about `subject`, with the reason a person can read."""
+
+    subject: str
+    reason: str
+    action: Action | None = None
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What to do now, and when to look again even if nothing happens (None: only when something does)."""
+
+    decisions: tuple[Decision, ...] = ()
+    wake_at: datetime | None = None
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(each.action for each in self.decisions if each.action is not None)

@@ -1,0 +1,109 @@
+"""What one `homeport.toml` comes to for one app in one environment. Made by `plan.platform`, kept in each release."""
+
+from datetime import timedelta
+from typing import Literal
+
+from msgspec import Struct
+
+EngineName = Literal["local", "aws", "memory"]
+Mode = Literal["review", "staging", "production"]
+Strategy = Literal["replace", "rolling"]
+
+ZONES = ("a", "b", "c")
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """How one tells that an instance works. `path` None: a TCP connect is enough."""
+
+    path: str | None = None
+    interval: timedelta = timedelta(seconds=1)
+    timeout: timedelta = timedelta(seconds=2)
+    grace: timedelta = timedelta(seconds=30)
+    """How long a started instance may take until it is healthy."""
+    settle: timedelta = timedelta(seconds=2)
+    """A process without a port is healthy when it has stayed up so long."""
+
+
+class Instances(Struct, frozen=True, kw_only=True):
+    """How many instances: `desired` only seeds; `homeport scale` persists over it; `min` and `max` hold."""
+
+    min: int = 1
+    desired: int = 1
+    max: int = 10
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """n identical instances that run one or more process types of an app."""
+
+    name: str
+    run: tuple[str, ...]
+    instances: Instances = Instances()
+    memory_bytes: int | None = None
+    stop_grace: timedelta = timedelta(seconds=10)
+    """From TERM to KILL."""
+    drain: timedelta = timedelta(seconds=30)
+    """How long open connections (WebSockets too) may go on after the last new request."""
+    health: Health = Health()
+    balanced: bool = False
+    """True: its instances are targets of the balancer and get a private name."""
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Host and path prefix → group of the app, or an upstream outside (`https://…`). `host` None: any host."""
+
+    to: str
+    host: str | None = None
+    path: str = "/"
+    strip_prefix: bool = False
+
+    @property
+    def upstream(self) -> bool:
+        return "://" in self.to
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """Certificate chain and key, as paths of PEM files on the machine of the engine."""
+
+    certificate: str
+    key: str
+
+
+class Deploy(Struct, frozen=True, kw_only=True):
+    """How a release comes to its groups. `max_unavailable`: of each group at once, in `rolling`."""
+
+    strategy: Strategy = "replace"
+    bake: timedelta = timedelta(seconds=5)
+    max_unavailable: int = 1
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """An environment as the platform file describes it."""
+
+    platform: str
+    name: str
+    engine: EngineName = "local"
+    mode: Mode = "staging"
+    listen: str | None = None
+    """`address:port` of the public side; None: a free loopback port, kept."""
+    tls: Tls | None = None
+
+    @property
+    def id(self) -> str:
+        """`<platform>/<environment>`: unique within one $HOMEPORT_HOME."""
+        return f"{self.platform}/{self.name}"
+
+
+class Resolved(Struct, frozen=True, kw_only=True):
+    """The resolved platform file of one app in one environment: formation, routes, health, strategy, process types."""
+
+    app: str
+    place: Place
+    groups: tuple[Group, ...]
+    routes: tuple[Route, ...]
+    deploy: Deploy
+    processes: dict[str, str]
+    """Process type → command line, without the release task."""
+    release_task: str | None = None
+
+    def group(self, name: str) -> Group | None:
+        return next((each for each in self.groups if each.name == name), None)

@@ -1,0 +1,97 @@
+"""The engine, as a port: observes, and executes single actions; decides nothing. Implemented by memory, local, aws;
+`testing.contract` holds what all of them must do."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Protocol
+
+from msgspec import Struct
+
+from homeport.model.event import Event
+from homeport.model.fleet import Action, Observation
+from homeport.model.platform import Place
+
+
+class GroupSize(Struct, frozen=True, kw_only=True):
+    """The desired count of a group; `scaled`: a person said so (else the file's seed)."""
+
+    app: str
+    group: str
+    desired: int
+    scaled: bool = False
+
+
+class LogQuery(Struct, frozen=True, kw_only=True):
+    """Which log lines; empty fields don't restrict."""
+
+    app: str = ""
+    group: str = ""
+    instance: str = ""
+    process: str = ""
+    since_at: datetime | None = None
+    pattern: str = ""
+    last: int | None = None
+    """Only so many of the newest lines."""
+
+
+class LogLine(Struct, frozen=True, kw_only=True):
+    at: datetime
+    instance: str
+    process: str
+    text: str
+
+
+class Engine(Protocol):
+    """`environment` is a place's id, `<platform>/<environment>`."""
+
+    def open_environment(self, place: Place) -> str:
+        """URL of the public side. The environment exists from now on; again with another `listen`: it moves there.
+        Raises `Conflict` where the port is taken."""
+        ...
+
+    def close_environment(self, environment: str) -> None:
+        """Its address, ports and records are given back. Raises `Conflict` while instances live."""
+        ...
+
+    def environments(self) -> dict[str, tuple[Place, str]]:
+        """id → (place, URL) of all that are open."""
+        ...
+
+    def observe(self, environment: str) -> Observation:
+        """What is there now. Raises `Unavailable` where that can't be known."""
+        ...
+
+    def execute(self, environment: str, action: Action, *, fence: int) -> None:
+        """One action begun (long ones go on by themselves and are observed). Repeating one is harmless.
+        Raises `Conflict` for a fence lower than one seen for the action's app, `Unavailable`, `NotFound`."""
+        ...
+
+    def sizes(self, environment: str) -> tuple[GroupSize, ...]: ...
+
+    def set_size(self, environment: str, size: GroupSize | None, *, app: str, group: str) -> None:
+        """The desired count, kept durably; None forgets it."""
+        ...
+
+    def record(self, event: Event) -> None:
+        """Keep an event."""
+        ...
+
+    def events(self, environment: str, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Events with a number above `after`, oldest first."""
+        ...
+
+    def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
+        """Lines in order of time; with `follow` it goes on as they come."""
+        ...
+
+    def listening(self, environment: str, instance: str) -> tuple[str, ...]:
+        """`address:port` of every listening socket of the instance's processes, for diagnosis."""
+        ...
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """`wake` is called, from any thread, soon after an observation may have changed."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching. What runs goes on running."""
+        ...

@@ -1,0 +1,36 @@
+"""The object store, as a port. Only *create if absent* is relied on to be atomic; nothing is ever rewritten."""
+
+from pathlib import Path
+from typing import Protocol
+
+
+class ObjectStore(Protocol):
+    """Keys are slash-separated. Every method may raise `Unavailable`: the store doesn't answer, nothing was changed."""
+
+    def create(self, key: str, data: bytes) -> None:
+        """The object exists durably. Raises `Conflict` if the key already existed (that object is left as it was)."""
+        ...
+
+    def create_from(self, key: str, path: Path) -> None:
+        """As `create`, from a file; for layers."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Raises `NotFound`."""
+        ...
+
+    def get_to(self, key: str, path: Path) -> None:
+        """The object's bytes in a new file at `path`. Raises `NotFound`; then there is no file."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Bytes; None if there is no such object."""
+        ...
+
+    def list(self, prefix: str, after: str = "") -> list[str]:
+        """All keys under `prefix` (a whole number of segments, ending in `/`), greater than `after`, sorted."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """The object is gone; no error if it wasn't there."""
+        ...
