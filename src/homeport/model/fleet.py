@@ -131,8 +131,8 @@ class Observation(Struct, frozen=True, kw_only=True):
 
 
 class Cohort(Struct, frozen=True, kw_only=True):
-    """`count` instances of one release in a group. `serving`: they get traffic. `launch` False: those that are there are
-    kept, none is made. `in_place`: made of instances that no cohort wants, as their next generation."""
+    """`count` instances of one release in a group. `serving`: they get traffic. `launch` False: those there are kept,
+    none is made. `in_place`: made of instances that no cohort wants, as their next generation."""
 
     release: int
     count: int
