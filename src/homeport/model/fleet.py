@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from homeport.model.platform import Route
-
 
 class State(enum.Enum):
     """AWS's life cycle, as far as it is used so far."""
@@ -90,6 +88,11 @@ class Instance(Struct, frozen=True, kw_only=True):
     """Pid 1 of the sandbox, as the host sees it."""
     created_at: datetime
     started_at: datetime | None = None
+    """When the current generation was started."""
+    in_service_at: datetime | None = None
+    ended_at: datetime | None = None
+    died: bool = False
+    """It ended, or its processes did, without anybody having asked."""
     drain_at: datetime | None = None
     stop_at: datetime | None = None
     killed: bool = False
@@ -124,8 +127,10 @@ class Observation(Struct, frozen=True, kw_only=True):
     instances: tuple[Instance, ...] = ()
     tasks: tuple[Task, ...] = ()
     prepared: tuple[Preparation, ...] = ()
-    routes: tuple[tuple[str, int], ...] = ()
-    """(app, release) whose routes the balancer has."""
+    routes: dict[str, int] = {}
+    """App → number of the release whose routes the balancer has."""
+    launch: dict[str, int] = {}
+    """App → number of the release that new instances get."""
     last_ordinal: dict[str, int] = {}
     """Per group name: the highest ordinal ever used in an instance id here."""
 
@@ -216,7 +221,13 @@ class SetRoutes(Struct, frozen=True, kw_only=True, tag=True):
 
     app: str
     release: int
-    routes: tuple[Route, ...]
+
+
+class SetLaunch(Struct, frozen=True, kw_only=True, tag=True):
+    """New instances of the app get this release from now on; None: the app has none any more."""
+
+    app: str
+    release: int | None
 
 
 class RunTask(Struct, frozen=True, kw_only=True, tag=True):
@@ -228,7 +239,7 @@ class RunTask(Struct, frozen=True, kw_only=True, tag=True):
     command: str
 
 
-Action = Prepare | Launch | Start | PutInService | Drain | Stop | Kill | Terminate | SetRoutes | RunTask
+Action = Prepare | Launch | Start | PutInService | Drain | Stop | Kill | Terminate | SetRoutes | SetLaunch | RunTask
 
 
 class Decision(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from homeport.model.event import Event
 from homeport.model.fleet import Action, Observation
 from homeport.model.platform import Place
+from homeport.model.release import Release
 
 
 class GroupSize(Struct, frozen=True, kw_only=True):
@@ -64,6 +65,10 @@ class Engine(Protocol):
     def execute(self, environment: str, action: Action, *, fence: int) -> None:
         """One action begun (long ones go on by themselves and are observed). Repeating one is harmless.
         Raises `Conflict` for a fence lower than one seen for the action's app, `Unavailable`, `NotFound`."""
+        ...
+
+    def release(self, environment: str, app: str, number: int) -> Release | None:
+        """A release that was prepared here, from the engine's own memory (the store may be gone); None: never was."""
         ...
 
     def sizes(self, environment: str) -> tuple[GroupSize, ...]: ...

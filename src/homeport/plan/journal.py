@@ -1,0 +1,121 @@
+"""A deployment's journal: what its entries stand for, and what each group shall be meanwhile.
+
+Pure. Called by `plan.deployment`, `control.deployment` and `control.environment`.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from homeport.model.deployment import (
+    Baking,
+    Deployment,
+    Ended,
+    Entry,
+    GroupChange,
+    Moved,
+    Phase,
+    Prepared,
+    Reverting,
+    Started,
+    Switched,
+    TaskEnded,
+    TaskStarted,
+    Verdict,
+)
+from homeport.model.fleet import Cohort
+
+
+def fold(entries: Sequence[Entry]) -> Deployment:
+    """The state that a journal stands for. The first entry is `Started`; raises ValueError otherwise."""
+    if not entries or not isinstance(entries[0], Started):
+        raise ValueError("a journal begins with Started")
+    return reduce(apply, entries[1:], Deployment(started=entries[0]))
+
+
+def apply(deployment: Deployment, entry: Entry) -> Deployment:
+    """The state after one more entry."""
+    match entry:
+        case Started():
+            raise ValueError("a journal has one Started")
+        case Prepared():
+            if deployment.started.task is not None:
+                return replace(deployment, phase=Phase.TASK)
+            return replace(deployment, phase=Phase.LAUNCH, launch_at=entry.at)
+        case TaskStarted():
+            return replace(deployment, task_started_at=entry.at)
+        case TaskEnded():
+            return replace(deployment, phase=Phase.LAUNCH, task_exit_code=entry.exit_code, launch_at=entry.at)
+        case Moved():
+            return replace(deployment, moved=entry.count, moved_at=entry.at)
+        case Switched():
+            return replace(deployment, switched_at=entry.at)
+        case Baking():
+            return replace(deployment, phase=Phase.BAKE, bake_until_at=entry.until_at)
+        case Reverting():
+            return replace(deployment, phase=Phase.REVERTING, reverting=entry)
+        case Ended():
+            return replace(deployment, phase=Phase.ENDED, ended=entry)
+        case _:
+            assert_never(entry)
+
+
+def cohorts(deployment: Deployment, change: GroupChange, *, balanced: bool) -> tuple[Cohort, ...]:
+    """What one group shall be in the deployment's present state."""
+    started = deployment.started
+    old, new = started.previous, started.release
+    before = () if old is None else (Cohort(release=old, count=change.old_count, in_place=change.in_place),)
+    match deployment.phase:
+        case Phase.PREPARE | Phase.TASK:
+            return before
+        case Phase.REVERTING | Phase.ENDED:
+            if deployment.ended is not None and deployment.ended.verdict is Verdict.GOOD:
+                return (Cohort(release=new, count=change.new_count),)
+            return before or (Cohort(release=new, count=1, serving=False, launch=False),)
+        case Phase.LAUNCH | Phase.BAKE:
+            if change.in_place:
+                return _in_place(deployment, change)
+            return _beside(deployment, change, balanced=balanced)
+        case _:
+            assert_never(deployment.phase)
+
+
+def _in_place(deployment: Deployment, change: GroupChange) -> tuple[Cohort, ...]:
+    started = deployment.started
+    moved = min(deployment.moved, change.new_count)
+    after = Cohort(release=started.release, count=moved, in_place=True)
+    left = max(0, change.old_count - deployment.moved)
+    if started.previous is None or left == 0:
+        return (after,)
+    return (after, Cohort(release=started.previous, count=left))
+
+
+def _beside(deployment: Deployment, change: GroupChange, *, balanced: bool) -> tuple[Cohort, ...]:
+    """New instances beside the old. Where there are targets the old are kept aside until the verdict, for an instant
+    way back; a group that the new release lacks serves on until its routes have moved."""
+    started = deployment.started
+    switched = deployment.switched_at is not None
+    after = Cohort(release=started.release, count=change.new_count, serving=switched)
+    if started.previous is None:
+        return (after,)
+    leaves = deployment.phase is Phase.BAKE if change.new_count == 0 else switched
+    before = Cohort(release=started.previous, count=change.old_count, serving=not leaves, launch=not leaves)
+    if leaves and not balanced:
+        return (after,)
+    return tuple(each for each in (after, before) if each.count)
+
+
+def launch_release(deployment: Deployment) -> int | None:
+    """What new instances get: the new release from the switch on, the previous one on the way back."""
+    if deployment.reverting is not None or deployment.switched_at is None:
+        return deployment.started.previous
+    return deployment.started.release
+
+
+def routes_release(deployment: Deployment) -> int | None:
+    """Whose routes the balancer has: the new release's once all its groups carry traffic."""
+    if deployment.reverting is None and deployment.bake_until_at is not None:
+        return deployment.started.release
+    return deployment.started.previous
