@@ -1,0 +1,196 @@
+"""Object stores: adapters of obstore to `ports.objects.ObjectStore`. Wiring opens one; every room above uses it.
+
+A directory: an object is written whole under `.staging/`, made durable there (obstore itself never calls fsync), and
+only then linked to its key, which fails where the key exists. So no reader, no full disk and no loss of power ever
+shows half an object.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore
+
+from homeport.errors import Conflict, Invalid, NotFound, Unavailable
+from homeport.ports.objects import ObjectStore
+from homeport.system.clock import SystemClock
+from homeport.system.effect import effect
+
+STAGING = ".staging"
+STALE = timedelta(days=1)
+"""What lies in staging for so long was left by a process that was killed."""
+
+
+def open_store(url_or_path: str) -> ObjectStore:
+    """The store at a directory's path or `file://` URL. Raises `Invalid` for another scheme, `Unavailable` where the
+    directory isn't there or can't be read."""
+    parts = urlsplit(url_or_path)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return LocalObjects(Path(unquote(parts.path)))
+    if "://" in url_or_path:
+        raise Invalid(
+            f"object store {url_or_path!r}: scheme {parts.scheme!r} isn't known, expected a directory",
+            hint="write a path, or file:///path",
+        )
+    return LocalObjects(Path(url_or_path))
+
+
+class LocalObjects:
+    """A directory as object store. Implements `ports.objects.ObjectStore`."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises `Unavailable` where `root` isn't a directory that can be used."""
+        self.root = root.absolute()
+        with self._translated("open the store"):
+            self._objects = LocalStore(prefix=self.root)
+            self._sweep()
+
+    def create(self, key: str, data: bytes) -> None:
+        with self._translated(f"create {key}", len(data)):
+            self._create(key, data)
+
+    def create_from(self, key: str, path: Path) -> None:
+        with self._translated(f"create {key}", path.stat().st_size):
+            self._create(key, path)
+
+    def get(self, key: str) -> bytes:
+        with self._translated(f"read {key}", missing=key):
+            return bytes(obstore.get(self._objects, key).bytes())
+
+    def get_to(self, key: str, path: Path) -> None:
+        part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+        try:
+            with self._translated(f"copy {key} to {path}", missing=key):
+                self._fetch(key, part, path)
+        except BaseException:
+            _discard(part)
+            raise
+
+    def size(self, key: str) -> int | None:
+        try:
+            with self._translated(f"look at {key}", missing=key):
+                return int(obstore.head(self._objects, key)["size"])
+        except NotFound:
+            return None
+
+    def list(self, prefix: str, after: str = "") -> list[str]:
+        with self._translated(f"list {prefix}"):
+            chunks = obstore.list(self._objects, prefix=prefix.rstrip("/"), offset=after or None)
+            found = sorted(each["path"] for chunk in chunks for each in chunk)
+        return [key for key in found if not key.startswith(f"{STAGING}/")]
+
+    @effect("object.delete")
+    def delete(self, key: str) -> None:
+        with self._translated(f"delete {key}"), suppress(FileNotFoundError):
+            obstore.delete(self._objects, key)
+
+    def _create(self, key: str, data: bytes | Path) -> None:
+        staged = f"{STAGING}/{secrets.token_hex(12)}"
+        try:
+            self._stage(staged, data)
+            self._link(staged, key)
+        except BaseException:
+            _discard(self.root / staged)
+            raise
+
+    @effect("object.stage")
+    def _stage(self, staged: str, data: bytes | Path) -> None:
+        obstore.put(self._objects, staged, data, use_multipart=isinstance(data, Path))
+        _sync(self.root / staged)
+
+    @effect("object.link")
+    def _link(self, staged: str, key: str) -> None:
+        obstore.rename(self._objects, staged, key, overwrite=False)
+        for directory in (self.root / key).parents:
+            _sync(directory)
+            if directory == self.root:
+                break
+
+    @effect("object.fetch")
+    def _fetch(self, key: str, part: Path, path: Path) -> None:
+        with part.open("xb") as file:
+            for chunk in obstore.get(self._objects, key).stream():
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+
+    @effect("object.sweep")
+    def _sweep(self) -> None:
+        """What killed processes left in staging is gone. Something younger may be another process at work."""
+        before = (SystemClock().now() - STALE).timestamp()
+        with suppress(OSError):
+            for path in (self.root / STAGING).iterdir():
+                if path.lstat().st_mtime < before:
+                    path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _translated(self, doing: str, size_bytes: int = 0, *, missing: str | None = None) -> Iterator[None]:
+        """Errors of obstore and the system as ours. The directory is looked at before and, where something isn't found,
+        after: obstore takes a vanished store for an empty one, and makes it anew when it writes."""
+        self._check_root(doing)
+        try:
+            yield
+        except AlreadyExistsError as error:
+            raise Conflict(f"object store {self.root}: can't {doing}: it exists already") from error
+        except FileNotFoundError as error:
+            self._check_root(doing)
+            if missing is None or not _about_source(error):
+                raise self._unavailable(doing, error, size_bytes) from error
+            raise NotFound(f"object store {self.root}: there is no {missing}") from error
+        except (BaseError, OSError) as error:
+            raise self._unavailable(doing, error, size_bytes) from error
+        else:
+            self._check_root(doing)
+
+    def _check_root(self, doing: str) -> None:
+        try:
+            if not self.root.is_dir():
+                raise NotADirectoryError(f"{self.root} isn't there, or isn't a directory")
+        except OSError as error:
+            raise Unavailable(
+                f"object store {self.root}: can't {doing}: the store's directory isn't there",
+                hint=f"ls -ld {self.root}   # bring it back (mount it, restore it), or name another store",
+            ) from error
+
+    def _unavailable(self, doing: str, error: BaseException, size_bytes: int) -> Unavailable:
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message, hint = f"object store {self.root}: can't {doing}: {cause}", f"ls -ld {self.root}"
+        with suppress(OSError):
+            room = os.statvfs(self.root)
+            if room.f_flag & os.ST_RDONLY:
+                message, hint = (
+                    f"object store {self.root}: can't {doing}: it is mounted read-only",
+                    f"mount -o remount,rw {self.root}   # or name another store",
+                )
+            elif room.f_bavail * room.f_frsize <= size_bytes or (room.f_files and room.f_favail == 0):
+                message, hint = (
+                    f"object store {self.root}: can't {doing}: the disk is full",
+                    f"df -h {self.root}   # make room, then again: nothing half-written is left",
+                )
+        return Unavailable(message, hint=hint, details=(cause,))
+
+
+def _about_source(error: FileNotFoundError) -> bool:
+    """obstore's errors carry no errno; those of our own file calls do."""
+    return error.errno is None
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@effect("object.discard")
+def _discard(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
