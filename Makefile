@@ -1,0 +1,62 @@
+# Everything that is done to this repository, by a person or by CI. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Debian's own interpreter: what a stranger has, and what releases are proved on.
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+PYTEST_ARGS ?=
+INPUTS := pyproject.toml constraints.txt
+
+.PHONY: help up test bare lint format packages constraints clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: $(VENV)/.run ## Install what is missing, bring up examples/shop, print its URL
+	@cd examples/shop && "$(CURDIR)/$(BIN)/homeport" up
+
+test: $(VENV)/.dev lint ## Install what is missing, run every check and test
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+bare: ## Prove `make up`, deploy, rollback, down in a bare Debian 12 (as root, or through sudo)
+	@scripts/packages debootstrap
+	@scripts/bare
+
+lint: $(VENV)/.dev ## ruff, mypy, import-linter
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Lay out the code
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format
+
+packages: ## Install the Debian packages that are missing
+	@scripts/packages
+
+# The packages are looked at every time (milliseconds); the environment is made anew only when its inputs changed.
+$(VENV)/.run: $(INPUTS) | packages
+	@echo "homeport: making $(VENV) from $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+# pip before 25.1, such as Debian's, can't read dependency groups.
+$(VENV)/.dev: $(VENV)/.run
+	@$(PIP) install --constraint constraints.txt pip
+	@$(PIP) install --constraint constraints.txt --group dev
+	@touch $@
+
+constraints: $(VENV)/.dev ## Move constraints.txt to the newest versions that pyproject.toml allows
+	@$(PIP) install --upgrade --upgrade-strategy eager pip --editable . --group dev
+	@$(PIP) freeze --all --exclude-editable --exclude setuptools > constraints.txt
+	@touch $(VENV)/.run $(VENV)/.dev
+
+clean: ## Remove what `make` made, except what runs (`homeport down` does that)
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
