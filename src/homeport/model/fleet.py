@@ -131,6 +131,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     """App → number of the release whose routes the balancer has."""
     launch: dict[str, int] = {}
     """App → number of the release that new instances get."""
+    closing: bool = False
+    """The environment goes down: nothing is wanted in it any more."""
     last_ordinal: dict[str, int] = {}
     """Per group name: the highest ordinal ever used in an instance id here."""
 

@@ -50,6 +50,10 @@ class Engine(Protocol):
         Raises `Conflict` where the port is taken."""
         ...
 
+    def begin_close(self, environment: str) -> None:
+        """From now on its observation says `closing`, also after a restart."""
+        ...
+
     def close_environment(self, environment: str) -> None:
         """Its address, ports and records are given back. Raises `Conflict` while instances live."""
         ...

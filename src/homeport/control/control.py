@@ -1,0 +1,197 @@
+"""The control plane of one engine: the loop, and what people can ask of it. Called by `console` and `wiring`.
+
+One lock guards everything; ticks are short, since an engine's long actions go on by themselves.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+
+from homeport.control.environment import EnvironmentControl
+from homeport.errors import Conflict, HomeportError, Invalid, NotFound
+from homeport.model.deployment import Deployment, Entry
+from homeport.model.fleet import Observation
+from homeport.model.platform import Place
+from homeport.ports.clock import Clock
+from homeport.ports.engine import Engine, GroupSize
+from homeport.ports.objects import ObjectStore
+
+log = logging.getLogger("homeport.control")
+BEAT_SECONDS = 1.0
+
+
+class Control:
+    """`holder`: name of this control plane in leases; the same again only for the holder of the same lock file."""
+
+    def __init__(self, engine: Engine, store: ObjectStore, clock: Clock, *, holder: str) -> None:
+        self.engine = engine
+        self.store = store
+        self.clock = clock
+        self.holder = holder
+        self.environments: dict[str, EnvironmentControl] = {}
+        self.changed = threading.Condition(threading.RLock())
+        """Notified after every tick; its lock guards everything here."""
+        self.generation = 0
+        self._woken = threading.Event()
+        self._ended = threading.Event()
+        engine.on_change(self.wake)
+        for place, _ in engine.environments().values():
+            self._environment(place)
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something may have changed: tick soon."""
+        self._woken.set()
+
+    def run(self) -> None:
+        """Ticks until `end`. An error of ours in one environment is logged and doesn't stop the others."""
+        beats = threading.Thread(target=self._beats, name="lease", daemon=True)
+        beats.start()
+        while not self._ended.is_set():
+            self._woken.clear()
+            seconds = self.tick()
+            self._woken.wait(seconds)
+        beats.join(timeout=2)
+
+    def end(self) -> None:
+        self._ended.set()
+        self.wake()
+
+    def tick(self) -> float | None:
+        """One round over all environments. Seconds until the next one must come at the latest."""
+        wakes: list[float] = []
+        with self.changed:
+            for id_, environment in list(self.environments.items()):
+                try:
+                    wake = environment.tick()
+                except HomeportError as error:
+                    environment.trouble = error.message
+                    log.warning("%s: %s", id_, error.message)
+                    wake = 1.0
+                except Exception:
+                    environment.trouble = "an error of Homeport's own: see homeport engine logs"
+                    log.exception("%s: tick failed", id_)
+                    wake = 1.0
+                if environment.closed:
+                    del self.environments[id_]
+                if wake is not None:
+                    wakes.append(wake)
+            self.generation += 1
+            self.changed.notify_all()
+        return min(wakes, default=None)
+
+    def _beats(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            with self.changed:
+                apps = [app for each in self.environments.values() for app in each.apps.values()]
+            for app in apps:
+                with contextlib.suppress(HomeportError):
+                    app.beat()
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def open(self, place: Place) -> str:
+        """URL of the environment, which exists from now on."""
+        with self.changed:
+            known = self.environments.get(place.id)
+            if known is not None and known.observe().closing:
+                raise Conflict(f"{place.name} of {place.platform} is going down", hint="homeport up, in a moment")
+            url = self.engine.open_environment(place)
+            self._environment(place)
+            return url
+
+    def deploy(self, place: Place, app: str, number: int, *, by: str, why: str) -> int:
+        """Number of the deployment that has begun. Raises `Conflict` where one goes on or the release runs already,
+        `NotFound` for the release."""
+        with self.changed:
+            self.open(place)
+            environment = self.environments[place.id]
+            control = environment.app(app)
+            release = control.catalogue.get(app, place.name, number)
+            deployment = control.begin(release, environment.observe(), by=by, why=why)
+        self.wake()
+        return deployment
+
+    def down(self, environment: str) -> None:
+        """Everything in it ends, then the environment itself. Raises `NotFound`."""
+        with self.changed:
+            self._find(environment)
+            self.engine.begin_close(environment)
+        self.wake()
+
+    def scale(self, environment: str, app: str, group: str, count: int) -> GroupSize:
+        """The new size, kept over the file's. Raises `Invalid` outside min and max, `NotFound`, `Conflict` while a
+        deployment goes on."""
+        with self.changed:
+            found = self._find(environment)
+            control = found.app(app)
+            control.load()
+            if control.active:
+                raise Conflict(f"{app} is being deployed", hint="homeport deployment list, then scale again")
+            launch = found.observe().launch.get(app)
+            if launch is None:
+                raise NotFound(f"{app} runs no release in {environment}", hint="homeport up")
+            known = control.resolve(launch)[launch].group(group)
+            if known is None:
+                names = ", ".join(each.name for each in control.resolve(launch)[launch].groups)
+                raise NotFound(f"{app} has no group {group!r}, expected one of {names}")
+            bounds = known.instances
+            if not bounds.min <= count <= bounds.max:
+                raise Invalid(
+                    f"{app}/{group}: {count} instances, expected {bounds.min} to {bounds.max}",
+                    hint=f"[groups.{group}] instances = {{ min = …, max = … }} in homeport.toml, then homeport deploy",
+                )
+            size = GroupSize(app=app, group=group, desired=count, scaled=True)
+            self.engine.set_size(environment, size, app=app, group=group)
+        self.wake()
+        return size
+
+    def observation(self, environment: str) -> tuple[Observation, dict[str, str], str]:
+        """What is there, why, and what troubles the loop (empty: nothing)."""
+        with self.changed:
+            found = self._find(environment)
+            return found.observe(), dict(found.reasons), found.trouble
+
+    def deployments(self, environment: str, app: str) -> list[tuple[Entry, ...]]:
+        """The journals of an app's deployments, oldest first."""
+        with self.changed:
+            control = self._find(environment).app(app)
+            return [control.read(number) for number in range(1, control.last_number() + 1)]
+
+    def deployment(self, environment: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]:
+        """Entries of one deployment, and what it waits for."""
+        with self.changed:
+            control = self._find(environment).app(app)
+            active = control.deployment
+            if active is not None and active.started.number == number:
+                return control.entries, control.waits_for
+            return control.read(number), ""
+
+    def wait(self, ready: Callable[[], bool], seconds: float) -> bool:
+        """Until `ready`, asked after every tick under the lock; False: not within `seconds`."""
+        with self.changed:
+            return self.changed.wait_for(ready, timeout=seconds)
+
+    def newest(self, environment: str, app: str) -> Deployment | None:
+        """The app's newest deployment."""
+        with self.changed:
+            control = self._find(environment).app(app)
+            control.load()
+            return control.deployment
+
+    def _environment(self, place: Place) -> None:
+        known = self.environments.get(place.id)
+        if known is None:
+            self.environments[place.id] = EnvironmentControl(
+                place, engine=self.engine, store=self.store, clock=self.clock, holder=self.holder
+            )
+        else:
+            known.place = place
+
+    def _find(self, environment: str) -> EnvironmentControl:
+        if environment not in self.environments:
+            names = ", ".join(sorted(self.environments)) or "none"
+            raise NotFound(f"environment {environment!r} isn't up; up: {names}", hint="homeport up")
+        return self.environments[environment]

@@ -1,0 +1,280 @@
+"""Drives the deployments of one app in one environment: journal, lease, pointers. Decisions: `plan.deployment`.
+
+Called by `control.environment` at every tick, by `control.control` for requests.
+"""
+
+import threading
+
+import msgspec
+
+from homeport.control.diagnosis import complete
+from homeport.control.lease import Lease
+from homeport.control.log import FencedLog
+from homeport.errors import Conflict, HomeportError, NotFound
+from homeport.model.deployment import Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
+from homeport.model.event import Event
+from homeport.model.fleet import Observation, SetLaunch, SetRoutes
+from homeport.model.platform import Place, Resolved
+from homeport.model.release import Release
+from homeport.plan.deployment import next_steps
+from homeport.plan.desired import group_changes
+from homeport.plan.journal import apply, fold, launch_release, routes_release
+from homeport.ports.clock import Clock
+from homeport.ports.engine import Engine
+from homeport.ports.objects import ObjectStore
+from homeport.releases.catalogue import Catalogue
+
+
+class AppControl:
+    """One app in one environment. Not thread-safe: its owner holds a lock, except for `beat`."""
+
+    def __init__(
+        self, app: str, place: Place, *, engine: Engine, store: ObjectStore, clock: Clock, holder: str
+    ) -> None:
+        self.app = app
+        self.place = place
+        self.engine = engine
+        self.store = store
+        self.clock = clock
+        self.lease = Lease(store, app, place.name, holder=holder, clock=clock)
+        self.catalogue = Catalogue(store)
+        self.deployment: Deployment | None = None
+        self.entries: tuple[Entry, ...] = ()
+        self.waits_for = ""
+        self.loaded = False
+        self.resolved: dict[int, Resolved] = {}
+        self._beating = threading.Lock()
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.app}/{self.place.name}/"
+
+    @property
+    def active(self) -> bool:
+        return self.deployment is not None and self.deployment.phase is not Phase.ENDED
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """The newest deployment, from its journal; one that hasn't ended is continued under a new lease. Raises
+        `Unavailable` where the store doesn't answer: nothing is known then, and nothing done."""
+        if self.loaded:
+            return
+        number = self.last_number()
+        if number:
+            self.entries = self.read(number)
+            self.deployment = fold(self.entries) if self.entries else None
+        self.loaded = True
+
+    def last_number(self) -> int:
+        """Number of the newest deployment; 0: there was none."""
+        prefix = f"{self.prefix}deployments/"
+        return max((int(key[len(prefix) :].split("/")[0]) for key in self.store.list(prefix)), default=0)
+
+    def read(self, number: int) -> tuple[Entry, ...]:
+        """A deployment's journal. Raises `NotFound`."""
+        found = self._journal(number).entries()
+        if not found:
+            raise NotFound(f"deployment {number} of {self.app} in {self.place.name} isn't there")
+        return tuple(msgspec.json.decode(each, type=Entry) for each in found)
+
+    def release(self, number: int) -> Release:
+        """From the engine's memory, else from the store. Raises `NotFound`, `Unavailable`."""
+        found = self.engine.release(self.place.id, self.app, number)
+        return found if found is not None else self.catalogue.get(self.app, self.place.name, number)
+
+    def resolve(self, *numbers: int | None) -> dict[int, Resolved]:
+        """The resolved platform files of these releases, kept."""
+        for number in numbers:
+            if number is not None and number not in self.resolved:
+                self.resolved[number] = self.release(number).resolved
+        return self.resolved
+
+    def current(self) -> int | None:
+        """The last release with a good verdict; None: there is none."""
+        newest = FencedLog(self.store, f"{self.prefix}current/").newest()
+        return None if newest is None else int(msgspec.json.decode(newest)["release"])
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def begin(self, release: Release, observed: Observation, *, by: str, why: str) -> int:
+        """Number of the deployment that has begun. Raises `Conflict` where one goes on, or this release already runs."""
+        self.load()
+        if self.active and self.deployment is not None:
+            started = self.deployment.started
+            raise Conflict(
+                f"{self.app} in {self.place.name} is being deployed: deployment {started.number} of r{started.release} "
+                f"by {started.by}, since {started.at:%H:%M:%S} UTC",
+                hint=f"homeport deployment show {started.number}, or wait and try again",
+            )
+        previous = observed.launch.get(self.app)
+        if previous == release.number:
+            raise Conflict(f"{release.id} of {self.app} already runs in {self.place.name}", hint="homeport status")
+        fence = self.lease.take(by)
+        try:
+            started = self._started(release, observed, previous, by=by, why=why)
+            self._journal(started.number).append(fence, msgspec.json.encode(started))
+        except HomeportError:
+            self.lease.release()
+            raise
+        self.entries = (started,)
+        self.deployment = fold(self.entries)
+        self._note(f"deployment {started.number} of {release.id} begins: {why}", "deployment_started")
+        return started.number
+
+    def _started(self, release: Release, observed: Observation, previous: int | None, *, by: str, why: str) -> Started:
+        new = release.resolved
+        self.resolve(previous)
+        old = self.resolved.get(previous) if previous is not None else None
+        sizes = {each.group: each.desired for each in self.engine.sizes(self.place.id) if each.app == self.app}
+        return Started(
+            at=observed.at,
+            app=self.app,
+            environment=self.place.name,
+            number=self.last_number() + 1,
+            release=release.number,
+            previous=previous,
+            strategy=new.deploy.strategy,
+            groups=group_changes(old=old, new=new, old_sizes=sizes, new_sizes=sizes),
+            bake=new.deploy.bake,
+            grace=max((group.health.grace for group in new.groups), default=new.deploy.bake),
+            max_unavailable=new.deploy.max_unavailable,
+            task=new.release_task if release.run_release_task else None,
+            by=by,
+            why=why,
+        )
+
+    def advance(self, observed: Observation) -> None:
+        """As many steps as can be made from one observation; `waits_for` says what the next one needs. Raises what the
+        store or the engine raise: the next call goes on from the journal."""
+        self.load()
+        if not self.active:
+            return
+        if not self._may_act():
+            return
+        for _ in range(20):
+            assert self.deployment is not None
+            if self.deployment.phase is Phase.ENDED:
+                break
+            self._point(observed)
+            step = next_steps(self.deployment, observed, self._balanced(), self.clock.now())
+            self.waits_for = step.waits_for
+            if step.entry is not None:
+                self._write(complete(step.entry, self.engine, self.place, observed, step.blames, self.resolved))
+                continue
+            if step.action is not None:
+                self.engine.execute(self.place.id, step.action, fence=self.lease.fence)
+            break
+        if not self.active:
+            self._finish()
+
+    def wake_in(self, observed: Observation) -> float | None:
+        """Seconds until the next step may fall due by the clock alone."""
+        if not self.active or self.deployment is None:
+            return None
+        wake_at = next_steps(self.deployment, observed, self._balanced(), self.clock.now()).wake_at
+        return None if wake_at is None else max(0.0, (wake_at - self.clock.now()).total_seconds())
+
+    def abort(self, reason: str) -> None:
+        """The deployment that goes on ends here, without a way back: the environment goes down."""
+        self.load()
+        if self.active and self._may_act():
+            evidence = Evidence(summary=reason)
+            self._write(Ended(at=self.clock.now(), verdict=Verdict.ABORTED, evidence=evidence))
+            self._finish()
+
+    def beat(self) -> None:
+        """A sign of life for the lease; called from a thread of its own."""
+        with self._beating:
+            self.lease.beat()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _may_act(self) -> bool:
+        with self._beating:
+            if not self.lease.held:
+                try:
+                    self.lease.take(f"{self.lease.holder}, continuing")
+                except Conflict as error:
+                    self.waits_for = error.message
+                    return False
+                assert self.deployment is not None
+                self.entries = self.read(self.deployment.started.number)
+                self.deployment = fold(self.entries)
+            self.lease.beat()
+            if not self.lease.may_act:
+                self.waits_for = "the store"
+            return self.lease.may_act
+
+    def _balanced(self) -> frozenset[str]:
+        assert self.deployment is not None
+        started = self.deployment.started
+        known = self.resolve(started.release, started.previous)
+        return frozenset(
+            group.name
+            for number in (started.release, started.previous)
+            if number is not None
+            for group in known[number].groups
+            if group.balanced
+        )
+
+    def _point(self, observed: Observation) -> None:
+        """What new instances get and which routes hold, as the journal has it; in the store and on the engine."""
+        assert self.deployment is not None
+        launch = launch_release(self.deployment)
+        if observed.launch.get(self.app) != launch:
+            for change in self.deployment.started.groups:
+                self._move(f"launch/{change.name}", launch)
+            self.engine.execute(self.place.id, SetLaunch(app=self.app, release=launch), fence=self.lease.fence)
+            observed.launch.pop(self.app, None)
+            if launch is not None:
+                observed.launch[self.app] = launch
+        routes = routes_release(self.deployment)
+        if routes is not None and observed.routes.get(self.app) != routes:
+            self.engine.execute(self.place.id, SetRoutes(app=self.app, release=routes), fence=self.lease.fence)
+            observed.routes[self.app] = routes
+
+    def _move(self, pointer: str, release: int | None) -> None:
+        log = FencedLog(self.store, f"{self.prefix}{pointer}/")
+        newest = log.newest()
+        if newest is None or msgspec.json.decode(newest)["release"] != release:
+            log.append(self.lease.fence, msgspec.json.encode({"release": release}))
+
+    def _write(self, entry: Entry) -> None:
+        assert self.deployment is not None
+        self._journal(self.deployment.started.number).append(self.lease.fence, msgspec.json.encode(entry))
+        self.entries = (*self.entries, entry)
+        self.deployment = apply(self.deployment, entry)
+        number = self.deployment.started.number
+        match entry:
+            case Reverting():
+                self._note(f"deployment {number} goes back: {entry.evidence.summary}", "deployment_reverting")
+            case Ended():
+                self._note(f"deployment {number}: {entry.verdict.value}: {entry.evidence.summary}", "deployment_ended")
+            case _:
+                self._note(f"deployment {number}: {type(entry).__name__.lower()}", "deployment_step")
+
+    def _finish(self) -> None:
+        """After the last entry: `current` follows a good verdict, the lease ends."""
+        assert self.deployment is not None
+        ended = self.deployment.ended
+        if ended is not None and ended.verdict is Verdict.GOOD:
+            self._move("current", self.deployment.started.release)
+        with self._beating:
+            self.lease.release()
+        self.waits_for = ""
+
+    def _journal(self, number: int) -> FencedLog:
+        return FencedLog(self.store, f"{self.prefix}deployments/{number:04d}/")
+
+    def _note(self, message: str, kind: str) -> None:
+        self.engine.record(
+            Event(
+                at=self.clock.now(),
+                environment=self.place.id,
+                app=self.app,
+                kind=kind,
+                subject=self.app,
+                message=message,
+            )
+        )

@@ -1,0 +1,67 @@
+"""Completes a verdict's evidence with what people need: exit, health response explained, last log lines.
+
+Used by `control.deployment` before the entry is journalled."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from homeport.errors import HomeportError
+from homeport.model.deployment import Ended, Entry, Evidence, Reverting
+from homeport.model.fleet import Instance, Observation
+from homeport.model.platform import Place, Resolved
+from homeport.plan.diagnosis import explain
+from homeport.ports.engine import Engine, LogQuery
+
+LOG_LINES = 20
+
+
+def complete(
+    entry: Entry,
+    engine: Engine,
+    place: Place,
+    observed: Observation,
+    blames: str,
+    resolved: Mapping[int, Resolved],
+) -> Entry:
+    """The entry, its evidence enriched by the blamed instance's own last words; any other entry as it is."""
+    instance = next((each for each in observed.instances if each.id == blames), None)
+    if instance is None or not isinstance(entry, Reverting | Ended):
+        return entry
+    evidence = _words(entry.evidence, engine, place, instance, resolved)
+    return replace(entry, evidence=evidence)
+
+
+def _words(
+    evidence: Evidence, engine: Engine, place: Place, instance: Instance, resolved: Mapping[int, Resolved]
+) -> Evidence:
+    lines: list[str] = [
+        f"{process.name}: ended {process.exits} times, last: {process.last_exit}"
+        for process in instance.processes
+        if process.exits
+    ]
+    hint = ""
+    known = resolved.get(instance.release)
+    group = known.group(instance.group) if known else None
+    if instance.port is not None and group is not None and group.balanced:
+        said, hint = explain(instance.probe, _listening(engine, place, instance), instance.port)
+        lines += said
+    log = _log(engine, place, instance)
+    lines += [f"last lines of {instance.id}:", *(f"  {each}" for each in log)] if log else []
+    hint = hint or f"homeport logs --instance {instance.id}"
+    return replace(evidence, lines=(*evidence.lines, *lines), hint=hint)
+
+
+def _listening(engine: Engine, place: Place, instance: Instance) -> tuple[str, ...]:
+    try:
+        return engine.listening(place.id, instance.id)
+    except HomeportError:
+        return ()
+
+
+def _log(engine: Engine, place: Place, instance: Instance) -> list[str]:
+    try:
+        query = LogQuery(instance=instance.id, last=LOG_LINES)
+        return [f"{line.process}: {line.text}" for line in engine.logs(place.id, query)]
+    except HomeportError:
+        return []

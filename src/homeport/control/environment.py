@@ -1,0 +1,142 @@
+"""One environment's tick: observe → decide → execute → record. Called by `control.control`."""
+
+import logging
+from datetime import datetime
+
+from homeport.control.deployment import AppControl
+from homeport.errors import HomeportError, Unavailable
+from homeport.model.event import Event
+from homeport.model.fleet import Decision, Observation, State
+from homeport.model.platform import Place
+from homeport.plan.desired import desired_groups
+from homeport.plan.fleet import reconcile
+from homeport.ports.clock import Clock
+from homeport.ports.engine import Engine
+from homeport.ports.objects import ObjectStore
+
+RETRY_SECONDS = 1.0
+log = logging.getLogger("homeport.control")
+
+
+class EnvironmentControl:
+    """All apps of one environment. Not thread-safe: its owner holds a lock."""
+
+    def __init__(self, place: Place, *, engine: Engine, store: ObjectStore, clock: Clock, holder: str) -> None:
+        self.place = place
+        self.engine = engine
+        self.store = store
+        self.clock = clock
+        self.holder = holder
+        self.apps: dict[str, AppControl] = {}
+        self.reasons: dict[str, str] = {}
+        """Instance or group → why it is as it is, from the last tick."""
+        self.trouble = ""
+        """Why the last tick couldn't do everything; empty: it could."""
+        self.closed = False
+
+    def app(self, name: str) -> AppControl:
+        if name not in self.apps:
+            self.apps[name] = AppControl(
+                name, self.place, engine=self.engine, store=self.store, clock=self.clock, holder=self.holder
+            )
+        return self.apps[name]
+
+    def observe(self) -> Observation:
+        return self.engine.observe(self.place.id)
+
+    def tick(self) -> float | None:
+        """Seconds until it must look again at the latest; None: only when something changes."""
+        self.trouble = ""
+        observed = self.observe()
+        names = {each.app for each in observed.instances} | set(observed.launch) | set(self.apps)
+        wakes: list[float] = []
+        for name in sorted(names):
+            app = self.app(name)
+            self._guarded(lambda app=app: self._deploy(app, observed))  # type: ignore[misc]
+            wakes += self._keep(app, observed)
+        if observed.closing and all(each.state is State.TERMINATED for each in observed.instances):
+            self.engine.close_environment(self.place.id)
+            self.closed = True
+        return min(wakes + ([RETRY_SECONDS] if self.trouble else []), default=None)
+
+    def _deploy(self, app: AppControl, observed: Observation) -> None:
+        if observed.closing:
+            app.abort("the environment goes down")
+        else:
+            app.advance(observed)
+
+    def _keep(self, app: AppControl, observed: Observation) -> list[float]:
+        """The fleet decider for every group of an app, carried out."""
+        now = self.clock.now()
+        present = sorted({each.group for each in observed.instances if each.app == app.app})
+        try:
+            desired = self._desired(app, observed, present)
+        except HomeportError as error:
+            self._complain(error)
+            return []
+        wakes = []
+        for group in desired:
+            plan = reconcile(group, observed, now)
+            for decision in plan.decisions:
+                self._carry_out(app, decision)
+            if plan.wake_at is not None:
+                wakes.append(_seconds(plan.wake_at, now))
+        if (wake := app.wake_in(observed)) is not None:
+            wakes.append(wake)
+        return wakes
+
+    def _desired(self, app: AppControl, observed: Observation, present: list[str]):  # type: ignore[no-untyped-def]
+        if observed.closing:
+            return desired_groups(app.app, deployment=None, launch=None, releases={}, sizes={}, present=present)
+        deployment = app.deployment
+        launch = observed.launch.get(app.app)
+        if not app.loaded and launch is None:
+            raise Unavailable(f"what {app.app} shall be isn't known while the store doesn't answer: nothing is changed")
+        started = deployment.started if deployment is not None else None
+        wanted = [launch] if started is None else [launch, started.release, started.previous]
+        sizes = {each.group: each.desired for each in self.engine.sizes(self.place.id) if each.app == app.app}
+        return desired_groups(
+            app.app,
+            deployment=deployment,
+            launch=launch,
+            releases=app.resolve(*wanted),
+            sizes=sizes,
+            present=present,
+        )
+
+    def _carry_out(self, app: AppControl, decision: Decision) -> None:
+        self.reasons[decision.subject] = decision.reason
+        action = decision.action
+        if action is None:
+            return
+        self._guarded(lambda: self.engine.execute(self.place.id, action, fence=app.lease.fence))
+        self.engine.record(
+            Event(
+                at=self.clock.now(),
+                environment=self.place.id,
+                app=app.app,
+                kind=_snake(type(action).__name__),
+                subject=decision.subject,
+                message=decision.reason,
+            )
+        )
+
+    def _guarded(self, call) -> None:  # type: ignore[no-untyped-def]
+        """One thing that fails doesn't keep the others from being done; it is tried again at the next tick."""
+        try:
+            call()
+        except HomeportError as error:
+            self._complain(error)
+
+    def _complain(self, error: HomeportError) -> None:
+        if not self.trouble:
+            log.warning("%s: %s", self.place.id, error.message)
+        self.trouble = error.message
+
+
+def _seconds(moment: datetime, now: datetime) -> float:
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
