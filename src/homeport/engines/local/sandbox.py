@@ -1,0 +1,344 @@
+"""Process trees in bubblewrap sandboxes, left alone or run to their end. Implements `ports.sandbox.Sandbox`.
+
+As an ordinary user everything runs as that user, in a user namespace. As root bubblewrap itself mounts (the home may
+lie where only root can look) and keeps just the capabilities that `setpriv`, the first process, needs to become the
+sandbox's uid and drop everything. Secrets travel in memory files: arguments are world-readable.
+"""
+
+import contextlib
+import hashlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import msgspec
+
+from homeport.engines.local import rootfs
+from homeport.engines.local.cgroup import Cgroups
+from homeport.errors import Bug, Unavailable
+from homeport.ports.sandbox import SandboxSpec
+from homeport.system import process
+from homeport.system.effect import effect
+
+TIMED_OUT = 124
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TAIL_BYTES = 2000
+# Pid 1 ignores signals that it doesn't handle and must collect orphans: a shell is pid 1, the command its child.
+_FIRST = ("/bin/bash", "-c", '"$@"; exit $?', "bash")
+_JOIN_CGROUP = ("/bin/sh", "-c", 'echo $$ >"$0" && exec "$@"')
+
+
+class _Status(msgspec.Struct, rename="kebab"):
+    """A line of bubblewrap's --json-status-fd."""
+
+    child_pid: int | None = None
+    exit_code: int | None = None
+
+
+def cgroup_key(info: Path) -> str:
+    """Name of the cgroup of the sandbox that was started with this `info` file."""
+    return hashlib.sha256(os.fsencode(info.absolute())).hexdigest()[:16]
+
+
+class BwrapSandbox:
+    def __init__(self) -> None:
+        self._cgroups = Cgroups()
+
+    def describe_limits(self) -> str:
+        """How a memory limit applies on this machine, for `doctor`."""
+        if self._cgroups.kind:
+            return f"whole instance, by cgroup {self._cgroups.kind}"
+        return "each process by itself (RLIMIT_DATA): no cgroup can be made here"
+
+    def problem(self) -> Unavailable | None:
+        """Why sandboxes can't run on this machine, with the command that mends it; None: they can."""
+        spec = SandboxSpec(command=("/bin/true",), hostname="probe", directory="/", uid=_some_uid())
+        output = bytearray()
+        try:
+            status = self.run(spec, output=output.extend, timeout=timedelta(seconds=20))
+        except Unavailable as error:
+            return error
+        return None if status == 0 else _unavailable(f"a trial ended with {status}", bytes(output))
+
+    def oom_kills(self, info: Path) -> int:
+        """How many processes of that sandbox were killed for want of memory."""
+        return self._cgroups.oom_kills(cgroup_key(info))
+
+    def forget(self, info: Path) -> bool:
+        """Whether nothing of that (ended) sandbox is left on the machine; False: some of it still ends."""
+        return self._cgroups.remove(cgroup_key(info))
+
+    def start(self, spec: SandboxSpec, *, info: Path, output: Path | None = None) -> int:
+        """See `ports.sandbox.Sandbox`."""
+        outer = ("/usr/bin/setsid", "--fork", *self._limits(spec, cgroup_key(info)))
+        before = _size(output)
+        with _described(spec) as (arguments, descriptors), _status_pipe() as (status, write):
+            with write, info.open("wb") as record, (output or Path(os.devnull)).open("ab") as out:
+                arguments += ["--info-fd", str(record.fileno()), "--json-status-fd", str(write.fileno())]
+                with _arguments(arguments) as passed:
+                    line = [*outer, _bwrap(), "--args", str(passed), "--", *_command(spec, ())]
+                    _spawn(line, (*descriptors, passed, record.fileno(), write.fileno()), out.fileno())
+            return _wait_for_command(status, lambda: _tail(output, before))
+
+    def run(
+        self,
+        spec: SandboxSpec,
+        *,
+        output: Callable[[bytes], None] | None = None,
+        timeout: timedelta | None = None,
+    ) -> int:
+        """See `ports.sandbox.Sandbox`."""
+        key = f"run-{os.getpid()}-{time.monotonic_ns()}"
+        limits = self._limits(spec, key)
+        try:
+            with _described(spec) as (arguments, descriptors), _status_pipe() as (status, write):
+                with write:
+                    arguments += ["--die-with-parent", "--json-status-fd", str(write.fileno())]
+                    with _arguments(arguments) as passed:
+                        command = _command(spec, _FIRST, die_with_parent=True)
+                        line = [*limits, _bwrap(), "--args", str(passed), "--", *command]
+                        outer = _spawn_child(line, (*descriptors, passed, write.fileno()))
+                return _follow(outer, status, output, timeout)
+        finally:
+            if limits:
+                self._cgroups.remove(key)
+
+    def _limits(self, spec: SandboxSpec, key: str) -> list[str]:
+        """Arguments in front of bubblewrap that limit what follows."""
+        line: list[str] = []
+        if spec.memory_bytes is not None:
+            try:
+                line += [*_JOIN_CGROUP, str(self._cgroups.create(key, spec.memory_bytes))] if self._cgroups.kind else []
+            except OSError as error:
+                raise Unavailable(f"can't limit memory to {spec.memory_bytes} bytes: {error}") from error
+            if not line:
+                # Not the address space: Node reserves gigabytes that it never touches.
+                line = ["/usr/bin/prlimit", f"--data={spec.memory_bytes}", "--"]
+        if spec.nice:
+            line += ["/usr/bin/nice", "-n", str(spec.nice), "--"]
+        return line
+
+
+def _bwrap() -> str:
+    found = shutil.which("bwrap", path=_PATH)
+    if found is None:
+        raise Unavailable("bubblewrap (bwrap) isn't installed", hint="apt-get install bubblewrap")
+    return found
+
+
+def _some_uid() -> int | None:
+    return 65534 if os.getuid() == 0 else None
+
+
+def _uid(spec: SandboxSpec) -> int:
+    """Uid of everything inside. Raises `Bug` for one that can't be, 0 above all."""
+    own = os.getuid()
+    uid = own if spec.uid is None else spec.uid
+    if uid == 0 or own not in (0, uid):
+        raise Bug(f"sandbox {spec.hostname}: uid is {spec.uid} for a caller with uid {own}")
+    return uid
+
+
+def _command(spec: SandboxSpec, first: tuple[str, ...], *, die_with_parent: bool = False) -> tuple[str, ...]:
+    if os.getuid() != 0:
+        return (*first, *spec.command)
+    uid = str(_uid(spec))
+    line = ["/usr/bin/setpriv", "--reuid", uid, "--regid", uid, "--clear-groups"]
+    line += ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+    # A change of uid makes the kernel forget bubblewrap's --die-with-parent.
+    return (*line, *(["--pdeathsig", "KILL"] if die_with_parent else []), "--", *first, *spec.command)
+
+
+@contextlib.contextmanager
+def _memory_file(name: str, content: bytes) -> Iterator[int]:
+    descriptor = os.memfd_create(name)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _arguments(arguments: list[str]) -> Iterator[int]:
+    if any("\0" in each for each in arguments):
+        raise Bug("a sandbox's argument or environment holds a NUL character")
+    with _memory_file("arguments", b"".join(os.fsencode(each) + b"\0" for each in arguments)) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def _status_pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    read, write = os.pipe()
+    with open(read, "rb") as reader, open(write, "wb") as writer:
+        yield reader, writer
+
+
+@contextlib.contextmanager
+def _described(spec: SandboxSpec) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    """Arguments that describe the inside, and the open files that they name."""
+    uid = _uid(spec)
+    arguments = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--new-session"]
+    if os.getuid() == 0:
+        arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        arguments += ["--cap-add", "CAP_SETPCAP"]
+    else:
+        arguments += ["--unshare-user"]
+    arguments += ["--as-pid-1", "--hostname", spec.hostname]
+    base, generated = rootfs.base(uid, uid if os.getuid() == 0 else os.getgid(), spec.hostname)
+    taken = {mount.target for mount in spec.mounts}
+    content = {path: data for path, data in generated.items() if path not in taken} | spec.files
+    with contextlib.ExitStack() as stack:
+        opened = {path: stack.enter_context(_memory_file("file", data)) for path, data in content.items()}
+        arguments += [*base, *rootfs.mounts(spec.mounts), *rootfs.files(opened), *rootfs.sealed()]
+        arguments += ["--chdir", spec.directory, "--clearenv"]
+        for key, value in spec.environment.items():
+            arguments += ["--setenv", key, value]
+        yield arguments, tuple(opened.values())
+
+
+@effect("sandbox.start")
+def _spawn(line: list[str], descriptors: tuple[int, ...], output: int) -> None:
+    # `setsid --fork` ends at once: the sandbox then belongs to init, and nobody here must wait for it.
+    try:
+        subprocess.run(
+            line,
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={"PATH": _PATH},
+            cwd="/",
+            umask=0o022,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise _unavailable(f"{line[0]} failed: {error}", b"") from error
+
+
+@effect("sandbox.run")
+def _spawn_child(line: list[str], descriptors: tuple[int, ...]) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            line,
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": _PATH},
+            cwd="/",
+            umask=0o022,
+        )
+    except OSError as error:
+        raise _unavailable(f"{line[0]} failed: {error}", b"") from error
+
+
+def _read_status(status: BinaryIO) -> _Status:
+    """Bubblewrap's next message; an empty one if it ended without."""
+    line = status.readline()
+    return msgspec.json.decode(line, type=_Status) if line else _Status()
+
+
+def _wait_for_command(status: BinaryIO, said: Callable[[], bytes]) -> int:
+    """Pid of the sandbox's first process, once it is no longer bubblewrap's own set-up code."""
+    pid = _read_status(status).child_pid
+    if pid is None:
+        raise _unavailable("bubblewrap made none", said())
+    started = process.start_time(pid)
+    pidfd = None if started is None else process.open_pidfd(pid, started)
+    try:
+        while pidfd is not None and not process.ended(pidfd, 0.001):
+            if process.name(pid) != "bwrap":
+                return pid
+    finally:
+        if pidfd is not None:
+            os.close(pidfd)
+    # Bubblewrap tells an exit code only of a command that it came to execute.
+    if _read_status(status).exit_code is None:
+        raise _unavailable("its set-up failed", said())
+    return pid
+
+
+def _follow(
+    outer: "subprocess.Popen[bytes]",
+    status: BinaryIO,
+    output: Callable[[bytes], None] | None,
+    timeout: timedelta | None,
+) -> int:
+    """Exit status; the whole tree has ended, whatever happens."""
+    deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
+    said = bytearray()
+
+    def hear(piece: bytes) -> None:
+        said[:] = (said + piece)[-_TAIL_BYTES:]
+        if output and piece:
+            output(piece)
+
+    assert outer.stdout is not None
+    with outer.stdout as stream:
+        inner = _read_status(status).child_pid
+        started = None if inner is None else process.start_time(inner)
+        try:
+            while piece := _next_piece(stream, deadline):
+                hear(piece)
+            code = outer.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            return TIMED_OUT
+        finally:
+            # By its pid 1, so that bubblewrap outside sees the last of the tree end.
+            if inner is None or started is None or not process.send(inner, started, signal.SIGKILL):
+                outer.kill()
+            outer.wait()
+    if code >= 0 and _read_status(status).exit_code is None:
+        raise _unavailable("its set-up failed", bytes(said))
+    return code if code >= 0 else 128 - code
+
+
+def _next_piece(stream: IO[bytes], deadline: float | None) -> bytes:
+    """Some output; nothing at its end. Raises TimeoutError."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    if not poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000):
+        raise TimeoutError
+    return os.read(stream.fileno(), 65536)
+
+
+def _size(output: Path | None) -> int:
+    return output.stat().st_size if output and output.exists() else 0
+
+
+def _tail(output: Path | None, start: int) -> bytes:
+    """The last of what was written to `output` after its first `start` bytes."""
+    return output.read_bytes()[start:][-_TAIL_BYTES:] if output else b""
+
+
+def _unavailable(why: str, said: bytes) -> Unavailable:
+    lines = tuple(said.decode(errors="replace").splitlines()[-5:])
+    return Unavailable(f"can't make a sandbox: {why}", hint=_remedy(), details=lines)
+
+
+def _setting(name: str) -> str:
+    try:
+        return (Path("/proc/sys") / name).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _remedy() -> str | None:
+    """The command that mends this machine, as far as its settings show one."""
+    if os.getuid() != 0 and _setting("kernel/unprivileged_userns_clone") == "0":
+        return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
+    if os.getuid() != 0 and _setting("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+    if _setting("user/max_user_namespaces") == "0":
+        return "sudo sysctl -w user.max_user_namespaces=10000"
+    return None
