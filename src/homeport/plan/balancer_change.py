@@ -1,0 +1,88 @@
+"""What brings a running HAProxy to the desired state: runtime commands where they can, a reload where they can't.
+
+Pure. `engines.local.balancer` reads `Running` over the runtime API, carries the `Change` out and asks again until
+nothing is left.
+"""
+
+from msgspec import Struct
+
+from homeport.plan.balancer import Backend, Balancer, Server, ServerId, ServerState
+from homeport.plan.balancer_text import WEIGHT, routes, server_options
+
+
+class RunningServer(Struct, frozen=True, kw_only=True):
+    """A server as a worker has it. `checked`: its health checks are on. `up`: None before a check has told."""
+
+    address: str
+    port: int
+    state: ServerState
+    checked: bool = True
+    up: bool | None = None
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """A worker's state: backend name → server name → server; map entries as a set of (key, value)."""
+
+    fingerprint: str
+    backends: dict[str, dict[str, RunningServer]]
+    routes: frozenset[tuple[str, str]]
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """In this order, so that no request finds a route without servers: `first` (commands: new servers, servers that
+    become ready), `routes` (the whole new table; None: leave it), `then` (commands: drain, maintenance), `removed`
+    (servers to end the connections of, and delete), `reload`."""
+
+    first: tuple[str, ...] = ()
+    routes: tuple[tuple[str, str], ...] | None = None
+    then: tuple[str, ...] = ()
+    removed: tuple[ServerId, ...] = ()
+    reload: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.first or self.routes is not None or self.then or self.removed or self.reload)
+
+
+def difference(desired: Balancer, fingerprint: str, running: Running) -> Change:
+    """The change from `running` to `desired`, whose text has `fingerprint`; false when there is nothing to do.
+    With `reload`, the commands still make the worker that will be replaced right for the connections it keeps."""
+    first: list[str] = []
+    then: list[str] = []
+    removed: list[ServerId] = []
+    for backend in sorted(desired.backends, key=lambda each: each.name):
+        if backend.name not in running.backends or backend.upstream is not None:
+            continue
+        present = running.backends[backend.name]
+        wanted = {each.name: each for each in backend.servers}
+        for name in sorted(wanted):
+            now = present.get(name)
+            if now is not None and (now.address, now.port) != (wanted[name].address, wanted[name].port):
+                removed.append((backend.name, name))  # and added by the next change
+            elif wanted[name].state == "ready":
+                first += _server(backend, wanted[name], now)
+            else:
+                then += _server(backend, wanted[name], now)
+        removed += [(backend.name, name) for name in sorted(present) if name not in wanted]
+    table = routes(desired)
+    return Change(
+        first=tuple(first),
+        routes=None if frozenset(table) == running.routes else table,
+        then=tuple(then),
+        removed=tuple(removed),
+        reload=running.fingerprint != fingerprint,
+    )
+
+
+def _server(backend: Backend, server: Server, now: RunningServer | None) -> list[str]:
+    target = f"{backend.name}/{server.name}"
+    commands = []
+    if now is None:
+        commands.append(f"add server {target} {server.address}:{server.port} {server_options(backend)}")
+    if now is None or not now.checked:
+        commands.append(f"enable health {target}")
+    # Without a state yet (just added) a server is in maintenance.
+    if (now.state if now is not None else "maint") != server.state:
+        if server.state == "ready":
+            commands.append(f"set server {target} weight {WEIGHT}")  # 0 where it came drained out of the text
+        commands.append(f"set server {target} state {server.state}")
+    return commands
