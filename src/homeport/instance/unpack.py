@@ -1,32 +1,18 @@
 """Layers on a machine: verified, and unpacked once. Called by the engine and the agent, outside the sandbox."""
 
 import ctypes
-import hashlib
 import os
 import re
 import secrets
 import shutil
 from pathlib import Path
 
-from homeport.errors import Failed, Unavailable
+from homeport.errors import Unavailable
 from homeport.releases.archive import extract, open_archive
+from homeport.releases.archive import verify as verify
 from homeport.system.effect import effect
 
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)-[0-9a-f]{12}\.part")
-
-
-def verify(path: Path, sha256: str) -> None:
-    """Nothing, if the file has that digest. Raises `Failed` if not, `Unavailable` where it can't be read."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise Unavailable(f"can't read layer {path}: {error.strerror}") from error
-    if found != sha256:
-        raise Failed(
-            f"layer {path.name} has digest {found}, expected {sha256}: it was changed or damaged",
-            hint="deploy a release that was built anew: homeport deploy",
-        )
 
 
 def unpack(archive: Path, destination: Path, *, owner: int | None = None, durable: bool = True) -> None:

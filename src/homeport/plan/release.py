@@ -4,7 +4,7 @@ Called by `releases` (publish, catalogue) and by `control`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -12,17 +12,13 @@ from homeport.errors import Invalid, NotFound
 from homeport.model.release import Release
 
 _RELEASE_KEY = re.compile(r"r([1-9][0-9]*)/release\.json")
-_POINTER_KEY = re.compile(r"([0-9]+)-([0-9]+)")
 _PAGE_KEY = re.compile(r"[0-9]+")
 
 
-class Pointer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Content of a key `<fence>-<seq>`. `release`: what it points to. `seen` only in `<fence>-0`, the first thing that
-    a new holder of the lease writes: the last key that it saw ("" for none); keys of lower fences after that are void.
-    """
+class Pointer(Struct, frozen=True, kw_only=True):
+    """Content of a key `<fence>-<seq>` under `current/` and `launch/<group>/`: the number of the release."""
 
-    release: int | None = None
-    seen: str | None = None
+    release: int
 
 
 # --- names of objects -------------------------------------------------------------------------------------------------
@@ -58,15 +54,6 @@ def current_prefix(app: str, environment: str) -> str:
     return f"{app}/{environment}/current/"
 
 
-def launch_prefix(app: str, environment: str, group: str) -> str:
-    return f"{app}/{environment}/launch/{group}/"
-
-
-def pointer_key(prefix: str, fence: int, seq: int) -> str:
-    """Padded, so that keys list in the order of fence, then sequence."""
-    return f"{prefix}{fence:08d}-{seq:08d}"
-
-
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
@@ -97,35 +84,12 @@ def parse_number(text: str | int) -> int:
     return int(match[1])
 
 
-# --- pointers ---------------------------------------------------------------------------------------------------------
+# --- verdicts and rollback --------------------------------------------------------------------------------------------
 
 
-def pointer_order(key: str) -> tuple[int, int] | None:
-    """(fence, sequence) of a pointer's key; None if it is none."""
-    match = _POINTER_KEY.fullmatch(key.rpartition("/")[2])
-    return (int(match[1]), int(match[2])) if match else None
-
-
-def live_pointers(pointers: Mapping[str, Pointer]) -> list[Pointer]:
-    """Pointers that hold, oldest first: without those that a holder wrote after it had lost its lease (design §4)."""
-    found = {order: each for key, each in pointers.items() if (order := pointer_order(key)) is not None}
-    ordered = sorted(found.items(), key=lambda item: item[0])
-    takeovers = [(order, pointer_order(each.seen)) for order, each in ordered if each.seen is not None]
-    live = []
-    for order, pointer in ordered:
-        later = [seen for taken, seen in takeovers if taken[0] > order[0]]
-        if all(seen is not None and order <= seen for seen in later):
-            live.append(pointer)
-    return live
-
-
-def good_numbers(pointers: Mapping[str, Pointer]) -> list[int]:
-    """Numbers of releases that a good verdict made current, in the order of their verdicts, each once (its last)."""
-    told = [each.release for each in live_pointers(pointers) if each.release is not None]
+def good_numbers(told: Sequence[int]) -> list[int]:
+    """What `current` pointed to, oldest first, each number once, at its last place."""
     return list(dict.fromkeys(reversed(told)))[::-1]
-
-
-# --- rollback ---------------------------------------------------------------------------------------------------------
 
 
 def rollback_target(running: Release, good: Iterable[Release]) -> Release:

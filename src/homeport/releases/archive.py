@@ -4,6 +4,7 @@ every virtualenv holds, a link to the interpreter of the image.
 Called by `source` (exports, tarballs) and by `instance.unpack` (layers).
 """
 
+import hashlib
 import os
 import posixpath
 import tarfile
@@ -14,7 +15,7 @@ from typing import IO, Literal
 
 import zstandard
 
-from homeport.errors import Invalid, Unavailable
+from homeport.errors import Failed, Invalid, Unavailable
 from homeport.system.effect import effect
 
 IMAGE = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -54,6 +55,20 @@ def relative_target(name: str, target: str) -> str:
     return posixpath.relpath(inside, posixpath.dirname(posixpath.join(APP, name)))
 
 
+def verify(path: Path, sha256: str) -> None:
+    """Nothing, if the file has that digest. Raises `Failed` if not, `Unavailable` where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Unavailable(f"can't read layer {path}: {error.strerror}") from error
+    if found != sha256:
+        raise Failed(
+            f"layer {path.name} has digest {found}, expected {sha256}: it was changed or damaged",
+            hint="deploy a release that was built anew: homeport deploy",
+        )
+
+
 @contextmanager
 def open_archive(path: Path) -> Iterator[tarfile.TarFile]:
     """The archive (plain, gzip, bzip2, xz or zstd), to be read once from front to back. Raises `Invalid` where it is
@@ -74,7 +89,9 @@ def open_archive(path: Path) -> Iterator[tarfile.TarFile]:
         raise Unavailable(f"can't read {path}: {error.strerror}", hint=f"df -h {path.parent}") from error
 
 
-def extract(archive: tarfile.TarFile, destination: Path, *, owner: int | None = None) -> None:
+def extract(
+    archive: tarfile.TarFile, destination: Path, *, owner: int | None = None, what: str = "the archive"
+) -> None:
     """Everything in the archive lies under `destination`, an existing directory that nobody else writes to; modes are
     0644 and 0755, times the archive's, owned by uid and gid `owner`. Raises `Invalid` that names every member that it
     refused (then what is there isn't complete), OSError."""
@@ -83,7 +100,7 @@ def extract(archive: tarfile.TarFile, destination: Path, *, owner: int | None = 
         writer.add(archive, member)
     if writer.problems:
         raise Invalid(
-            f"the archive has {_count(len(writer.problems))} that can't be unpacked: {writer.problems[0]}",
+            f"{what} has {_count(len(writer.problems))} that can't be unpacked: {writer.problems[0]}",
             details=tuple(writer.problems[:50]),
         )
 

@@ -1,0 +1,126 @@
+"""What has been released, and which of it was good; what `config set` said. Reads the store anew at every question.
+
+Called by the command line and by `control`.
+"""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from homeport.errors import Conflict, Failed, NotFound
+from homeport.model.release import ConfigValue, Release
+from homeport.plan.config import ConfigLayer
+from homeport.plan.lease import Marker, sequence_of, valid_keys
+from homeport.plan.release import (
+    Pointer,
+    config_key,
+    config_prefix,
+    current_prefix,
+    good_numbers,
+    next_number,
+    page_numbers,
+    parse_number,
+    release_key,
+    release_numbers,
+    rollback_target,
+)
+from homeport.ports.objects import ObjectStore
+from homeport.releases.publish import decode
+
+
+class ConfigPage(Struct, frozen=True, kw_only=True):
+    """One `config set` or `config unset`. A value of None unsets. `group` None: for every group."""
+
+    values: dict[str, ConfigValue | None]
+    group: str | None = None
+    created_at: datetime | None = None
+    created_by: str = ""
+
+
+class Catalogue:
+    """Releases and config pages of all apps and environments in one store."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+
+    def numbers(self, app: str, environment: str) -> list[int]:
+        """Numbers of all releases there, ascending; empty if there is none."""
+        keys = self.store.list(f"{app}/{environment}/", after=f"{app}/{environment}/r")
+        return release_numbers(app, environment, keys)
+
+    def get(self, app: str, environment: str, number: int | str) -> Release:
+        """The release 12, `12` or `r12`. Raises `NotFound`, `Invalid` for what is no number, `Failed` if it is
+        damaged."""
+        wanted = parse_number(number)
+        key = release_key(app, environment, wanted)
+        try:
+            data = self.store.get(key)
+        except NotFound as error:
+            raise self._missing(app, environment, wanted) from error
+        release = decode(data, Release, key)
+        if (release.app, release.environment, release.number) != (app, environment, wanted):
+            raise Failed(
+                f"object {key} holds {release.app}/{release.environment}/{release.id}: it was changed or damaged"
+            )
+        return release
+
+    def newest(self, app: str, environment: str) -> Release | None:
+        """The release with the greatest number, good or not; None if there is none."""
+        numbers = self.numbers(app, environment)
+        return self.get(app, environment, numbers[-1]) if numbers else None
+
+    def good(self, app: str, environment: str) -> list[int]:
+        """Numbers of releases that a good verdict made current, by their last verdict, oldest first."""
+        keys = self.store.list(current_prefix(app, environment))
+        markers = {key: decode(self.store.get(key), Marker, key) for key in keys if sequence_of(key) == 0}
+        valid = valid_keys(keys, markers)
+        return good_numbers([decode(self.store.get(key), Pointer, key).release for key in valid])
+
+    def rollback_target(self, app: str, environment: str, running: Release) -> Release:
+        """The newest good release older in origin than `running`. Raises `NotFound` where there is none."""
+        there = set(self.numbers(app, environment))
+        good = [self.get(app, environment, each) for each in self.good(app, environment) if each in there]
+        return rollback_target(running, good)
+
+    def append_config(self, app: str, environment: str, page: ConfigPage) -> int:
+        """Number of the new page, which nobody else got."""
+        prefix = config_prefix(app, environment)
+        number = next_number(page_numbers(app, environment, self.store.list(prefix)))
+        while True:
+            try:
+                self.store.create(config_key(app, environment, number), msgspec.json.encode(page))
+            except Conflict:
+                number += 1
+                continue
+            return number
+
+    def config_pages(self, app: str, environment: str) -> dict[int, ConfigPage]:
+        """Number → page, ascending."""
+        numbers = page_numbers(app, environment, self.store.list(config_prefix(app, environment)))
+        keys = {number: config_key(app, environment, number) for number in numbers}
+        return {number: decode(self.store.get(key), ConfigPage, key) for number, key in keys.items()}
+
+    def config_layers(self, app: str, environment: str, group: str) -> list[ConfigLayer]:
+        """What was set, as layers for one group, weakest first: pages for every group, then those for this one."""
+        pages = self.config_pages(app, environment).items()
+        ordered = [each for each in pages if each[1].group is None] + [each for each in pages if each[1].group == group]
+        return [ConfigLayer(name=f"config set #{number}", values=page.values) for number, page in ordered]
+
+    def _missing(self, app: str, environment: str, wanted: int) -> NotFound:
+        newest = [f"r{number}" for number in self.numbers(app, environment)[::-1][:5]]
+        if not newest:
+            return NotFound(
+                f"{app} has no release in {environment}, so no r{wanted}",
+                hint=f"homeport deploy -e {environment}",
+            )
+        return NotFound(
+            f"{app} has no release r{wanted} in {environment}, expected one of: {', '.join(newest)}",
+            hint=f"homeport release list -e {environment}",
+        )
+
+    def list(self, app: str, environment: str, last: int = 20) -> list[Release]:
+        """The newest `last` releases, newest first."""
+        # last in the class: below it, `list` would mean this method to a type checker
+        numbers = self.numbers(app, environment)[::-1][:last]
+        return [self.get(app, environment, number) for number in numbers]

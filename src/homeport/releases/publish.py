@@ -1,0 +1,84 @@
+"""Publishing: the object that makes a release exist is written last, under a number that nobody else can get.
+
+Called by the command line (`deploy`, `config set`, `rollback`) and by tests.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from homeport.errors import Conflict, Failed, Invalid
+from homeport.model.release import Release, Snapshot
+from homeport.plan.release import layer_key, next_number, release_key, release_numbers, snapshot_key
+from homeport.ports.objects import ObjectStore
+
+T = TypeVar("T")
+
+
+def publish_snapshot(store: ObjectStore, app: str, environment: str, snapshot: Snapshot) -> str:
+    """sha256 of the stored snapshot. The same variables give the same object. Raises `Unavailable`."""
+    # sorted: an order of keys that differs would be a change that isn't one
+    data = msgspec.json.encode(snapshot, order="sorted")
+    sha256 = hashlib.sha256(data).hexdigest()
+    create_if_absent(store, snapshot_key(app, environment, sha256), data)
+    return sha256
+
+
+def read_snapshot(store: ObjectStore, app: str, environment: str, sha256: str) -> Snapshot:
+    """The variables of a release. Raises `NotFound`, `Failed` if the object was changed, `Unavailable`."""
+    key = snapshot_key(app, environment, sha256)
+    data = store.get(key)
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise Failed(f"config snapshot {key} has digest {found}, expected {sha256}: it was changed or damaged")
+    return decode(data, Snapshot, key)
+
+
+def publish(store: ObjectStore, *, app: str, environment: str, make: Callable[[int], Release]) -> Release:
+    """The release that `make` gave for the next free number, once it exists. `make` is called again, with another
+    number, when somebody else was first. Raises `Failed` if a layer or the snapshot isn't in the store, `Unavailable`;
+    then there is no release."""
+    keys = store.list(f"{app}/{environment}/", after=f"{app}/{environment}/r")
+    number = next_number(release_numbers(app, environment, keys))
+    while True:
+        release = make(number)
+        if (release.app, release.environment, release.number) != (app, environment, number):
+            raise Invalid(
+                f"asked for {app}/{environment}/r{number}, got {release.app}/{release.environment}/{release.id}"
+            )
+        _check_parts(store, release)
+        try:
+            store.create(release_key(app, environment, number), msgspec.json.encode(release))
+        except Conflict:
+            number += 1
+            continue
+        return release
+
+
+def create_if_absent(store: ObjectStore, key: str, data: bytes) -> None:
+    """The object exists; one that was there before is left as it is: for keys that follow from the content."""
+    try:
+        store.create(key, data)
+    except Conflict:
+        return
+
+
+def decode(data: bytes, kind: type[T], key: str) -> T:
+    """The object as a struct. Raises `Failed` that names the key and what doesn't fit."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Failed(f"object {key} can't be read as {kind.__name__}: {error}: it was changed or damaged") from error
+
+
+def _check_parts(store: ObjectStore, release: Release) -> None:
+    needed = [layer_key(release.app, layer.sha256) for layer in release.slug.layers]
+    needed.append(snapshot_key(release.app, release.environment, release.config))
+    for key in needed:
+        if store.size(key) is None:
+            raise Failed(
+                f"{release.app} {release.id} for {release.environment} isn't published: {key} isn't in the store",
+                hint="homeport deploy   # builds it again",
+            )
