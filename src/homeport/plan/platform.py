@@ -1,0 +1,153 @@
+"""homeport.toml: from its text to what one app comes to in one environment. Called by cli, releases and wiring.
+
+Every key is in docs/reference/homeport.toml. What a single value must look like is in `platform_check`, what
+values mean together in `formation`.
+"""
+
+import re
+import tomllib
+from collections.abc import Collection, Iterator
+
+from homeport.errors import Invalid, NotFound
+from homeport.model.platform import Resolved
+from homeport.plan.formation import AppEntry, Build, Dependencies, PlatformFile, Resolving, group_name, listed
+from homeport.plan.mistake import meant, nearest, refuse
+from homeport.plan.platform_check import PLATFORM, Data, Notes
+from homeport.plan.platform_value import found
+from homeport.plan.procfile import Procfile
+from homeport.plan.toml_line import lines
+
+__all__ = [
+    "ONLY_ENVIRONMENT",
+    "AppEntry",
+    "Build",
+    "Dependencies",
+    "PlatformFile",
+    "environment_name",
+    "group_name",
+    "parse",
+    "resolve",
+    "unused_processes",
+]
+
+ONLY_ENVIRONMENT = "staging"
+"""Of a file without [environments]."""
+
+_WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def parse(text: str, *, file: str = "homeport.toml") -> PlatformFile:
+    """The platform that `text` describes. Raises `Invalid` with every mistake in `details`, as
+    `homeport.toml:14: groups.web.instanecs: unknown key, did you mean "instances"?`."""
+    text = text.removeprefix("\ufeff")
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _not_toml(text, file, error) from error
+    where = lines(text)
+    notes = Notes(where)
+    data: Data = PLATFORM(raw, (), notes)
+    apps = tuple(_apps(data, notes))
+    platform = PlatformFile(
+        file=file,
+        name=_platform_name(data, apps, notes),
+        apps=apps,
+        environments=tuple(data.get("environments", {})) or (ONLY_ENVIRONMENT,),
+        default=data.get("default"),
+        build=_build(data.get("build", {}), notes),
+        data=data,
+        lines=where,
+    )
+    if platform.default is not None and platform.default not in platform.environments:
+        near = meant(platform.default, platform.environments)
+        notes.add(("default",), f'no environment "{platform.default}"{near}; there is {listed(platform.environments)}')
+    for environment in platform.environments:
+        # Without an app too, so that one mistake doesn't hide the others.
+        for app in [each.name for each in apps] or [""]:
+            Resolving(platform, environment, app, None, notes).result()
+    refuse(file, notes.mistakes)
+    return platform
+
+
+def environment_name(platform: PlatformFile, asked: str | None) -> str:
+    """The environment that a command means: `asked`, else the only one, else the file's `default`. Raises `NotFound`
+    for one that isn't there, `Invalid` where none is asked for and several are there without a default."""
+    there = platform.environments
+    if asked is not None:
+        _known("environment", asked, there, platform.file)
+        return asked
+    if len(there) == 1:
+        return there[0]
+    if platform.default is None:
+        raise Invalid(
+            f"{platform.file} has {len(there)} environments ({listed(there)}) and no default",
+            hint=f'say which: -e {there[0]}, or write default = "{there[0]}" above the first [section]',
+        )
+    return platform.default
+
+
+def resolve(platform: PlatformFile, *, environment: str, app: str, procfile: Procfile) -> Resolved:
+    """What `app` comes to in `environment`. Raises `Invalid` with every mistake that only shows beside the Procfile,
+    `NotFound` for an app or environment that the file doesn't have."""
+    _known("environment", environment, platform.environments, platform.file)
+    _known("app", app, [each.name for each in platform.apps], platform.file)
+    notes = Notes(platform.lines)
+    resolved = Resolving(platform, environment, app, procfile, notes).result()
+    refuse(platform.file, notes.mistakes)
+    return resolved
+
+
+def unused_processes(platform: PlatformFile, procfile: Procfile) -> tuple[str, ...]:
+    """Process types that no group runs, in any environment: for a notice. Empty where the file has no groups, since
+    every process type is a group of its own then."""
+    tables = [platform.data, *platform.data.get("apps", {}).values(), *platform.data.get("environments", {}).values()]
+    if not any("groups" in each for each in tables[: 1 + len(platform.data.get("apps", {}))]):
+        return ()
+    used = {
+        type_ for each in tables for name, group in each.get("groups", {}).items() for type_ in group.get("run", [name])
+    }
+    return tuple(each for each in procfile.processes if each not in used)
+
+
+def _apps(data: Data, notes: Notes) -> Iterator[AppEntry]:
+    if "app" in data and "apps" in data:
+        notes.add(("app",), "stands beside [apps]; one of them names the apps")
+    elif not data.get("apps") and "app" not in data and not notes.mistakes:
+        notes.add(("app",), 'missing; write app = "shop" above the first [section]')
+    if "app" in data:
+        yield AppEntry(name=data["app"])
+    for name, said in data.get("apps", {}).items():
+        yield AppEntry(name=name, source=said.get("source", "."))
+
+
+def _platform_name(data: Data, apps: tuple[AppEntry, ...], notes: Notes) -> str:
+    if len(apps) > 1 and "platform" not in data:
+        notes.add(("platform",), 'missing; a file with several apps needs a name: platform = "shops"')
+    name = data.get("platform", apps[0].name if apps else "")
+    return str(name)
+
+
+def _build(said: Data, notes: Notes) -> Build:
+    plain = {key: value for key, value in said.items() if key != "dependencies"}
+    given: Data | None = said.get("dependencies")
+    if given is None:
+        return Build(**plain)
+    if len(given) < 2:
+        notes.add(("build", "dependencies"), "expected both command and paths")
+        return Build(**plain)
+    return Build(dependencies=Dependencies(command=given["command"], paths=tuple(given["paths"])), **plain)
+
+
+def _known(what: str, name: str, names: Collection[str], file: str) -> None:
+    if name not in names:
+        near = nearest(name, names)
+        hint = f"did you mean {near}?" if near else None
+        raise NotFound(f"no {what} {found(name)} in {file}; there is {listed(names)}", hint=hint)
+
+
+def _not_toml(text: str, file: str, error: tomllib.TOMLDecodeError) -> Invalid:
+    """tomllib of Python 3.11 tells the place only in its message."""
+    match = _WHERE.search(str(error))
+    reason = str(error)[: match.start()] if match else str(error)
+    line, column = (match[1], match[2]) if match and match[1] else (str(text.count("\n") + 1), "1")
+    return Invalid(f"{file} isn't valid TOML", details=(f"{file}:{line}:{column}: {reason}",))

@@ -1,0 +1,209 @@
+"""What each key of homeport.toml must look like: one table of readers. Called by plan.platform only.
+
+A reader turns the raw value into its typed one. What it can't read it notes as a mistake, and leaves out.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from homeport.errors import Invalid
+from homeport.plan import platform_value as typed
+from homeport.plan.env_file import check_variable
+from homeport.plan.mistake import Mistake, meant
+from homeport.plan.platform_value import Convert, found, name_problem
+from homeport.plan.toml_line import Path
+
+Data = dict[str, Any]
+WRONG = object()
+
+RESERVED_ENVIRONMENT = "common"
+
+
+class Notes:
+    """The mistakes found so far, and the lines to place them on."""
+
+    def __init__(self, lines: Mapping[Path, int]) -> None:
+        self._lines = lines
+        self.mistakes: list[Mistake] = []
+
+    def add(self, path: Path, text: str) -> None:
+        known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self._lines), ())
+        self.mistakes.append(Mistake(self._lines.get(known, 1), f"{show(path)}: {text}"))
+
+
+Reader = Callable[[Any, Path, Notes], Any]
+
+
+def show(path: Path) -> str:
+    """`routes[1].to`: array items counted from 1, for people."""
+    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+# --- readers of composites -------------------------------------------------------------------------------------------
+
+
+def leaf(convert: Convert) -> Reader:
+    def read(value: Any, path: Path, notes: Notes) -> Any:
+        try:
+            return convert(value)
+        except Invalid as error:
+            notes.add(path, error.message)
+            return WRONG
+
+    return read
+
+
+def table(fields: Mapping[str, Reader], *, misplaced: Mapping[str, str] | None = None) -> Reader:
+    """`misplaced`: key that belongs elsewhere → where, as the end of a sentence."""
+
+    def read(value: Any, path: Path, notes: Notes) -> Any:
+        if not isinstance(value, dict):
+            notes.add(path, f"expected a table, found {found(value)}")
+            return {}
+        result: Data = {}
+        for key, raw in value.items():
+            where = (*path, key)
+            if key in fields:
+                result[key] = fields[key](raw, where, notes)
+            else:
+                elsewhere = (misplaced or {}).get(key)
+                notes.add(where, f"unknown key{f'; {elsewhere}' if elsewhere else meant(key, fields)}")
+        return {key: each for key, each in result.items() if each is not WRONG}
+
+    return read
+
+
+def named(reader: Reader, what: str, *, reserved: str | None = None) -> Reader:
+    """Name → thing. A wrong name is noted and kept, so that what points to it isn't called a mistake too."""
+
+    def read(value: Any, path: Path, notes: Notes) -> Any:
+        if not isinstance(value, dict):
+            notes.add(path, f"expected a table for each {what}, found {found(value)}")
+            return {}
+        for name in value:
+            if name == reserved:
+                notes.add((*path, name), f'"{name}" is taken: config/{name} is for every {what}')
+            elif problem := name_problem(name):
+                notes.add((*path, name), problem)
+        return {name: reader(raw, (*path, name), notes) for name, raw in value.items()}
+
+    return read
+
+
+def rows(reader: Reader) -> Reader:
+    def read(value: Any, path: Path, notes: Notes) -> Any:
+        if not isinstance(value, list):
+            notes.add(path, f"expected an array of tables, found {found(value)}; write [[{path[-1]}]]")
+            return WRONG
+        return [reader(raw, (*path, row), notes) for row, raw in enumerate(value)]
+
+    return read
+
+
+def _instances(value: Any, path: Path, notes: Notes) -> Any:
+    """A bare number n sets all three: at least one (none, if n is 0), n, at most ten (or n)."""
+    if isinstance(value, dict):
+        fields = {"min": leaf(typed.count(0)), "desired": leaf(typed.count(0)), "max": leaf(typed.count(0))}
+        return table(fields)(value, path, notes)
+    number = leaf(typed.count(0))(value, path, notes)
+    return number if number is WRONG else {"min": min(1, number), "desired": number, "max": max(10, number)}
+
+
+def _variables(value: Any, path: Path, notes: Notes) -> Any:
+    if not isinstance(value, dict):
+        notes.add(path, f"expected a table of variables, found {found(value)}")
+        return WRONG
+    for key, each in value.items():
+        if not isinstance(each, str):
+            notes.add((*path, key), f"expected a text, found {found(each)}")
+        elif problem := check_variable(key, each):
+            notes.add((*path, key), problem)
+    return value
+
+
+# --- the keys --------------------------------------------------------------------------------------------------------
+
+HEALTH: dict[str, Reader] = {
+    "path": leaf(typed.matching(typed.HEALTH_PATH, 'a path that starts with "/", such as "/healthz"')),
+    "interval": leaf(typed.duration(zero=False)),
+    "timeout": leaf(typed.duration(zero=False)),
+    "grace": leaf(typed.duration(zero=False)),
+    "settle": leaf(typed.duration(zero=True)),
+}
+GROUP: dict[str, Reader] = {
+    "run": leaf(typed.names),
+    "instances": _instances,
+    "memory": leaf(typed.size),
+    "stop_grace": leaf(typed.duration(zero=False)),
+    "drain": leaf(typed.duration(zero=True)),
+    "balanced": leaf(typed.boolean),
+    "health": table(HEALTH),
+}
+ROUTE: dict[str, Reader] = {
+    "to": leaf(typed.route_to),
+    "host": leaf(typed.host),
+    "path": leaf(typed.matching(typed.URL_PATH, 'a path that starts with "/", such as "/blog"')),
+    "strip_prefix": leaf(typed.boolean),
+}
+DEPLOY: dict[str, Reader] = {
+    "strategy": leaf(typed.one_of("replace", "rolling")),
+    "bake": leaf(typed.duration(zero=True)),
+    "max_unavailable": leaf(typed.count(1)),
+}
+DEPENDENCIES: dict[str, Reader] = {"command": leaf(typed.text("npm ci")), "paths": leaf(typed.paths_inside)}
+BUILD: dict[str, Reader] = {
+    "python": leaf(typed.python),
+    "command": leaf(typed.text("make dist")),
+    "dependencies": table(DEPENDENCIES),
+    "env": _variables,
+    "collectstatic": leaf(typed.boolean),
+}
+TLS: dict[str, Reader] = {
+    "certificate": leaf(typed.text("/etc/ssl/shop.pem")),
+    "key": leaf(typed.text("/etc/ssl/shop.key")),
+}
+
+SECTIONS: dict[str, Reader] = {
+    "health": table(HEALTH),
+    "groups": named(table(GROUP), "group"),
+    "routes": rows(table(ROUTE)),
+    "deploy": table(DEPLOY),
+}
+PLACE: dict[str, Reader] = {
+    "engine": leaf(typed.one_of("local", "aws", "memory")),
+    "mode": leaf(typed.one_of("review", "staging", "production")),
+    "listen": leaf(typed.listen),
+    "tls": table(TLS),
+    "account": leaf(typed.matching(typed.ACCOUNT, 'the twelve digits of an AWS account, as text "123456789012"')),
+    "region": leaf(typed.matching(typed.REGION, 'an AWS region such as "eu-west-1"')),
+}
+TOP: dict[str, Reader] = {
+    "app": leaf(typed.name),
+    "platform": leaf(typed.name),
+    "default": leaf(typed.name),
+}
+_IN_ENVIRONMENT = "it belongs in [environments.<name>]"
+_ABOVE = "it belongs above the first [section]"
+_ENVIRONMENT_MISPLACED = dict.fromkeys(TOP, _ABOVE) | {"build": "a slug is built once, for every environment"}
+
+
+def _section(fields: Mapping[str, Reader]) -> Reader:
+    """A table in which a key of the file's top is a header that came too early."""
+    return table(fields, misplaced=dict.fromkeys(TOP, _ABOVE))
+
+
+PLATFORM: Reader = table(
+    {
+        **TOP,
+        "apps": named(_section({"source": leaf(typed.text("../blog")), **SECTIONS}), "app"),
+        "build": _section(BUILD),
+        "health": _section(HEALTH),
+        "groups": SECTIONS["groups"],
+        "routes": SECTIONS["routes"],
+        "deploy": _section(DEPLOY),
+        "environments": named(
+            table({**PLACE, **SECTIONS}, misplaced=_ENVIRONMENT_MISPLACED), "environment", reserved=RESERVED_ENVIRONMENT
+        ),
+    },
+    misplaced=dict.fromkeys(PLACE, _IN_ENVIRONMENT),
+)

@@ -1,0 +1,181 @@
+"""What each single value of homeport.toml may be. Called by plan.platform_check.
+
+A `Convert` takes the raw value and gives the typed one, or raises `Invalid` with what was expected and what was found.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from homeport.errors import Invalid
+from homeport.plan.mistake import meant
+from homeport.plan.quantity import parse_duration, parse_size
+
+Convert = Callable[[Any], Any]
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+URL_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,;=:@%/-]*")
+HEALTH_PATH = re.compile(URL_PATH.pattern + r"(\?[A-Za-z0-9._~!&()*+,;=:@%/?-]*)?")
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+ACCOUNT = re.compile(r"[0-9]{12}")
+LONGEST_NAME = 40
+
+
+def found(value: object) -> str:
+    """A raw value as a message shows it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value if len(value) <= 60 else value[:57] + "…"}"'
+        case dict():
+            return "a table"
+        case list():
+            return "an array"
+    return str(value)
+
+
+def name_problem(name: str) -> str | None:
+    """Why `name` can't name an app, group or environment, or None. They become host names."""
+    if not NAME.fullmatch(name):
+        return f"a name is made of a–z, 0–9 and inner hyphens, found {found(name)}"
+    if len(name) > LONGEST_NAME:
+        return f"a name has at most {LONGEST_NAME} characters, found {len(name)}"
+    return None
+
+
+def text(example: str) -> Convert:
+    def convert(value: Any) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise Invalid(f'expected a text such as "{example}", found {found(value)}')
+        if any(ord(char) < 32 and char not in "\n\t" for char in value):
+            raise Invalid("holds a control character")
+        return value
+
+    return convert
+
+
+def matching(pattern: re.Pattern[str], what: str) -> Convert:
+    def convert(value: Any) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise Invalid(f"expected {what}, found {found(value)}")
+        return value
+
+    return convert
+
+
+def name(value: Any) -> str:
+    said: str = text("shop")(value)
+    if problem := name_problem(said):
+        raise Invalid(problem)
+    return said
+
+
+def boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid(f"expected true or false, found {found(value)}")
+    return value
+
+
+def count(least: int) -> Convert:
+    def convert(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= 10_000:
+            raise Invalid(f"expected a number from {least} to 10000, found {found(value)}")
+        return value
+
+    return convert
+
+
+def duration(*, zero: bool) -> Convert:
+    def convert(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise Invalid(f'expected a duration such as "1s", found {found(value)}')
+        duration = parse_duration(value)
+        if not duration and not zero:
+            raise Invalid(f"expected more than zero, found {found(value)}")
+        return duration
+
+    return convert
+
+
+def size(value: Any) -> int:
+    if not isinstance(value, str):
+        raise Invalid(f'expected a size such as "512MB", found {found(value)}')
+    size = parse_size(value)
+    if size == 0:
+        raise Invalid(f"expected more than zero, found {found(value)}")
+    return size
+
+
+def one_of(*choices: str) -> Convert:
+    def convert(value: Any) -> str:
+        if value not in choices:
+            expected = " or ".join(f'"{each}"' for each in choices)
+            near = meant(value, choices) if isinstance(value, str) else ""
+            raise Invalid(f"expected {expected}, found {found(value)}{near}")
+        return str(value)
+
+    return convert
+
+
+def names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+        raise Invalid(f'expected an array such as ["web"], found {found(value)}')
+    if len(set(value)) != len(value):
+        raise Invalid("names something twice")
+    return value
+
+
+def paths_inside(value: Any) -> list[str]:
+    for each in (paths := names(value)):
+        if each.startswith(("/", "~")) or ".." in each.split("/") or each.strip("./") == "":
+            raise Invalid(f'expected paths inside the app such as "node_modules", found {found(each)}')
+    return paths
+
+
+def python(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"3(\.[0-9]{1,2}){1,2}", value):
+        return value
+    raise Invalid(f'expected a version as text such as "3.11", found {found(value)}')
+
+
+def listen(value: Any) -> str:
+    if isinstance(value, str):
+        address, _, port = value.rpartition(":")
+        try:
+            version: int = ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).version
+        except ValueError:
+            version = 0
+        written = address.startswith("[") and address.endswith("]") if version == 6 else version == 4
+        if written and re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) < 65536:
+            return value
+    raise Invalid(f'expected an address and a port such as "127.0.0.1:8080", found {found(value)}')
+
+
+def host(value: Any) -> str:
+    if not isinstance(value, str) or not HOST.fullmatch(value.lower()):
+        raise Invalid(f'expected a host name such as "www.example.com", without scheme or port, found {found(value)}')
+    return value.lower()
+
+
+def route_to(value: Any) -> str:
+    """A group's name, or the scheme, host and perhaps port of an upstream."""
+    if not isinstance(value, str) or not value:
+        raise Invalid(f'expected a group or a URL such as "https://blog.example.net", found {found(value)}')
+    if "://" not in value:
+        return value
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError as error:
+        raise Invalid(f"expected a URL such as https://blog.example.net, found {found(value)}") from error
+    host = url.hostname or ""
+    plain = url.netloc.lower() == (host if port is None else f"{host}:{port}")
+    if url.scheme not in ("http", "https") or not plain or not HOST.fullmatch(host) or port == 0:
+        raise Invalid(f"expected http:// or https://, a host and perhaps a port, found {found(value)}")
+    if url.path.strip("/") or url.query or url.fragment:
+        raise Invalid(f"an upstream has no path of its own (strip_prefix removes the route's), found {found(value)}")
+    return f"{url.scheme}://{url.netloc.lower()}"
