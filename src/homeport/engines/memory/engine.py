@@ -1,0 +1,328 @@
+"""The memory engine: the same port, a virtual clock, faults on demand. For tests and simulation.
+
+Nothing happens by itself: what an instance does follows from the clock and from its release's `Behaviour`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from homeport.errors import Conflict, NotFound, Unavailable
+from homeport.model.event import Event
+from homeport.model.fleet import (
+    Action,
+    Check,
+    Drain,
+    Instance,
+    Kill,
+    Launch,
+    Observation,
+    Preparation,
+    Prepare,
+    Process,
+    PutInService,
+    Run,
+    RunTask,
+    SetLaunch,
+    SetRoutes,
+    Start,
+    State,
+    Stop,
+    Target,
+    Task,
+    Terminate,
+)
+from homeport.model.platform import Place
+from homeport.model.release import Release
+from homeport.ports.clock import Clock
+from homeport.ports.engine import GroupSize, LogLine, LogQuery
+
+BASE_PORT = 20000
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What instances of a release do. Seconds count from the start of a generation; None: never."""
+
+    healthy_after: float | None = 0.1
+    unhealthy_after: float | None = None
+    dies_after: float | None = None
+    crash_loops: bool = False
+    stops_after: float | None = 0.1
+    """From TERM to the end; None: ignores TERM."""
+    task_exit_code: int = 0
+    task_seconds: float = 0.1
+    prepare_fails: str = ""
+
+
+@dataclass
+class MemoryEnvironment:
+    place: Place
+    url: str
+    instances: dict[str, Instance] = field(default_factory=dict)
+    tasks: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+    prepared: dict[tuple[str, int], Preparation] = field(default_factory=dict)
+    launch: dict[str, int] = field(default_factory=dict)
+    routes: dict[str, int] = field(default_factory=dict)
+    last_ordinal: dict[str, int] = field(default_factory=dict)
+    sizes: dict[tuple[str, str], GroupSize] = field(default_factory=dict)
+    fences: dict[str, int] = field(default_factory=dict)
+    closing: bool = False
+
+
+class MemoryEngine:
+    """`releases`: what `Prepare` finds, by (app, environment name, number); the store's part on the other engines."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        releases: Callable[[str, str, int], Release],
+        behaviours: Mapping[int, Behaviour] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.releases = releases
+        self.behaviours: dict[int, Behaviour] = dict(behaviours or {})
+        self.places: dict[str, MemoryEnvironment] = {}
+        self.kept_events: list[Event] = []
+        self.actions: list[Action] = []
+        self.blind = False
+        """Fault: nothing can be observed."""
+        self.unknown: set[str] = set()
+        """Fault: instances of which nobody knows what they do."""
+        self._wakes: list[Callable[[], None]] = []
+
+    # --- environments -------------------------------------------------------------------------------------------------
+
+    def open_environment(self, place: Place) -> str:
+        port = BASE_PORT + len(self.places)
+        known = self.places.get(place.id)
+        if known is None:
+            known = MemoryEnvironment(place, f"http://{place.listen or f'127.0.0.1:{port}'}")
+            self.places[place.id] = known
+        known.place = place
+        return known.url
+
+    def begin_close(self, environment: str) -> None:
+        self._find(environment).closing = True
+
+    def close_environment(self, environment: str) -> None:
+        found = self._find(environment)
+        live = [each.id for each in found.instances.values() if each.state is not State.TERMINATED]
+        if live:
+            raise Conflict(f"{environment} still has {', '.join(live)}")
+        del self.places[environment]
+
+    def environments(self) -> dict[str, tuple[Place, str]]:
+        return {id_: (each.place, each.url) for id_, each in self.places.items()}
+
+    # --- observing ----------------------------------------------------------------------------------------------------
+
+    def observe(self, environment: str) -> Observation:
+        found = self._find(environment)
+        if self.blind:
+            raise Unavailable(f"{environment} can't be observed")
+        now = self.clock.now()
+        return Observation(
+            at=now,
+            instances=tuple(self._observed(each, now) for each in found.instances.values()),
+            tasks=tuple(
+                Task(id=id_, exit_code=code if now >= done_at else None) for id_, (done_at, code) in found.tasks.items()
+            ),
+            prepared=tuple(found.prepared.values()),
+            routes=dict(found.routes),
+            launch=dict(found.launch),
+            last_ordinal=dict(found.last_ordinal),
+            closing=found.closing,
+        )
+
+    def _observed(self, kept: Instance, now: datetime) -> Instance:
+        if kept.state is State.TERMINATED:
+            return kept
+        if kept.id in self.unknown:
+            return replace(kept, run=Run.UNKNOWN, check=Check.UNKNOWN)
+        behaviour = self.behaviours.get(kept.release, Behaviour())
+        age = (now - (kept.started_at or kept.created_at)).total_seconds()
+        run, died = self._run(kept, behaviour, age, now)
+        check = Check.INITIAL
+        if run is Run.RUNNING and behaviour.healthy_after is not None and age >= behaviour.healthy_after:
+            sick = behaviour.unhealthy_after is not None and age >= behaviour.unhealthy_after
+            check = Check.UNHEALTHY if sick else Check.HEALTHY
+        exits = int(age) if behaviour.crash_loops else 0
+        process = Process(name="web", up=run is Run.RUNNING, exits=exits, last_exit="status 1" if exits else "")
+        in_flight = 0 if kept.target is Target.DRAINING else None
+        return replace(kept, run=run, check=check, died=died, processes=(process,), in_flight=in_flight)
+
+    def _run(self, kept: Instance, behaviour: Behaviour, age: float, now: datetime) -> tuple[Run, bool]:
+        if kept.run is Run.STOPPED:
+            return Run.STOPPED, kept.died
+        if kept.stop_at is not None:
+            after = behaviour.stops_after
+            gone = kept.killed or (after is not None and now >= kept.stop_at + timedelta(seconds=after))
+            return (Run.STOPPED if gone else Run.STOPPING), False
+        if behaviour.dies_after is not None and age >= behaviour.dies_after:
+            return Run.STOPPED, True
+        return Run.RUNNING, False
+
+    def release(self, environment: str, app: str, number: int) -> Release | None:
+        found = self._find(environment)
+        if (app, number) not in found.prepared:
+            return None
+        return self.releases(app, found.place.name, number)
+
+    # --- executing ----------------------------------------------------------------------------------------------------
+
+    def execute(self, environment: str, action: Action, *, fence: int) -> None:
+        found = self._find(environment)
+        app = self._app_of(found, action)
+        if fence < found.fences.get(app, 0):
+            raise Conflict(f"fence {fence} of {app} is over: {found.fences[app]} was seen")
+        found.fences[app] = fence
+        self.actions.append(action)
+        now = self.clock.now()
+        match action:
+            case Prepare():
+                failed = self.behaviours.get(action.release, Behaviour()).prepare_fails
+                found.prepared[(action.app, action.release)] = Preparation(
+                    app=action.app, release=action.release, ready=not failed, failed=failed
+                )
+            case SetLaunch():
+                found.launch.pop(action.app, None)
+                if action.release is not None:
+                    found.launch[action.app] = action.release
+            case SetRoutes():
+                found.routes[action.app] = action.release
+            case RunTask():
+                if action.task not in found.tasks:
+                    behaviour = self.behaviours.get(action.release, Behaviour())
+                    done_at = now + timedelta(seconds=behaviour.task_seconds)
+                    found.tasks[action.task] = (done_at, behaviour.task_exit_code)
+            case Launch():
+                self._launch(found, action, now)
+            case _:
+                kept = found.instances.get(action.instance)
+                if kept is None:
+                    raise NotFound(f"instance {action.instance} isn't in {environment}")
+                found.instances[kept.id] = self._changed(self._observed(kept, now), action, now)
+        self._changed_now()
+
+    def _launch(self, found: MemoryEnvironment, action: Launch, now: datetime) -> None:
+        if action.instance in found.instances:
+            return
+        ordinal = int(action.instance.rpartition("-")[2])
+        found.last_ordinal[action.group] = max(ordinal, found.last_ordinal.get(action.group, 0))
+        found.instances[action.instance] = Instance(
+            id=action.instance,
+            app=action.app,
+            group=action.group,
+            zone=action.zone,
+            release=action.release,
+            run=Run.RUNNING,
+            address=f"127.0.0.{ordinal % 250 + 2}",
+            port=BASE_PORT + ordinal,
+            pid=1000 + ordinal,
+            created_at=now,
+            started_at=now,
+        )
+
+    def _changed(
+        self, seen: Instance, action: Start | PutInService | Drain | Stop | Kill | Terminate, now: datetime
+    ) -> Instance:
+        match action:
+            case Start():
+                return replace(
+                    seen,
+                    release=action.release,
+                    generation=seen.generation + 1,
+                    state=State.PENDING,
+                    run=Run.RUNNING,
+                    next_release=None,
+                    started_at=now,
+                    drain_at=None,
+                    stop_at=None,
+                    killed=False,
+                    died=False,
+                )
+            case PutInService():
+                return replace(
+                    seen,
+                    state=State.IN_SERVICE,
+                    target=Target.READY,
+                    drain_at=None,
+                    in_service_at=seen.in_service_at or now,
+                )
+            case Drain():
+                return replace(seen, target=Target.DRAINING, drain_at=seen.drain_at or now)
+            case Stop():
+                state = State.TERMINATING if action.next_release is None else seen.state
+                return replace(
+                    seen,
+                    state=state,
+                    target=Target.UNUSED,
+                    next_release=action.next_release,
+                    stop_at=seen.stop_at or now,
+                )
+            case Kill():
+                return replace(seen, killed=True)
+            case Terminate():
+                return replace(
+                    seen,
+                    state=State.TERMINATED,
+                    run=Run.STOPPED,
+                    target=Target.UNUSED,
+                    ended_at=seen.ended_at or now,
+                    in_flight=None,
+                )
+            case _:
+                assert_never(action)
+
+    def _app_of(self, found: MemoryEnvironment, action: Action) -> str:
+        if isinstance(action, Prepare | Launch | SetLaunch | SetRoutes | RunTask):
+            return action.app
+        kept = found.instances.get(action.instance)
+        return kept.app if kept is not None else ""
+
+    # --- the rest -----------------------------------------------------------------------------------------------------
+
+    def die(self, environment: str, instance: str) -> None:
+        """Fault: the instance's tree is gone."""
+        found = self._find(environment)
+        found.instances[instance] = replace(found.instances[instance], run=Run.STOPPED, died=True)
+        self._changed_now()
+
+    def sizes(self, environment: str) -> tuple[GroupSize, ...]:
+        return tuple(self._find(environment).sizes.values())
+
+    def set_size(self, environment: str, size: GroupSize | None, *, app: str, group: str) -> None:
+        sizes = self._find(environment).sizes
+        sizes.pop((app, group), None)
+        if size is not None:
+            sizes[(app, group)] = size
+
+    def record(self, event: Event) -> None:
+        self.kept_events.append(replace(event, number=len(self.kept_events) + 1))
+
+    def events(self, environment: str, after: int = 0, limit: int = 1000) -> list[Event]:
+        return [each for each in self.kept_events if each.environment == environment and each.number > after][:limit]
+
+    def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
+        return iter(())
+
+    def listening(self, environment: str, instance: str) -> tuple[str, ...]:
+        return ()
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        self._wakes.append(wake)
+
+    def close(self) -> None:
+        self._wakes.clear()
+
+    def _changed_now(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+    def _find(self, environment: str) -> MemoryEnvironment:
+        if environment not in self.places:
+            raise NotFound(f"environment {environment!r} isn't open")
+        return self.places[environment]

@@ -1,0 +1,130 @@
+"""What AWS itself would hold, in SQLite: environments, launch releases, sizes, instances, tasks, events.
+
+Records are msgspec structs as JSON, one table per kind; used by `engines.local`. Every write is one transaction."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from homeport.errors import Unavailable
+from homeport.model.event import Event
+from homeport.system.effect import effect
+
+T = TypeVar("T")
+
+SCHEMA = """
+create table if not exists records (
+    kind text not null, environment text not null, key text not null, value blob not null,
+    primary key (kind, environment, key)
+) without rowid;
+create table if not exists events (
+    number integer primary key autoincrement, environment text not null, value blob not null
+);
+create index if not exists events_of on events (environment, number);
+"""
+VERSION = 1
+
+
+class State:
+    """Thread-safe. Every method may raise `Unavailable`: disk full, read-only, gone; then nothing was changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        with self._translated():
+            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._connection.execute("pragma journal_mode = wal")
+            self._connection.execute("pragma busy_timeout = 5000")
+            self._connection.execute("pragma synchronous = normal")
+            self._connection.executescript(SCHEMA)
+            found = self._connection.execute("pragma user_version").fetchone()[0]
+            if found > VERSION:
+                raise Unavailable(f"{path} was written by a newer Homeport (format {found}, expected {VERSION})")
+            self._connection.execute(f"pragma user_version = {VERSION}")
+
+    def put(self, kind: str, environment: str, key: str, value: object, *, durable: bool = False) -> None:
+        """The record is there. `durable`: also after a loss of power (else the last moments may be lost, whole)."""
+        with self._lock, self._translated():
+            if durable:
+                self._connection.execute("pragma synchronous = full")
+            try:
+                _write(
+                    self._connection,
+                    "insert or replace into records values (?, ?, ?, ?)",
+                    (kind, environment, key, msgspec.json.encode(value)),
+                )
+            finally:
+                if durable:
+                    self._connection.execute("pragma synchronous = normal")
+
+    def get(self, kind: str, environment: str, key: str, type_: type[T]) -> T | None:
+        """The record; None: there is none."""
+        with self._lock, self._translated():
+            query = "select value from records where kind = ? and environment = ? and key = ?"
+            row = self._connection.execute(query, (kind, environment, key)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=type_)
+
+    def all(self, kind: str, environment: str, type_: type[T]) -> dict[str, T]:
+        """Key → record, in order of keys."""
+        with self._lock, self._translated():
+            query = "select key, value from records where kind = ? and environment = ? order by key"
+            rows = self._connection.execute(query, (kind, environment)).fetchall()
+        return {key: msgspec.json.decode(value, type=type_) for key, value in rows}
+
+    def remove(self, kind: str, environment: str, key: str) -> None:
+        """The record isn't there; no error if it wasn't."""
+        with self._lock, self._translated():
+            _write(
+                self._connection,
+                "delete from records where kind = ? and environment = ? and key = ?",
+                (kind, environment, key),
+            )
+
+    def forget(self, environment: str) -> None:
+        """All records of an environment are gone, at once; its events stay."""
+        with self._lock, self._translated():
+            _write(self._connection, "delete from records where environment = ?", (environment,))
+
+    def record(self, event: Event, *, keep: int = 20_000) -> None:
+        """One more event; the oldest beyond `keep` go."""
+        with self._lock, self._translated():
+            _write(
+                self._connection,
+                "insert into events (environment, value) values (?, ?)",
+                (event.environment, msgspec.json.encode(event)),
+            )
+            number = self._connection.execute("select last_insert_rowid()").fetchone()[0]
+            if number % 500 == 0:
+                _write(self._connection, "delete from events where number <= ?", (number - keep,))
+
+    def events(self, environment: str, after: int, limit: int) -> list[Event]:
+        """Events with a number above `after`, oldest first."""
+        with self._lock, self._translated():
+            query = "select number, value from events where environment = ? and number > ? order by number limit ?"
+            rows = self._connection.execute(query, (environment, after, limit)).fetchall()
+        return [
+            msgspec.structs.replace(msgspec.json.decode(value, type=Event), number=number) for number, value in rows
+        ]
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"the engine's state {self.path} can't be used: {error}", hint="homeport doctor"
+            ) from error
+
+
+@effect("state.write")
+def _write(connection: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> None:
+    connection.execute(statement, values)
