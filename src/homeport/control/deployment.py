@@ -98,7 +98,7 @@ class AppControl:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def begin(self, release: Release, observed: Observation, *, by: str, why: str) -> int:
-        """Number of the deployment that has begun. Raises `Conflict` where one goes on, or this release already runs."""
+        """Number of the deployment that has begun. Raises `Conflict` where one goes on, or the release runs already."""
         self.load()
         if self.active and self.deployment is not None:
             started = self.deployment.started

@@ -135,11 +135,6 @@ RULES: tuple[Rule, ...] = (
         then=lambda s: Outcome(reason="nobody knows what it does; unknown never authorises destruction"),
     ),
     Rule(
-        name="gone",
-        when=lambda s: s.instance.state is State.TERMINATING and s.instance.run is Run.STOPPED,
-        then=_clean_up,
-    ),
-    Rule(
         name="ignores TERM",
         when=lambda s: s.instance.run is Run.STOPPING and not s.instance.killed and past(s.kill_at, s.now),
         then=lambda s: Outcome(
@@ -167,7 +162,7 @@ RULES: tuple[Rule, ...] = (
         ),
         then=_start_next,
     ),
-    Rule(name="died", when=lambda s: s.instance.run is Run.STOPPED, then=_clean_up),
+    Rule(name="gone", when=lambda s: s.instance.run is Run.STOPPED, then=_clean_up),
     Rule(
         name="still needed",
         when=lambda s: s.leaving and not s.role.convert and s.carrying and not s.enough,
