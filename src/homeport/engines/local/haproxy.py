@@ -21,7 +21,7 @@ FORCED_MAINT = 0x01 | 0x02
 """Bits of srv_admin_state (HAProxy's server-t.h): maintenance by command or text, or inherited."""
 FORCED_DRAIN = 0x08 | 0x10
 CHECK_ENABLED = 0x04
-STOPPED, RUNNING = 0, 2
+STOPPED = 0
 FULL_HEALTH = 2
 """rise + fall - 1: the last check has passed. 1 is where a server begins, before any check."""
 
@@ -50,9 +50,10 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 
 class Processes(Struct, frozen=True, kw_only=True):
-    """Answer to `show proc`."""
+    """Answer to `show proc`. `failed`: reloads that couldn't start a worker, since the last one that could."""
 
     master: int
+    failed: int
     workers: tuple[Worker, ...]
 
 
@@ -76,8 +77,8 @@ class Runtime:
         return True
 
     def processes(self) -> Processes:
-        """The master and its workers, the current one first; none while it has just failed to start one."""
-        master, workers, current = 0, [], True
+        """The master and its workers, the current one first."""
+        master, failed, workers, current = 0, 0, [], True
         for line in self._exchange(self._master, "show proc").splitlines():
             fields = line.split()
             if line.startswith("# old workers"):
@@ -85,9 +86,10 @@ class Runtime:
             if len(fields) > 1 and fields[0].isdigit():
                 if fields[1] == "master":
                     master = int(fields[0])
+                    failed = int(fields[4].rstrip("]")) if fields[3] == "[failed:" else 0
                 if fields[1] == "worker":
                     workers.append(Worker(pid=int(fields[0]), current=current))
-        return Processes(master=master, workers=tuple(workers))
+        return Processes(master=master, failed=failed, workers=tuple(workers))
 
     def ask(self, command: str, worker: Worker | None = None) -> str:
         """The answer of `worker` (None: the newest)."""
@@ -177,12 +179,11 @@ def parse_server(line: str) -> tuple[ServerId, RunningServer] | None:
         state = "maint"
     elif admin & FORCED_DRAIN or weight == 0:
         state = "drain"
+    checked = bool(checks & CHECK_ENABLED)
     up: bool | None = None
-    if state != "maint" and operational == STOPPED:
+    if checked and state != "maint" and operational == STOPPED:
         up = False
-    elif state != "maint" and health >= FULL_HEALTH:
+    elif checked and state != "maint" and health >= FULL_HEALTH:
         up = True
-    server = RunningServer(
-        address=fields[4], port=int(fields[18]), state=state, checked=bool(checks & CHECK_ENABLED), up=up
-    )
+    server = RunningServer(address=fields[4], port=int(fields[18]), state=state, checked=checked, up=up)
     return (fields[1], fields[3]), server

@@ -1,0 +1,344 @@
+"""Keeps HAProxy equal to the desired `Balancer`: its files on disk, and the running one. Called by the local engine.
+
+Stateless: what to do follows from the desired state, the files, and what HAProxy itself says. So a daemon that was
+killed anywhere in `sync` calls it again, and one that finds another daemon's HAProxy adopts it.
+"""
+
+import hashlib
+import os
+import pwd
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from homeport.engines.local.haproxy import Processes, Runtime, Usage, Worker, parse_server
+from homeport.errors import Conflict, Invalid, Unavailable
+from homeport.model.platform import Tls
+from homeport.plan.balancer import LISTEN, Balancer, ServerId, check
+from homeport.plan.balancer_change import Change, difference
+from homeport.plan.balancer_text import CONFIG, ROUTES, SOCKET, STATE, Files, Setting, render
+from homeport.system import text_file
+from homeport.system.clock import pause
+from homeport.system.effect import effect
+from homeport.system.home import Home
+
+MASTER_SOCKET = "haproxy-master.sock"
+STATE_HEADER = "1\n"
+LONGEST_SOCKET_PATH = 80
+"""HAProxy binds `<path>.<pid>.tmp` first, and that must stay below 97 bytes."""
+RELOAD_SECONDS = 10.0
+EQUAL_SECONDS = 2.0
+POLL_SECONDS = 0.01
+
+
+def program() -> str:
+    """Path of haproxy. Raises `Unavailable` where there is none. An ordinary user's PATH often lacks /usr/sbin."""
+    found = shutil.which("haproxy", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise Unavailable("haproxy isn't installed", hint="apt-get install haproxy")
+    return found
+
+
+class HaproxyBalancer:
+    """The balancer of one $HOMEPORT_HOME. Methods may be called from any thread."""
+
+    def __init__(self, home: Home) -> None:
+        self._directory = home.runtime
+        self._config = home.runtime / CONFIG
+        self._map = str(home.runtime / ROUTES)
+        self._state = home.runtime / STATE
+        self._certificates = home.runtime / "haproxy" / "tls"
+        self._runtime = Runtime(home.runtime / SOCKET, home.runtime / MASTER_SOCKET)
+        self._one_at_a_time = threading.Lock()
+
+    def sync(self, desired: Balancer) -> None:
+        """Files and the running HAProxy equal `desired`. Where it isn't running: the files, for its supervisor to start
+        it with. Repeating it is harmless. Raises `Invalid` and `Conflict` (an address is taken), then nothing was
+        changed; `Unavailable` where the running one can't be brought there."""
+        check(desired)
+        with self._one_at_a_time:
+            self._make_directories()
+            running = self._runtime.listening()
+            certificates = {each.name: self._pem(each.name, each.tls) for each in desired.frontends if each.tls}
+            setting = self._setting({name: str(path) for name, (path, _) in certificates.items()})
+            files = render(desired, setting)
+            before = text_file.read(self._config)
+            self._check_addresses(desired, "" if before is None or not running else before)
+            for path, text in certificates.values():
+                if not path.exists():
+                    self._write(path, text)
+            self._write_files(files)
+            if running:
+                self._bring(desired, files, before)
+            self._forget_certificates({path for path, _ in certificates.values()})
+
+    def in_flight(self) -> dict[ServerId, int]:
+        """(backend, server) → requests and open connections, those of replaced workers included; empty while HAProxy
+        isn't running. Raises `Unavailable`: not known."""
+        return {server: each.in_flight for server, each in self.usage().items()}
+
+    def usage(self) -> dict[ServerId, Usage]:
+        """(backend, server) → counts over all workers that live; as `in_flight` else."""
+        if not self._runtime.listening():
+            return {}
+        total: dict[ServerId, Usage] = {}
+        for worker in self._runtime.processes().workers:
+            for server, usage in self._runtime.usage(worker).items():
+                if server[1] not in ("BACKEND", "FRONTEND"):
+                    total[server] = total.get(server, Usage()) + usage
+        return total
+
+    def server_checks(self) -> dict[ServerId, bool | None]:
+        """(backend, server) → what HAProxy's checks say: up, down, or None (not yet, or not checked); empty while it
+        isn't running. Notes the ones that are down, for a HAProxy that starts after a crash: it would believe that they
+        are up until their checks have failed again. Raises `Unavailable`."""
+        if not self._runtime.listening():
+            return {}
+        text = self._runtime.ask("show servers state")
+        with self._one_at_a_time:
+            self._note_down(text)
+        parsed = (parse_server(line) for line in text.splitlines())
+        return {each[0]: each[1].up for each in parsed if each is not None}
+
+    # --- files ---------------------------------------------------------------------------------------------------
+
+    def _make_directories(self) -> None:
+        longest = self._directory / MASTER_SOCKET
+        if len(os.fsencode(longest)) > LONGEST_SOCKET_PATH:
+            raise Invalid(
+                f"the runtime directory {self._directory} is too long for socket names "
+                f"({len(os.fsencode(longest))} bytes, at most {LONGEST_SOCKET_PATH})",
+                hint="set XDG_RUNTIME_DIR to a shorter path",
+            )
+        for path in (self._directory / "haproxy", self._certificates, self._directory / "haproxy" / "empty"):
+            if not path.is_dir():
+                self._make_directory(path)
+        if not self._state.exists():
+            self._write(self._state, STATE_HEADER)
+
+    @effect("haproxy.make_directory")
+    def _make_directory(self, path: Path) -> None:
+        path.mkdir(mode=0o700, exist_ok=True)
+
+    @effect("haproxy.write")
+    def _write(self, path: Path, text: str) -> None:
+        text_file.replace(path, text)
+
+    def _write_files(self, files: Files) -> None:
+        """The text goes last, since it names the others, and only after HAProxy itself has found it to be right."""
+        changed = [name for name, text in files.texts.items() if text_file.read(self._directory / name) != text]
+        for name in changed:
+            if name != CONFIG:
+                self._write(self._directory / name, files.texts[name])
+        if CONFIG in changed:
+            if files.fingerprint not in (text_file.read(self._config) or ""):
+                self._validate(files.texts[CONFIG])
+            self._write(self._config, files.texts[CONFIG])
+
+    def _validate(self, text: str) -> None:
+        candidate = self._config.with_name("haproxy-candidate.cfg")
+        self._write(candidate, text)
+        try:
+            result = subprocess.run(
+                (program(), "-c", "-f", str(candidate)), capture_output=True, text=True, timeout=60, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Unavailable(f"haproxy can't check its configuration: {error}") from error
+        if result.returncode != 0:
+            said = tuple(line for line in result.stderr.splitlines() if "[ALERT]" in line)
+            raise Invalid(f"haproxy refuses the configuration (exit {result.returncode})", details=said)
+
+    def _pem(self, frontend: str, tls: Tls) -> tuple[Path, str]:
+        """Where the combined file belongs, and its content. Named by its content: a renewed certificate changes the
+        text, so it is loaded."""
+        parts = []
+        for what, path in (("certificate", tls.certificate), ("key", tls.key)):
+            try:
+                text = Path(path).read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                raise Invalid(f"{frontend}: can't read the {what} {path}: {error}") from error
+            if "-----BEGIN " not in text:
+                raise Invalid(f"{frontend}: the {what} {path} isn't a PEM file")
+            parts.append(text.rstrip("\n") + "\n")
+        combined = "".join(parts)
+        digest = hashlib.sha256(combined.encode()).hexdigest()[:16]
+        return self._certificates / f"{frontend}.{digest}.pem", combined
+
+    def _forget_certificates(self, wanted: set[Path]) -> None:
+        for path in self._certificates.glob("*.pem"):
+            if path not in wanted:
+                self._remove_certificate(path)
+
+    @effect("haproxy.remove_certificate")
+    def _remove_certificate(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    def _setting(self, certificates: dict[str, str]) -> Setting:
+        root = os.getuid() == 0
+        user = next((each.pw_name for each in pwd.getpwall() if root and each.pw_name == "haproxy"), None)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        # A proxied connection takes two descriptors; HAProxy refuses to start where they don't suffice.
+        most = 10_000 if files == resource.RLIM_INFINITY else min(10_000, max(50, (files - 200) // 2))
+        servers = text_file.read(Path("/etc/resolv.conf")) or ""
+        return Setting(
+            directory=str(self._directory),
+            maxconn=most,
+            user=user,
+            group=user,
+            chroot=str(self._directory / "haproxy" / "empty") if user else None,
+            resolver=re.search(r"^nameserver", servers, re.MULTILINE) is not None,
+            certificates=certificates,
+        )
+
+    def _check_addresses(self, desired: Balancer, text: str) -> None:
+        """Raises `Conflict` or `Invalid` where HAProxy couldn't listen; `text` is what it runs on ("": it doesn't)."""
+        held = set(re.findall(r"^    bind (\S+)", text, re.MULTILINE))
+        for frontend in desired.frontends:
+            for listen in filter(None, (frontend.listen, frontend.redirect_from)):
+                if listen not in held:
+                    _check_address(frontend.name, listen)
+
+    # --- the running one -----------------------------------------------------------------------------------------
+
+    def _bring(self, desired: Balancer, files: Files, before: str | None) -> None:
+        self._wait_for_answer()
+        for worker in self._runtime.processes().workers:
+            # Kept-alive connections of a replaced worker may bring one more request: it must know servers and routes.
+            if not worker.current:
+                self._equalise(desired, files, worker)
+        change = self._equalise(desired, files, None)
+        self._note_down(self._runtime.ask("show servers state"))
+        if change.reload:
+            self._reload(files.fingerprint, before)
+            change = self._equalise(desired, files, None)
+        wanted = {(backend.name, each.name) for backend in desired.backends for each in backend.servers}
+        # A removed server that still ends connections stays, in maintenance; the next sync removes it.
+        if change.first or change.then or change.routes is not None or wanted & set(change.removed):
+            raise Unavailable(
+                "HAProxy doesn't take the change",
+                details=(*change.first, *change.then, *(f"del server {b}/{s}" for b, s in change.removed)),
+                retry_after=timedelta(seconds=1),
+            )
+
+    def _equalise(self, desired: Balancer, files: Files, worker: Worker | None) -> Change:
+        """What is left to do after runtime commands have done what they can; a replaced worker may end meanwhile."""
+        for _ in _until(EQUAL_SECONDS):
+            change = difference(desired, files.fingerprint, self._runtime.running(self._map, worker))
+            if not (change.first or change.then or change.removed or change.routes is not None):
+                break
+            if worker is not None and worker not in self._runtime.processes().workers:
+                break
+            self._apply(change, worker)
+        return change
+
+    def _apply(self, change: Change, worker: Worker | None) -> None:
+        for command in change.first:
+            self._runtime.tell(command, worker)
+        if change.routes is not None:
+            self._set_routes(change.routes, worker)
+        for command in change.then:
+            self._runtime.tell(command, worker)
+        for backend, server in change.removed:
+            target = f"{backend}/{server}"
+            for command in (f"set server {target} state maint", f"shutdown sessions server {target}"):
+                self._runtime.tell(command, worker)
+            self._runtime.tell(f"del server {target}", worker)
+
+    def _set_routes(self, table: tuple[tuple[str, str], ...], worker: Worker | None) -> None:
+        """All entries at once: no request sees a half table."""
+        answer = self._runtime.tell(f"prepare map {self._map}", worker)
+        version = re.search(r"\d+", answer)
+        if version is None:
+            raise Unavailable(f"HAProxy doesn't prepare a route table: {answer.strip()!r}")
+        for key, value in table:
+            self._runtime.tell(f"add map @{version[0]} {self._map} {key} {value}", worker)
+        self._runtime.tell(f"commit map @{version[0]} {self._map}", worker)
+
+    def _note_down(self, servers_state: str) -> None:
+        """HAProxy reads this file when it starts or reloads. Only servers that its checks have found down are in it
+        (and none in drain or maintenance: that is the text's to say)."""
+        lines = servers_state.splitlines(keepends=True)
+        header = [line for line in lines if line.startswith("#")]
+        kept = []
+        for line in lines:
+            parsed = parse_server(line)
+            if parsed is not None and parsed[1].up is False and parsed[1].state == "ready":
+                kept.append(line)
+        text = STATE_HEADER + "".join(header + kept if kept else [])
+        if text_file.read(self._state) != text:
+            self._write(self._state, text)
+
+    def _reload(self, fingerprint: str, before: str | None) -> None:
+        """A new worker runs on the text. Raises `Unavailable` where the master couldn't start one; then the old text is
+        back, for a restart must not find one that can't be started."""
+        failed = self._runtime.processes().failed
+        self._runtime.reload()
+        for _ in _until(RELOAD_SECONDS):
+            now = self._answer()
+            if now is None:
+                continue
+            if now[0] == fingerprint:
+                return
+            if now[1].failed > failed:
+                break
+        if before is not None:
+            self._write(self._config, before)
+        raise Unavailable("HAProxy couldn't reload its configuration", hint="homeport doctor")
+
+    def _answer(self) -> tuple[str, Processes] | None:
+        try:
+            return self._runtime.fingerprint(), self._runtime.processes()
+        except Unavailable:  # between two masters, or two workers
+            return None
+
+    def _wait_for_answer(self) -> None:
+        for _ in _until(RELOAD_SECONDS):
+            if self._answer() is not None:
+                return
+        raise Unavailable("HAProxy has a master but no worker answers", retry_after=timedelta(seconds=1))
+
+
+def _until(seconds: float) -> Iterator[None]:
+    """At least once, then again until the time is over."""
+    end = time.monotonic() + seconds
+    yield
+    while time.monotonic() < end:
+        pause(POLL_SECONDS)
+        yield
+
+
+@contextmanager
+def _listener(family: socket.AddressFamily, address: tuple[str, int]) -> Iterator[None]:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        yield
+
+
+def _check_address(frontend: str, listen: str) -> None:
+    match = LISTEN.fullmatch(listen)
+    assert match is not None  # `check` was asked before
+    host, port = match[1].strip("[]"), int(match[2])
+    error: OSError | None = None
+    for _ in _until(1.0):  # a HAProxy that was killed a moment ago may still be going
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            with _listener(family, (str(address[0]), port)):
+                return
+        except OSError as problem:
+            error = problem
+            if problem.errno != 98:
+                break
+    if error is not None and error.errno == 98:
+        raise Conflict(
+            f"{listen} is taken, {frontend} can't listen there", hint=f"ss -ltnp 'sport = :{port}'"
+        ) from error
+    raise Invalid(f"{frontend} can't listen on {listen}: {error}", hint="state another `listen`") from error

@@ -1,0 +1,230 @@
+"""The watchman is watched: daemon and HAProxy as services of a runit tree of their own. Called by the CLI (start,
+stop), by the installed unit at boot, and by the daemon (HAProxy's service, and `start` again when runsvdir is gone).
+
+    runsvdir services/             restarts a runsv that has died
+    ├── runsv daemon               restarts the daemon       └── svlogd → engine/daemon/
+    └── runsv haproxy              restarts HAProxy          └── svlogd → engine/haproxy/
+
+How it heals, whatever is killed -9: daemon or HAProxy: by its runsv, at once (after 1 s if it hadn't run so long);
+HAProxy's workers end with their master. A runsv: its service dies with it (pdeathsig), so that there are never two;
+runsvdir starts runsv and service again. runsvdir: its runsvs go on; `start` makes a new one, whose own runsvs find the
+services locked and are retried every few seconds until they are needed. Found by what they execute (runsvdir and the
+services' path), so that nothing need be recorded between a start and a crash.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from homeport.engines.local.balancer import MASTER_SOCKET, program
+from homeport.engines.local.haproxy import Runtime
+from homeport.errors import Unavailable
+from homeport.plan.balancer_text import CONFIG, SOCKET
+from homeport.system import process, text_file
+from homeport.system.clock import pause
+from homeport.system.effect import effect
+from homeport.system.home import Home
+
+DAEMON, HAPROXY = "daemon", "haproxy"
+RUNIT = "runsvdir"
+START_SECONDS = 10.0
+STOP_SECONDS = 20.0
+"""From TERM to KILL."""
+POLL_SECONDS = 0.005
+LOG_BYTES = 5_000_000
+LOG_FILES = 10
+
+
+class WatchTree:
+    """The tree of one $HOMEPORT_HOME."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._services = home.services
+        self._runtime = Runtime(home.runtime / SOCKET, home.runtime / MASTER_SOCKET)
+
+    def start(self, daemon_argv: tuple[str, ...], environ: Mapping[str, str]) -> None:
+        """The tree runs, and its daemon is to run with exactly this environment; HAProxy if there is a configuration.
+        One that runs already is adopted: what is stated differently holds from the service's next start. Raises
+        `Unavailable`."""
+        configured = (self._home.runtime / CONFIG).exists()
+        # HAProxy's environment is empty: the daemon's may hold what isn't its business.
+        haproxy = (program(), "-W", "-db", "-S", self._master_socket(), "-f", str(self._home.runtime / CONFIG))
+        self._define(HAPROXY, haproxy, {}, down=not configured)
+        self._define(DAEMON, daemon_argv, environ, down=False)
+        if not self._runsvdirs():
+            # With a fresh time of change runsvdir would wait a second before it looks inside.
+            os.utime(self._services, (1, 1))
+            self._spawn()
+        self._wait(lambda: self._supervised(DAEMON) and self._supervised(HAPROXY), "runsvdir started no services")
+        self._control(DAEMON, "u")
+        if configured:
+            self.start_haproxy()
+
+    def running(self) -> bool:
+        """Whether the tree and its daemon run."""
+        return bool(self._runsvdirs()) and self.daemon_pid() is not None
+
+    def daemon_pid(self) -> int | None:
+        """None: it isn't running just now."""
+        return self._pid(DAEMON)
+
+    def start_haproxy(self) -> None:
+        """HAProxy runs on the text and answers, and will be started with the tree. Repeating it is harmless. Raises
+        `Unavailable`, with the last words of HAProxy where it doesn't come up."""
+        down = self._services / HAPROXY / "down"
+        if down.exists():
+            self._enable(down)
+        self._control(HAPROXY, "u")
+        try:
+            self._wait(self.haproxy_running, "HAProxy doesn't start")
+        except Unavailable as error:
+            log = text_file.read(self._home.engine_logs / HAPROXY / "current") or ""
+            raise Unavailable(error.message, hint="homeport doctor", details=tuple(log.splitlines()[-10:])) from error
+
+    def haproxy_running(self) -> bool:
+        """Whether it runs and answers."""
+        if self._pid(HAPROXY) is None:
+            return False
+        try:
+            return bool(self._runtime.fingerprint())
+        except Unavailable:
+            return False
+
+    def stop(self) -> None:
+        """runsvdir, HAProxy, daemon and their supervisors have ended, in this order; the daemon may call it itself
+        (then it doesn't return). What doesn't end after TERM is killed. Repeating it is harmless. Raises `Unavailable`
+        where something is left."""
+        for pid in self._runsvdirs():
+            started = process.start_time(pid)
+            if started is not None:
+                process.send(pid, started, signal.SIGTERM)  # ends runsvdir alone
+        self._wait(lambda: not self._runsvdirs(), "runsvdir doesn't end")
+        for service in (HAPROXY, DAEMON):
+            self._end(service)
+
+    # --- the tree --------------------------------------------------------------------------------------------------
+
+    def _define(self, service: str, argv: tuple[str, ...], environ: Mapping[str, str], *, down: bool) -> None:
+        """The service's directory, complete, as runit wants it."""
+        directory = self._services / service
+        log = self._home.engine_logs / service
+        # Without its supervisor a service would go on, and the next supervisor would start a second one.
+        command = shlex.join(("env", "-i", *(f"{name}={value}" for name, value in sorted(environ.items())), *argv))
+        run = f"#!/bin/sh\nexec 2>&1 </dev/null\ncd /\nexec setpriv --pdeathsig KILL {command}\n"
+        texts = {
+            directory / "log" / "run": f"#!/bin/sh\nexec svlogd -tt {shlex.quote(str(log))}\n",
+            log / "config": f"s{LOG_BYTES}\nn{LOG_FILES}\n",
+            directory / "run": run,
+        }
+        if down and not directory.exists():
+            texts = {directory / "down": "", **texts}
+        for path, text in texts.items():
+            if text_file.read(path) != text:
+                self._write(path, text)
+
+    @effect("watch_tree.write")
+    def _write(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        text_file.replace(path, text, 0o700 if path.name == "run" else 0o600)
+
+    @effect("watch_tree.enable")
+    def _enable(self, down: Path) -> None:
+        down.unlink(missing_ok=True)
+
+    @effect("watch_tree.spawn")
+    def _spawn(self) -> None:
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/bin:/bin"
+        argv = (
+            "setsid",
+            "--fork",
+            "runsvdir",
+            "-P",
+            str(self._services),
+        )  # a child of init: nobody here has to reap it
+        try:
+            subprocess.run(
+                argv,
+                env={"PATH": path},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Unavailable(f"can't start runsvdir: {error}", hint="apt-get install runit") from error
+
+    def _runsvdirs(self) -> list[int]:
+        """Pids of the tree's runsvdir: one, or none."""
+        wanted = b"-P\0" + os.fsencode(self._services) + b"\0"
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if (
+                    entry.name.isdigit()
+                    and entry.stat().st_uid == os.getuid()
+                    and process.name(int(entry.name)) == RUNIT
+                ):
+                    found += [int(entry.name)] if (entry / "cmdline").read_bytes().endswith(wanted) else []
+            except OSError:  # it has ended
+                continue
+        return found
+
+    def _master_socket(self) -> str:
+        return f"{self._home.runtime / MASTER_SOCKET},mode,600,level,admin"
+
+    # --- one service -------------------------------------------------------------------------------------------------
+
+    def _supervised(self, service: str) -> bool:
+        """Whether a runsv holds it. It reads a FIFO as long as it lives; without a reader that can't be opened."""
+        try:
+            os.close(os.open(self._services / service / "supervise" / "ok", os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    def _pid(self, service: str) -> int | None:
+        """From runsv's status file (runit's `sv.c`): bytes 12–15 the pid, little endian, 19 the state (1: run)."""
+        if not self._supervised(service):
+            return None
+        try:
+            status = (self._services / service / "supervise" / "status").read_bytes()
+        except FileNotFoundError:
+            return None
+        pid = int.from_bytes(status[12:16], "little") if len(status) >= 20 and status[19] == 1 else 0
+        return pid or None
+
+    @effect("watch_tree.control")
+    def _control(self, service: str, commands: str) -> bool:
+        """Whether there was a runsv to hear it. `u`: up and stay so, `d`: down, `x`: end, `k`: KILL (runsv(8))."""
+        try:
+            fifo = os.open(self._services / service / "supervise" / "control", os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            os.write(fifo, commands.encode())
+        finally:
+            os.close(fifo)
+        return True
+
+    def _end(self, service: str) -> None:
+        if not self._control(service, "dx"):
+            return
+        try:
+            self._wait(lambda: not self._supervised(service), "", STOP_SECONDS)
+        except Unavailable:
+            self._control(service, "k")
+            self._wait(lambda: not self._supervised(service), f"the service {service} doesn't end")
+
+    def _wait(self, condition: Callable[[], bool], problem: str, seconds: float = START_SECONDS) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise Unavailable(f"{problem} (waited {seconds:.0f} s)", retry_after=timedelta(seconds=1))
+            pause(POLL_SECONDS)
