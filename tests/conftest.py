@@ -1,0 +1,43 @@
+"""Guards around every test: no state of the user's is touched, and nothing is left running."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """HOMEPORT_HOME is a directory of this run until a test says otherwise; git reads nothing of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        for key in [each for each in os.environ if each.startswith("HOMEPORT_")]:
+            patch.delenv(key)
+        patch.setenv("HOMEPORT_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        for role in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{role}_NAME", "Ada")
+            patch.setenv(f"GIT_{role}_EMAIL", "ada@example.net")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end no process names a directory of this run, on its command line or as its working directory."""
+    yield
+    ours = os.fsencode(tmp_path_factory.getbasetemp())
+    left = [found for process in Path("/proc").glob("[0-9]*") if (found := _names(process, ours))]
+    assert not left, "processes left by tests:\n" + "\n".join(left)
+
+
+def _names(process: Path, directory: bytes) -> str | None:
+    if process.name == str(os.getpid()):
+        return None
+    try:
+        command = (process / "cmdline").read_bytes()
+        where = os.readlink(os.fsencode(process / "cwd"))
+    except OSError:
+        return None  # gone meanwhile
+    if directory not in command and not where.startswith(directory):
+        return None
+    return f"{process.name}: {command.replace(bytes(1), b' ').decode(errors='replace')}"
