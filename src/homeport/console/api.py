@@ -1,0 +1,151 @@
+"""The HTTP API over `Control`: routes, and errors as JSON. Made into a server by `console.server`.
+
+Every handler is plain blocking code in a worker thread. A client of another version gets `Conflict`, because the
+structs may differ; `GET /v1/version` answers anybody.
+"""
+
+import logging
+import os
+import threading
+from typing import Any
+
+from litestar import Litestar, Request, Response, get, post
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from homeport.console import views
+from homeport.console.queries import Queries
+from homeport.control.control import Control
+from homeport.errors import Bug, Conflict, HomeportError, Invalid, NotFound
+
+VERSION_HEADER = "Homeport-Version"
+LONGEST_WAIT_SECONDS = 55.0
+log = logging.getLogger("homeport.console")
+
+
+def make_app(control: Control, *, version: str, stopping: threading.Event) -> Litestar:
+    """The ASGI application. `stopping`: set when long polls shall end early."""
+    return Litestar(
+        route_handlers=[
+            version_of,
+            environments,
+            status,
+            instances,
+            deploy,
+            deployments,
+            journal,
+            scale,
+            down,
+            events,
+        ],
+        state=State({"queries": Queries(control, stopping), "version": version}),
+        before_request=check_version,
+        exception_handlers={HomeportError: on_error, HTTPException: on_http_error, Exception: on_bug},
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def check_version(request: Request[Any, Any, Any]) -> None:
+    """Raises `Conflict` for a client of another version."""
+    ours, theirs = request.app.state.version, request.headers.get(VERSION_HEADER)
+    if theirs is not None and theirs != ours and request.url.path != "/v1/version":
+        raise Conflict(
+            f"the engine is Homeport {ours}, this command is Homeport {theirs}",
+            hint="homeport engine restart   # what serves goes on serving",
+        )
+
+
+# --- routes -----------------------------------------------------------------------------------------------------------
+
+
+@get("/v1/version", sync_to_thread=False)
+def version_of(state: State) -> views.VersionView:
+    return views.VersionView(version=state.version, pid=os.getpid())
+
+
+@get("/v1/environments", sync_to_thread=True)
+def environments(state: State) -> views.EnvironmentList:
+    return queries(state).environments()
+
+
+@get("/v1/environments/{platform:str}/{name:str}", sync_to_thread=True)
+def status(state: State, platform: str, name: str) -> views.StatusView:
+    return queries(state).status(f"{platform}/{name}")
+
+
+@get("/v1/environments/{platform:str}/{name:str}/instances", sync_to_thread=True)
+def instances(state: State, platform: str, name: str, ended: bool = False) -> views.InstanceList:
+    return queries(state).instances(f"{platform}/{name}", ended=ended)
+
+
+@post("/v1/environments/{platform:str}/{name:str}/deployments", sync_to_thread=True)
+def deploy(state: State, platform: str, name: str, data: views.DeployRequest) -> views.Begun:
+    return queries(state).deploy(f"{platform}/{name}", data)
+
+
+@get("/v1/environments/{platform:str}/{name:str}/deployments", sync_to_thread=True)
+def deployments(state: State, platform: str, name: str, app: str) -> views.DeploymentList:
+    return queries(state).deployments(f"{platform}/{name}", app)
+
+
+@get("/v1/environments/{platform:str}/{name:str}/deployments/{app:str}/{number:int}", sync_to_thread=True)
+def journal(
+    state: State, platform: str, name: str, app: str, number: int, after: int = 0, waits_for: str = "", wait: float = 0
+) -> views.JournalView:
+    environment = f"{platform}/{name}"
+    return queries(state).journal(environment, app, number, after=after, known=waits_for, seconds=bounded(wait))
+
+
+@post("/v1/environments/{platform:str}/{name:str}/scale", sync_to_thread=True)
+def scale(state: State, platform: str, name: str, data: views.ScaleRequest) -> views.Scaled:
+    return queries(state).scale(f"{platform}/{name}", data)
+
+
+@post("/v1/environments/{platform:str}/{name:str}/down", status_code=202, sync_to_thread=True)
+def down(state: State, platform: str, name: str) -> None:
+    queries(state).down(f"{platform}/{name}")
+
+
+@get("/v1/environments/{platform:str}/{name:str}/events", sync_to_thread=True)
+def events(
+    state: State, platform: str, name: str, after: int = 0, limit: int = 1000, wait: float = 0
+) -> views.EventList:
+    if not 1 <= limit <= 10_000:
+        raise Invalid(f"limit is {limit}, expected 1 to 10000")
+    return queries(state).events(f"{platform}/{name}", after=after, limit=limit, seconds=bounded(wait))
+
+
+def queries(state: State) -> Queries:
+    found: Queries = state.queries
+    return found
+
+
+def bounded(seconds: float) -> float:
+    return max(0.0, min(LONGEST_WAIT_SECONDS, seconds))
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def on_error(_: Request[Any, Any, Any], error: HomeportError) -> Response[views.ErrorBody]:
+    return Response(views.error_body(error), status_code=error.http_status)
+
+
+def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[views.ErrorBody]:
+    """What litestar itself refuses: an unknown route, a body or parameter of the wrong shape."""
+    where = f"{request.method} {request.url.path}"
+    if error.status_code in (404, 405):
+        return on_error(request, NotFound(f"{where}: there is no such call"))
+    if error.status_code >= 500:
+        return on_bug(request, error)
+    extra = getattr(error, "extra", None)
+    problems = extra if isinstance(extra, list) else []
+    details = tuple(f"{each.get('key', '')}: {each.get('message', '')}" for each in problems if isinstance(each, dict))
+    return on_error(request, Invalid(f"{where}: {error.detail}", details=details))
+
+
+def on_bug(request: Request[Any, Any, Any], error: Exception) -> Response[views.ErrorBody]:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    bug = Bug(f"{request.method} {request.url.path}: {type(error).__name__}", hint="homeport engine logs")
+    return on_error(request, bug)

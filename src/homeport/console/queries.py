@@ -1,0 +1,124 @@
+"""What the API asks of control, one method per route; long polls too. Called by `console.api`, in worker threads."""
+
+import threading
+from collections.abc import Callable
+
+from homeport.console import views
+from homeport.control.control import Control
+from homeport.control.deployment import AppControl
+from homeport.errors import HomeportError, Invalid, NotFound
+from homeport.model.deployment import Ended
+from homeport.model.fleet import Observation
+from homeport.releases.catalogue import Catalogue
+
+
+class Queries:
+    """`environment` is `<platform>/<name>` everywhere. `stopping` ends every long poll."""
+
+    def __init__(self, control: Control, stopping: threading.Event) -> None:
+        self.control = control
+        self.stopping = stopping
+
+    def environments(self) -> views.EnvironmentList:
+        with self.control.changed:
+            found = self.control.engine.environments()
+        return views.EnvironmentList(
+            environments=tuple(views.environment_view(place, url) for _, (place, url) in sorted(found.items()))
+        )
+
+    def status(self, environment: str) -> views.StatusView:
+        with self.control.changed:
+            observed, _, trouble = self.control.observation(environment)
+            place, url = self.control.engine.environments()[environment]
+            apps = self.control.environments[environment].apps
+            names = sorted({each.app for each in observed.instances} | set(observed.launch) | set(apps))
+            shown = tuple(self._app(environment, name, observed) for name in names)
+        return views.StatusView(
+            environment=environment,
+            platform=place.platform,
+            name=place.name,
+            engine=place.engine,
+            mode=place.mode,
+            urls=(url,),
+            closing=observed.closing,
+            trouble=trouble,
+            apps=shown,
+            at=observed.at,
+        )
+
+    def _app(self, environment: str, name: str, observed: Observation) -> views.AppView:
+        app = self.control.environments[environment].app(name)
+        sizes = {each.group: each.desired for each in self.control.engine.sizes(environment) if each.app == name}
+        launch = observed.launch.get(name)
+        resolved = None
+        deployment = None
+        try:
+            if launch is not None:
+                resolved = app.resolve(launch)[launch]
+            deployment = self._newest(app)
+        except HomeportError:
+            # the store is gone: what runs is shown all the same, and `trouble` says why the rest isn't
+            pass
+        return views.app_view(name, observed, resolved=resolved, sizes=sizes, deployment=deployment)
+
+    def _newest(self, app: AppControl) -> views.DeploymentView | None:
+        app.load()
+        return views.deployment_view(app.entries, app.waits_for) if app.entries else None
+
+    def instances(self, environment: str, *, ended: bool) -> views.InstanceList:
+        observed, reasons, _ = self.control.observation(environment)
+        return views.InstanceList(
+            environment=environment, instances=views.instance_views(observed, reasons, ended=ended)
+        )
+
+    def deploy(self, environment: str, asked: views.DeployRequest) -> views.Begun:
+        """The place is what the release says: one that isn't up yet is opened. Raises as `Control.deploy`."""
+        name = environment.partition("/")[2]
+        release = Catalogue(self.control.store).get(asked.app, name, asked.release)
+        place = release.resolved.place
+        if place.id != environment:
+            raise Invalid(f"{release.id} of {asked.app} is for {place.id}, expected {environment}")
+        number = self.control.deploy(place, asked.app, asked.release, by=asked.by, why=asked.why)
+        return views.Begun(app=asked.app, number=number)
+
+    def deployments(self, environment: str, app: str) -> views.DeploymentList:
+        journals = self.control.deployments(environment, app)
+        return views.DeploymentList(deployments=tuple(views.deployment_view(each) for each in journals if each))
+
+    def journal(
+        self, environment: str, app: str, number: int, *, after: int, known: str, seconds: float
+    ) -> views.JournalView:
+        """Answers when there are entries after `after`, when what it waits for is no longer `known`, or after
+        `seconds`."""
+
+        def news() -> bool:
+            entries, waits_for = self.control.deployment(environment, app, number)
+            return len(entries) > after or waits_for != known or isinstance(entries[-1], Ended)
+
+        self._wait(news, seconds)
+        entries, waits_for = self.control.deployment(environment, app, number)
+        ended = isinstance(entries[-1], Ended)
+        return views.JournalView(
+            number=number, app=app, after=after, entries=entries[after:], waits_for=waits_for, ended=ended
+        )
+
+    def scale(self, environment: str, asked: views.ScaleRequest) -> views.Scaled:
+        size = self.control.scale(environment, asked.app, asked.group, asked.count)
+        return views.Scaled(app=size.app, group=size.group, desired=size.desired)
+
+    def down(self, environment: str) -> None:
+        self.control.down(environment)
+
+    def events(self, environment: str, *, after: int, limit: int, seconds: float) -> views.EventList:
+        """The oldest `limit` events above `after`; with `after` 0, the newest `limit` ones."""
+        if environment not in self.control.engine.environments():
+            raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
+        engine = self.control.engine
+        self._wait(lambda: bool(engine.events(environment, after, 1)), seconds)
+        if after:
+            return views.EventList(events=tuple(engine.events(environment, after, limit)))
+        return views.EventList(events=tuple(engine.events(environment, 0, 1_000_000)[-limit:]))
+
+    def _wait(self, ready: Callable[[], bool], seconds: float) -> None:
+        if seconds > 0:
+            self.control.wait(lambda: self.stopping.is_set() or ready(), seconds)

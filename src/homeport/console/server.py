@@ -1,0 +1,101 @@
+"""The API served on the Unix socket, in a thread beside the control loop. Started by wiring's daemon."""
+
+import logging
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import uvicorn
+from litestar.concurrency import set_asyncio_executor
+
+from homeport.console.api import make_app
+from homeport.control.control import Control
+from homeport.errors import Unavailable
+from homeport.system.clock import pause
+from homeport.system.effect import effect
+
+POLLS = 64
+"""Threads, so that many long polls at once don't keep short requests waiting; one costs memory only when used."""
+START_SECONDS = 10.0
+log = logging.getLogger("homeport.console")
+
+
+class Server:
+    """Owns the socket's path: whoever runs one holds the home's lock, so a socket lying there is a dead one's."""
+
+    def __init__(self, control: Control, socket_path: Path, *, version: str) -> None:
+        self.control = control
+        self.socket_path = socket_path
+        self.stopping = threading.Event()
+        self._threads = ThreadPoolExecutor(POLLS, thread_name_prefix="api")
+        app = make_app(control, version=version, stopping=self.stopping)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+            ws="none",
+            loop="asyncio",
+        )
+        self._server = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Answering from now on. Raises `Unavailable` where the socket can't be made."""
+        set_asyncio_executor(self._threads)
+        try:
+            listener = bind(self.socket_path)
+        except OSError as error:
+            raise Unavailable(f"can't listen on {self.socket_path}: {error.strerror or error}") from error
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="api-server", daemon=True)
+        self._thread.start()
+        waited = 0.0
+        while not self._server.started:
+            if not self._thread.is_alive() or waited > START_SECONDS:
+                raise Unavailable(f"the API on {self.socket_path} didn't start", hint="homeport engine logs")
+            pause(0.005)
+            waited += 0.005
+
+    def stop(self) -> None:
+        """Not answering any more; requests under way get their answers. Harmless to repeat."""
+        self.stopping.set()
+        with self.control.changed:
+            self.control.changed.notify_all()
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+            self._thread = None
+            unbind(self.socket_path)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        set_asyncio_executor(None)
+
+
+@effect("console.bind")
+def bind(path: Path) -> socket.socket:
+    """A listening socket at `path`, for its owner only; it takes the place of one that lies there. Bound under another
+    name first: at `path` there is never a socket that others may open or that nobody listens on."""
+    part = path.with_name(f"{path.name}.new")
+    part.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(part))
+        finally:
+            os.umask(mask)
+        listener.listen(128)
+        part.rename(path)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+@effect("console.unbind")
+def unbind(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()
