@@ -106,7 +106,8 @@ def _limit_v1(tree: Path, memory_bytes: int) -> None:
 
 @effect("cgroup.create")
 def _make(tree: Path) -> None:
-    tree.mkdir(exist_ok=True)
+    # With parents: another sandbox's end may just have removed an empty one.
+    tree.mkdir(exist_ok=True, parents=True)
 
 
 @effect("cgroup.limit")

@@ -8,10 +8,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from homeport.instance.environment import PRIVATE
 from homeport.ports.sandbox import Mount
-
-PRIVATE = "/run/homeport"
-"""Read-only inside, in memory, private to the sandbox: what Homeport itself puts there."""
 
 USER = "app"
 

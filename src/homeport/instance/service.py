@@ -1,0 +1,119 @@
+"""The runit services of a generation, as text: one per process type, each with its log. Pure. Called by `assemble`.
+
+A service directory is read-only inside the sandbox but for each `supervise`. `boot` is the sandbox's first process: it
+keeps a runsv per service and ends when all of them were told to exit, which ends the sandbox. (runsvdir would start
+those again, and as pid 1 die of a HUP.) The file `stopping` tells it not to start one again.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+BOOT = "boot"
+STOPPING = "stopping"
+
+_BOOT = """\
+#!/bin/sh
+cd {directory} || exit 1
+for service in */; do
+    (until [ -e {stopping} ] || runsv "$service"; do sleep 1; done) &
+done
+wait
+"""
+
+# The group is written down so that `finish` can end stragglers, and `run` those that outlived a killed runsv.
+_RUN = """\
+#!/bin/sh
+exec 2>&1
+[ -e supervise/group ] && kill -KILL -- "-$(cat supervise/group)" 2>/dev/null
+echo $$ >supervise/group
+exec chpst -P{directories} ./start
+"""
+
+_START = """\
+#!/bin/bash
+{exact}export PORT={port}
+cd {directory} && exec /bin/bash -c {command}
+"""
+
+_FINISH = """\
+#!/bin/sh
+[ -e supervise/group ] && kill -KILL -- "-$(cat supervise/group)" 2>/dev/null
+rm -f supervise/group
+last=$(tail -n 1 supervise/exits 2>/dev/null)
+number=${last%% *}
+{
+    tail -n 19 supervise/exits 2>/dev/null
+    echo "$((${number:-0} + 1)) $(date +%s.%N) $1 $2"
+} >supervise/exits.new
+mv supervise/exits.new supervise/exits
+if [ "$1" = -1 ]; then echo "[homeport] ended by signal $2"; else echo "[homeport] ended with exit code $1"; fi
+"""
+
+# A shell doesn't hand TERM on to the command that it waits for: the signal goes to the one at the end of the chain.
+# A shell that has several children, or a trap of its own for TERM, gets it together with its whole group.
+_TERM = """\
+#!/bin/sh
+pid=$(cat supervise/pid)
+[ -n "$pid" ] || exit 0
+group="-$pid"
+while :; do
+    exe=$(readlink "/proc/$pid/exe") || break
+    case ${exe##*/} in ash | bash | busybox | dash | ksh* | mksh | sh | zsh*) ;; *) break ;; esac
+    caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status")
+    case $caught in *[4567cdef]???) pid=$group && break ;; esac
+    set -- $(cat "/proc/$pid/task/$pid/children")
+    [ $# -eq 1 ] || { pid=$group && break; }
+    pid=$1
+done
+kill -TERM -- "$pid"
+"""
+
+_LOG = """\
+#!/bin/sh
+exec svlogd -ttt {directory}
+"""
+
+
+class LogLimits(Struct, frozen=True, kw_only=True):
+    """Of one process: svlogd keeps `files` of `file_bytes` each."""
+
+    file_bytes: int = 1_000_000
+    files: int = 10
+
+
+def log_config(limits: LogLimits) -> str:
+    """svlogd's `config` file."""
+    return f"s{limits.file_bytes}\nn{limits.files}\n"
+
+
+def service_tree(
+    processes: Mapping[str, str],
+    *,
+    ports: Mapping[str, int],
+    env_directories: Sequence[str],
+    exact: str | None,
+    directory: str,
+    service_directory: str,
+    log_directory: str,
+) -> dict[str, tuple[str, int]]:
+    """Relative path → (content, mode). `processes`: process type → command line, in bash, run in `directory` with
+    `PORT` from `ports`. `exact`: a file of assignments read after the directories. All paths as seen inside."""
+    tree = {BOOT: (_BOOT.format(directory=shlex.quote(service_directory), stopping=STOPPING), 0o755)}
+    chpst = "".join(f" -e {shlex.quote(each)}" for each in env_directories)
+    for name, command in processes.items():
+        start = _START.format(
+            exact=f". {shlex.quote(exact)}\n" if exact else "",
+            port=ports[name],
+            directory=shlex.quote(directory),
+            command=shlex.quote(command),
+        )
+        tree |= {
+            f"{name}/run": (_RUN.format(directories=chpst), 0o755),
+            f"{name}/start": (start, 0o755),
+            f"{name}/finish": (_FINISH, 0o755),
+            f"{name}/control/t": (_TERM, 0o755),
+            f"{name}/log/run": (_LOG.format(directory=shlex.quote(f"{log_directory}/{name}")), 0o755),
+        }
+    return tree
