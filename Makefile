@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check --quiet
+PIP := $(BIN)/pip --disable-pip-version-check --quiet --quiet
 PYTEST_ARGS ?=
 INPUTS := pyproject.toml constraints.txt
 
@@ -49,7 +49,7 @@ $(VENV)/.run: $(INPUTS) | packages
 
 # pip before 25.1, such as Debian's, can't read dependency groups.
 $(VENV)/.dev: $(VENV)/.run
-	@$(PIP) install --constraint constraints.txt pip
+	@$(PIP) install --constraint constraints.txt --upgrade pip
 	@$(PIP) install --constraint constraints.txt --group dev
 	@touch $@
 

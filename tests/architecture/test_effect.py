@@ -13,7 +13,7 @@ FUNCTIONS = {
     f"{module}.{name}"
     for module, names in (
         ("os", "kill killpg rename replace unlink remove rmdir chown lchown fchown chmod fchmod"),
-        ("os", "link symlink mkfifo mknod truncate ftruncate utime"),
+        ("os", "link symlink mkfifo mknod truncate ftruncate"),
         ("shutil", "rmtree move copy copy2 copyfile copytree chown"),
         ("subprocess", "Popen run call check_call check_output"),
         ("signal", "pidfd_send_signal"),
