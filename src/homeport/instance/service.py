@@ -26,7 +26,7 @@ wait
 _RUN = """\
 #!/bin/sh
 exec 2>&1
-[ -e supervise/group ] && kill -KILL -- "-$(cat supervise/group)" 2>/dev/null
+[ -e supervise/group ] && kill -KILL "-$(cat supervise/group)" 2>/dev/null
 echo $$ >supervise/group
 exec chpst -P{directories} ./start
 """
@@ -39,7 +39,7 @@ cd {directory} && exec /bin/bash -c {command}
 
 _FINISH = """\
 #!/bin/sh
-[ -e supervise/group ] && kill -KILL -- "-$(cat supervise/group)" 2>/dev/null
+[ -e supervise/group ] && kill -KILL "-$(cat supervise/group)" 2>/dev/null
 rm -f supervise/group
 last=$(tail -n 1 supervise/exits 2>/dev/null)
 number=${last%% *}
@@ -67,7 +67,7 @@ while :; do
     [ $# -eq 1 ] || { pid=$group && break; }
     pid=$1
 done
-kill -TERM -- "$pid"
+kill -TERM "$pid"
 """
 
 _LOG = """\
