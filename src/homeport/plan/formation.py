@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from homeport.model.platform import Deploy, Group, Health, Instances, Mode, Place, Resolved, Route, Tls
-from homeport.plan.mistake import Mistake, meant
+from homeport.plan.mistake import Mistake, instead
 from homeport.plan.platform_check import PLACE, SECTIONS, Data, Notes
 from homeport.plan.platform_value import LONGEST_NAME, name_problem
 from homeport.plan.procfile import RELEASE, Procfile
@@ -120,16 +120,13 @@ class Resolving:
     def _place(self) -> Place:
         said = self._platform.environment(self._environment)
         tls = said.get("tls")
-        if tls is not None and len(tls) < 2:
-            self._note(("tls",), "expected both certificate and key")
-            tls = None
         return Place(
             platform=self._platform.name,
             name=self._environment,
             engine=said.get("engine", "local"),
             mode=said.get("mode", _mode(self._environment)),
             listen=said.get("listen"),
-            tls=Tls(**tls) if tls else None,
+            tls=Tls(**tls) if tls and len(tls) == 2 else None,
         )
 
     def _group(self, name: str, said: Data, routes: tuple[Route, ...]) -> Group:
@@ -158,8 +155,7 @@ class Resolving:
                 self._note(path, '"release" is the release task: it runs once in each deployment, in no group')
             elif self._procfile is not None and type_ not in self._procfile.processes:
                 there = self._procfile.processes
-                near = meant(type_, there)
-                self._note(path, f'no process type "{type_}" in the Procfile{near}; it has {listed(there)}')
+                self._note(path, f'no process type "{type_}" in the Procfile{instead(type_, there)}')
 
     def _instances(self, path: Path, said: Mapping[str, int]) -> Instances:
         desired = said.get("desired", max(1, said.get("min", 1)))
@@ -176,7 +172,6 @@ class Resolving:
         for row, said in enumerate(self._data["routes"]):
             path: Path = ("routes", row)
             if "to" not in said:
-                self._note(path, "to: missing; name a group or an upstream")
                 continue
             route = Route(**said)
             routes.append(route)
@@ -192,8 +187,7 @@ class Resolving:
         if route.upstream or (self._implicit and self._procfile is None):
             return
         if route.to not in groups:
-            near = meant(route.to, groups)
-            self._note(path, f'no group "{route.to}"{near}; there is {listed(groups)}')
+            self._note(path, f'no group "{route.to}"{instead(route.to, groups)}')
         elif groups[route.to].get("balanced") is False:
             self._note(path, f'group "{route.to}" says balanced = false, so no route can lead to it')
 

@@ -30,10 +30,18 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
     """The one of `names` that was probably meant, or None."""
     folded = {each.lower(): each for each in sorted(names)}
     close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
-    return folded[close[0]] if close else None
+    # "prod" for "production": too short for difflib.
+    close = close or [each for each in folded if len(word) >= 3 and each.startswith(word.lower())]
+    return folded[close[0]] if len(close) == 1 else None
 
 
 def meant(word: str, names: Iterable[str]) -> str:
     """`, did you mean "x"?` to append to a message; empty where nothing is near."""
     name = nearest(word, names)
     return f', did you mean "{name}"?' if name else ""
+
+
+def instead(word: str, names: Iterable[str]) -> str:
+    """`, did you mean "x"?`, or where nothing is near `; there is x, y`: for names that people choose themselves."""
+    there = tuple(names)
+    return meant(word, there) or f"; there is {', '.join(there) or 'none'}"

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from homeport.errors import Invalid, NotFound
 from homeport.model.platform import Resolved
 from homeport.plan.formation import AppEntry, Build, Dependencies, PlatformFile, Resolving, group_name, listed
-from homeport.plan.mistake import meant, nearest, refuse
+from homeport.plan.mistake import instead, nearest, refuse
 from homeport.plan.platform_check import PLATFORM, Data, Notes
 from homeport.plan.platform_value import found
 from homeport.plan.procfile import Procfile
@@ -54,13 +54,13 @@ def parse(text: str, *, file: str = "homeport.toml") -> PlatformFile:
         apps=apps,
         environments=tuple(data.get("environments", {})) or (ONLY_ENVIRONMENT,),
         default=data.get("default"),
-        build=_build(data.get("build", {}), notes),
+        build=_build(data.get("build", {})),
         data=data,
         lines=where,
     )
     if platform.default is not None and platform.default not in platform.environments:
-        near = meant(platform.default, platform.environments)
-        notes.add(("default",), f'no environment "{platform.default}"{near}; there is {listed(platform.environments)}')
+        near = instead(platform.default, platform.environments)
+        notes.add(("default",), f'no environment "{platform.default}"{near}')
     for environment in platform.environments:
         # Without an app too, so that one mistake doesn't hide the others.
         for app in [each.name for each in apps] or [""]:
@@ -121,19 +121,18 @@ def _apps(data: Data, notes: Notes) -> Iterator[AppEntry]:
 
 
 def _platform_name(data: Data, apps: tuple[AppEntry, ...], notes: Notes) -> str:
-    if len(apps) > 1 and "platform" not in data:
+    if "app" not in data and len(apps) > 1 and "platform" not in data:
         notes.add(("platform",), 'missing; a file with several apps needs a name: platform = "shops"')
     name = data.get("platform", apps[0].name if apps else "")
     return str(name)
 
 
-def _build(said: Data, notes: Notes) -> Build:
+def _build(said: Data) -> Build:
     plain = {key: value for key, value in said.items() if key != "dependencies"}
     given: Data | None = said.get("dependencies")
     if given is None:
         return Build(**plain)
     if len(given) < 2:
-        notes.add(("build", "dependencies"), "expected both command and paths")
         return Build(**plain)
     return Build(dependencies=Dependencies(command=given["command"], paths=tuple(given["paths"])), **plain)
 

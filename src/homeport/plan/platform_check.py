@@ -53,13 +53,18 @@ def leaf(convert: Convert) -> Reader:
     return read
 
 
-def table(fields: Mapping[str, Reader], *, misplaced: Mapping[str, str] | None = None) -> Reader:
+def table(
+    fields: Mapping[str, Reader], *, required: tuple[str, ...] = (), misplaced: Mapping[str, str] | None = None
+) -> Reader:
     """`misplaced`: key that belongs elsewhere → where, as the end of a sentence."""
 
     def read(value: Any, path: Path, notes: Notes) -> Any:
         if not isinstance(value, dict):
             notes.add(path, f"expected a table, found {found(value)}")
             return {}
+        for key in required:
+            if key not in value:
+                notes.add((*path, key), "missing")
         result: Data = {}
         for key, raw in value.items():
             where = (*path, key)
@@ -154,7 +159,7 @@ DEPENDENCIES: dict[str, Reader] = {"command": leaf(typed.text("npm ci")), "paths
 BUILD: dict[str, Reader] = {
     "python": leaf(typed.python),
     "command": leaf(typed.text("make dist")),
-    "dependencies": table(DEPENDENCIES),
+    "dependencies": table(DEPENDENCIES, required=("command", "paths")),
     "env": _variables,
     "collectstatic": leaf(typed.boolean),
 }
@@ -166,14 +171,14 @@ TLS: dict[str, Reader] = {
 SECTIONS: dict[str, Reader] = {
     "health": table(HEALTH),
     "groups": named(table(GROUP), "group"),
-    "routes": rows(table(ROUTE)),
+    "routes": rows(table(ROUTE, required=("to",))),
     "deploy": table(DEPLOY),
 }
 PLACE: dict[str, Reader] = {
     "engine": leaf(typed.one_of("local", "aws", "memory")),
     "mode": leaf(typed.one_of("review", "staging", "production")),
     "listen": leaf(typed.listen),
-    "tls": table(TLS),
+    "tls": table(TLS, required=("certificate", "key")),
     "account": leaf(typed.matching(typed.ACCOUNT, 'the twelve digits of an AWS account, as text "123456789012"')),
     "region": leaf(typed.matching(typed.REGION, 'an AWS region such as "eu-west-1"')),
 }

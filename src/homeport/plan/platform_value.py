@@ -142,15 +142,19 @@ def python(value: Any) -> str:
     raise Invalid(f'expected a version as text such as "3.11", found {found(value)}')
 
 
+def _is_address(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False
+
+
 def listen(value: Any) -> str:
     if isinstance(value, str):
         address, _, port = value.rpartition(":")
-        try:
-            version: int = ipaddress.ip_address(address.removeprefix("[").removesuffix("]")).version
-        except ValueError:
-            version = 0
-        written = address.startswith("[") and address.endswith("]") if version == 6 else version == 4
-        if written and re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) < 65536:
+        bare = address[1:-1] if address.startswith("[") and address.endswith("]") else None
+        there = _is_address(address, 4) if bare is None else _is_address(bare, 6) and "%" not in bare
+        if there and re.fullmatch(r"[1-9][0-9]{0,4}", port) and int(port) < 65536:
             return value
     raise Invalid(f'expected an address and a port such as "127.0.0.1:8080", found {found(value)}')
 
