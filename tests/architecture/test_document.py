@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from homeport.plan import platform
+from homeport.plan.procfile import parse as parse_procfile
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     [
@@ -14,6 +17,7 @@ DOCUMENTS = sorted(
         *(ROOT / "tests").rglob("*.md"),
     ]
 )
+APPS = sorted([*ROOT.glob("examples/*/homeport.toml"), *ROOT.glob("tests/apps/*/homeport.toml")])
 
 
 def anchors(path: Path) -> set[str]:
@@ -43,3 +47,12 @@ def test_index_leads_to_every_document() -> None:
     index = (ROOT / "docs/index.md").read_text()
     pages = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".toml")]
     assert [str(page) for page in pages if str(page) != "index.md" and f"({page})" not in index] == []
+
+
+@pytest.mark.parametrize("path", APPS, ids=lambda path: path.parent.name)
+def test_apps_that_we_ship_resolve(path: Path) -> None:
+    file = platform.parse(path.read_text())
+    procfile = parse_procfile((path.parent / "Procfile").read_text())
+    (app,) = file.apps
+    resolved = platform.resolve(file, environment="staging", app=app.name, procfile=procfile)
+    assert {process for group in resolved.groups for process in group.run} == set(procfile.processes)
