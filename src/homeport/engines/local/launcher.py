@@ -1,0 +1,224 @@
+"""The long actions of the local engine: preparing a release, starting a generation, running a task.
+
+Each is called in a thread of the engine's pool; what it needs is in the records, and what it finds out goes there. A
+record is written before the thing is made, so a daemon killed in between finds it again.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from homeport.engines.local import record
+from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, ReleaseRecord, TaskRecord
+from homeport.errors import Unavailable
+from homeport.instance.assemble import Assembly, assemble
+from homeport.instance.environment import PRIVATE
+from homeport.instance.unpack import unpack, verify
+from homeport.model.fleet import Instance
+from homeport.model.release import ConfigValue, Layer, Release
+from homeport.plan.release import layer_key
+from homeport.ports.encryption import Encryption
+from homeport.ports.objects import ObjectStore
+from homeport.ports.sandbox import Mount, Sandbox, SandboxSpec
+from homeport.releases.catalogue import Catalogue
+from homeport.releases.publish import read_snapshot
+from homeport.stores.state import State
+from homeport.system.effect import effect
+from homeport.system.home import Home
+
+TASK_EXIT = "/run/homeport/task"
+_TASK = 'cd "$1" && ./run | svlogd -ttt "$2"; echo "${PIPESTATUS[0]}" >"$3/status.new"; mv "$3/status.new" "$3/status"'
+
+
+class Launcher:
+    def __init__(
+        self, home: Home, *, state: State, store: ObjectStore, sandbox: Sandbox, encryption: Encryption
+    ) -> None:
+        self.home = home
+        self.state = state
+        self.store = store
+        self.sandbox = sandbox
+        self.encryption = encryption
+
+    # --- releases -----------------------------------------------------------------------------------------------------
+
+    def prepare(self, environment: EnvironmentRecord, app: str, number: int) -> None:
+        """Layers unpacked and checked, release and config kept. Raises `HomeportError`: nothing is kept then."""
+        release = Catalogue(self.store).get(app, environment.place.name, number)
+        snapshot = read_snapshot(self.store, app, environment.place.name, release.config)
+        for layer in release.slug.layers:
+            self._unpacked(app, layer)
+        kept = ReleaseRecord(release=release, snapshot=snapshot)
+        self.state.put(record.RELEASE, environment.place.id, f"{app}/{number}", kept)
+
+    def _unpacked(self, app: str, layer: Layer) -> Path:
+        """Where the layer's content lies, the same for all instances of the machine."""
+        place = self.home.layers / layer.sha256
+        if place.is_dir():
+            return place
+        archive = self.home.layers / f"{layer.sha256}.tar.zst"
+        remove_archive(archive)
+        try:
+            self.store.get_to(layer_key(app, layer.sha256), archive)
+            verify(archive, layer.sha256)
+            unpack(archive, place)
+        finally:
+            remove_archive(archive)
+        return place
+
+    # --- generations --------------------------------------------------------------------------------------------------
+
+    def directory(self, environment: str, instance: str) -> Path:
+        return self.home.instances / environment / instance
+
+    def info(self, environment: str, instance: Instance) -> Path:
+        """Where bubblewrap writes the pid of this generation."""
+        return self.directory(environment, instance.id) / f"bwrap-{instance.generation}.json"
+
+    def logs(self, environment: str, instance: str) -> Path:
+        return self.home.logs / environment / instance
+
+    def start(self, environment: EnvironmentRecord, kept: InstanceRecord, hosts: Path) -> int:
+        """Pid 1 of the new generation's sandbox. Raises `Unavailable`, `Invalid`."""
+        place, seen = environment.place, kept.seen
+        found = self._release(place.id, seen.app, seen.release)
+        release = found.release
+        group = release.resolved.group(seen.group)
+        assert group is not None
+        assembly = self._assembly(
+            environment,
+            found,
+            seen.group,
+            name=seen.id,
+            processes={name: release.resolved.processes[name] for name in group.run},
+            ports=kept.ports,
+            told={
+                "HOST": seen.address,
+                "HOMEPORT_GROUP": seen.group,
+                "HOMEPORT_INSTANCE": seen.id,
+                "HOMEPORT_ZONE": seen.zone,
+            },
+            memory_bytes=group.memory_bytes,
+        )
+        spec = _completed(assemble(assembly), release, hosts)
+        return self.sandbox.start(
+            spec, info=self.info(place.id, seen), output=self.directory(place.id, seen.id) / "boot.log"
+        )
+
+    def start_task(self, environment: EnvironmentRecord, task: TaskRecord, hosts: Path) -> int:
+        """Pid 1 of the task's sandbox; its exit status will lie in `task_status`."""
+        place = environment.place
+        found = self._release(place.id, task.app, task.release)
+        group = next(iter(found.release.resolved.groups)).name
+        assembly = self._assembly(
+            environment,
+            found,
+            group,
+            name=task.id,
+            processes={"release": task.command},
+            ports={"release": 0},
+            told={"HOMEPORT_GROUP": group, "HOMEPORT_INSTANCE": task.id},
+            memory_bytes=None,
+        )
+        spec = _completed(assemble(assembly), found.release, hosts)
+        status = self.task_status(place.id, task.id).parent
+        make_writable(status, environment.uid)
+        log = next(mount.target for mount in spec.mounts if mount.source == assembly.logs / "release")
+        spec = replace(
+            spec,
+            command=("/bin/bash", "-c", _TASK, "task", f"{PRIVATE}/service/release", log, TASK_EXIT),
+            mounts=(*spec.mounts, Mount(kind="writable", source=status, target=TASK_EXIT)),
+        )
+        return self.sandbox.start(
+            spec,
+            info=self.directory(place.id, task.id) / "bwrap.json",
+            output=self.directory(place.id, task.id) / "boot.log",
+        )
+
+    def task_status(self, environment: str, task: str) -> Path:
+        return self.directory(environment, task) / "exit" / "status"
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _release(self, environment: str, app: str, number: int) -> ReleaseRecord:
+        found = self.state.get(record.RELEASE, environment, f"{app}/{number}", ReleaseRecord)
+        if found is None:
+            raise Unavailable(f"r{number} of {app} isn't prepared in {environment}")
+        for layer in found.release.slug.layers:
+            self._unpacked(app, layer)
+        return found
+
+    def _assembly(
+        self,
+        environment: EnvironmentRecord,
+        found: ReleaseRecord,
+        group: str,
+        *,
+        name: str,
+        processes: Mapping[str, str],
+        ports: Mapping[str, int],
+        told: Mapping[str, str],
+        memory_bytes: int | None,
+    ) -> Assembly:
+        release, place = found.release, environment.place
+        source = next(layer for layer in release.slug.layers if layer.kind == "source")
+        dependencies = {
+            mount: self.home.layers / layer.sha256 / mount
+            for layer in release.slug.layers
+            if layer.kind == "dependencies"
+            for mount in layer.mounts
+        }
+        own = {
+            "PYTHONUNBUFFERED": "1",
+            "HOMEPORT_APP": release.app,
+            "HOMEPORT_ENVIRONMENT": place.name,
+            "HOMEPORT_RELEASE": release.id,
+            **told,
+        }
+        return Assembly(
+            directory=self.directory(place.id, name),
+            logs=self.logs(place.id, name),
+            source=self.home.layers / source.sha256,
+            dependencies=dependencies,
+            processes=processes,
+            ports=ports,
+            environment=[*self._config(found.snapshot.groups.get(group, {})), ("homeport", own)],
+            hostname=name,
+            uid=environment.uid,
+            memory_bytes=memory_bytes,
+        )
+
+    def _config(self, values: Mapping[str, ConfigValue]) -> list[tuple[str, Mapping[str, str]]]:
+        """Clear values in three layers, as they were layered: common, environment, group."""
+        layers: dict[str, dict[str, str]] = {"common": {}, "environment": {}, "group": {}}
+        for key, value in values.items():
+            depth = value.layer.count("/")
+            layer = "common" if value.layer.startswith("config/common") else ("group" if depth > 1 else "environment")
+            layers[layer][key] = self.encryption.decrypt(value.text).reveal() if value.secret else value.text
+        return list(layers.items())
+
+
+def _completed(spec: SandboxSpec, release: Release, hosts: Path) -> SandboxSpec:
+    """With what the engine adds to every sandbox of a release: the slug's path, and the private names."""
+    path = ":".join((*release.slug.path, spec.environment["PATH"]))
+    return replace(
+        spec,
+        environment={**spec.environment, "PATH": path},
+        mounts=(*spec.mounts, Mount(kind="read_only", source=hosts, target="/etc/hosts")),
+    )
+
+
+@effect("layer.remove_archive")
+def remove_archive(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+@effect("task.make_directory")
+def make_writable(path: Path, owner: int | None) -> None:
+    """An empty directory that the task can write."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (path / "status").unlink(missing_ok=True)
+    if owner is not None:
+        os.chown(path, owner, owner)
