@@ -37,6 +37,11 @@ _START = """\
 cd {directory} && exec /bin/bash -c {command}
 """
 
+_ONCE = """\
+#!/bin/sh
+cd {directory} && exec chpst{chpst} ./start
+"""
+
 _FINISH = """\
 #!/bin/sh
 [ -e supervise/group ] && kill -KILL "-$(cat supervise/group)" 2>/dev/null
@@ -98,7 +103,7 @@ def service_tree(
     service_directory: str,
     log_directory: str,
 ) -> dict[str, tuple[str, int]]:
-    """Relative path → (content, mode). `processes`: process type → command line, in bash, run in `directory` with
+    """Relative path → (content, mode). `<name>/once` runs a process the same way, unsupervised: tasks. `processes`: process type → command line, in bash, run in `directory` with
     `PORT` from `ports`. `exact`: a file of assignments read after the directories. All paths as seen inside."""
     tree = {BOOT: (_BOOT.format(directory=shlex.quote(service_directory), stopping=STOPPING), 0o755)}
     chpst = "".join(f" -e {shlex.quote(each)}" for each in env_directories)
@@ -110,6 +115,7 @@ def service_tree(
             command=shlex.quote(command),
         )
         tree |= {
+            f"{name}/once": (_ONCE.format(directory=shlex.quote(f"{service_directory}/{name}"), chpst=chpst), 0o755),
             f"{name}/run": (_RUN.format(directories=chpst), 0o755),
             f"{name}/start": (start, 0o755),
             f"{name}/finish": (_FINISH, 0o755),

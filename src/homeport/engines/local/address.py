@@ -1,0 +1,266 @@
+"""Addresses, ports and uids of this machine, claimed so that two users' Homeports, and two homes of a user, never meet.
+
+Called by the engine. Every home keeps its claims in a file of its own, and shows them to the others in a directory that
+all can write (sticky), under a lock that all can take. Others' files are read with distrust: who owns one may only
+speak for himself, and garbage counts as empty.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import ipaddress
+import os
+import pwd
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from homeport.errors import Unavailable
+from homeport.ports.clock import Clock
+from homeport.system import text_file
+from homeport.system.effect import effect
+from homeport.system.home import Home
+from homeport.system.sockets import ports_in_use
+
+MACHINE = Path("/tmp/.homeport")
+QUARANTINE = timedelta(seconds=60)
+"""How long a port that was given back isn't given out: clients may still try the old one."""
+
+PORTS = range(20000, 30000)
+PUBLIC_PORTS = range(8080, 9080)
+UIDS = range(70000, 80000)
+"""Above what `adduser` gives out, below the ranges of containers."""
+
+_INSTANCES = "127.64.0.0/12"
+_BALANCERS = "127.96.0.0/16"
+_FILE_LIMIT_BYTES = 4_000_000
+
+Kind = Literal["instance", "balancer", "port", "public_port", "uid"]
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """`value`: a port, a uid, or an address as text."""
+
+    kind: Kind
+    key: str
+    value: str
+
+
+class _Claims(msgspec.Struct):
+    """A claims file. `released`: ports given back, and when."""
+
+    home: str
+    claims: list[Claim] = []
+    released: dict[str, datetime] = {}
+
+
+class Addresses:
+    """Claims of one home, from any thread. A key that has its claim gets the same value again, also after a restart."""
+
+    def __init__(self, home: Home, clock: Clock, *, machine: Path = MACHINE) -> None:
+        self._clock = clock
+        self._machine = machine
+        self._kept = home.root / "addresses.json"
+        key = hashlib.sha256(os.fsencode(home.root)).hexdigest()[:16]
+        self._shown = machine / f"{os.getuid()}-{key}.json"
+        self._mutex = threading.Lock()
+        self._own = _read(self._kept, os.getuid()) or _Claims(home=str(home.root))
+        self.show()
+
+    def instance(self, key: str) -> str:
+        """A 127.x.y.z of its own for an instance."""
+        return self._claim("instance", key, _hosts(_INSTANCES))
+
+    def balancer(self, key: str) -> str:
+        """A 127.x.y.z on which the balancer serves a group's private name."""
+        return self._claim("balancer", key, _hosts(_BALANCERS))
+
+    def port(self, key: str) -> int:
+        """A port for a process: unused by anybody, and not given back in the last minute."""
+        return int(self._claim("port", key, map(str, _after(self._last_port(), PORTS)), used=ports_in_use))
+
+    def public_port(self, key: str) -> int:
+        """A loopback port for the public side of an environment."""
+        return int(self._claim("public_port", key, map(str, PUBLIC_PORTS), used=ports_in_use))
+
+    def uid(self, key: str) -> int:
+        """A uid (and gid) that nobody has."""
+        return int(self._claim("uid", key, map(str, UIDS), used=lambda: {each.pw_uid for each in pwd.getpwall()}))
+
+    def all(self) -> tuple[Claim, ...]:
+        """This home's claims."""
+        with self._mutex:
+            return tuple(self._own.claims)
+
+    def release(self, key: str) -> None:
+        """Nothing is claimed for `key` any more, nor for keys below it (`key/…`)."""
+        with self._locked():
+            gone = [each for each in self._own.claims if each.key == key or each.key.startswith(f"{key}/")]
+            if not gone:
+                return
+            now = self._clock.now()
+            recent = {port: at for port, at in self._own.released.items() if now - at < QUARANTINE}
+            recent |= {each.value: now for each in gone if each.kind == "port"}
+            self._save([each for each in self._own.claims if each not in gone], recent)
+
+    def show(self) -> None:
+        """The others see our claims, even if somebody emptied their directory."""
+        with self._locked():
+            self._save(self._own.claims, self._own.released)
+
+    def _claim(
+        self, kind: Kind, key: str, candidates: Iterable[str], used: Callable[[], set[int]] = lambda: set()
+    ) -> str:
+        with self._locked():
+            for each in self._own.claims:
+                if (each.kind, each.key) == (kind, key):
+                    return each.value
+            taken = self._taken() | {str(each) for each in used()}
+            value = next((each for each in candidates if each not in taken), None)
+            if value is None:
+                raise Unavailable(f"no {kind} is free for {key}: {len(taken)} are taken on this machine")
+            self._save([*self._own.claims, Claim(kind, key, value)], self._own.released)
+            return value
+
+    def _last_port(self) -> int:
+        ports = [int(each.value) for each in self.all() if each.kind == "port"]
+        return ports[-1] if ports else PORTS[-1]
+
+    def _taken(self) -> set[str]:
+        """Values that nobody may get: claimed by any home that still exists, or given back a moment ago."""
+        now = self._clock.now()
+        found: set[str] = set()
+        for claims in (self._own, *self._others()):
+            found |= {each.value for each in claims.claims}
+            found |= {port for port, at in claims.released.items() if abs(now - at) < QUARANTINE}
+        return found
+
+    def _others(self) -> Iterator[_Claims]:
+        for path in self._machine.glob("*-*.json"):
+            owner = path.name.partition("-")[0]
+            if path == self._shown or not owner.isdigit():
+                continue
+            claims = _read(path, int(owner))
+            if claims is None:
+                continue
+            if _vanished(claims.home):
+                with contextlib.suppress(OSError):  # not ours to remove
+                    _remove(path)
+            else:
+                yield claims
+
+    def _save(self, claims: list[Claim], released: dict[str, datetime]) -> None:
+        self._own = _Claims(home=self._own.home, claims=claims, released=released)
+        text = msgspec.json.encode(self._own).decode()
+        try:
+            _keep(self._kept, text)
+            _show(self._shown, text)
+        except OSError as error:
+            raise Unavailable(f"can't write {error.filename}: {error.strerror}", hint="df -h /tmp") from error
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._mutex:
+            descriptor = _lock(self._machine)
+            try:
+                yield
+            finally:
+                os.close(descriptor)
+
+
+def _hosts(network: str) -> Iterator[str]:
+    """Addresses without those that look like a network's or a broadcast."""
+    return (str(each) for each in ipaddress.ip_network(network) if each.packed[-1] not in (0, 255))
+
+
+def _after(last: int, numbers: range) -> Iterator[int]:
+    """All of the range, beginning behind `last`: what was used longest ago comes first."""
+    start = numbers.index(last) + 1 if last in numbers else 0
+    yield from numbers[start:]
+    yield from numbers[:start]
+
+
+def _vanished(home: str) -> bool:
+    """Only where that is certain: one that we may not look at exists."""
+    try:
+        os.stat(home)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def _read(path: Path, owner: int) -> _Claims | None:
+    """None: not there, not its owner's, or garbage."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != owner or info.st_size > _FILE_LIMIT_BYTES:
+            return None
+        try:
+            return msgspec.json.decode(file.read(_FILE_LIMIT_BYTES), type=_Claims)
+        except msgspec.DecodeError:
+            return None
+
+
+def _lock(machine: Path) -> int:
+    """Descriptor of the machine's lock, held until it is closed. Raises `Unavailable`."""
+    path = machine / "lock"
+    try:
+        while True:
+            _make_lock(machine, path)
+            # Without O_CREAT: the kernel refuses that for others' files in a sticky directory.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(path, follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+            os.close(descriptor)  # somebody emptied the directory while we waited
+    except OSError as error:
+        raise Unavailable(
+            f"can't lock {path}: {error.strerror}, expected a directory with mode 1777 and a file that all can read",
+            hint=f"sudo rm -r {machine}",
+        ) from error
+
+
+@effect("address.make_lock")
+def _make_lock(machine: Path, path: Path) -> None:
+    if path.exists():
+        return
+    with contextlib.suppress(FileExistsError):
+        machine.mkdir()
+        machine.chmod(0o1777)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        os.fchmod(descriptor, 0o644)
+        os.close(descriptor)
+
+
+@effect("address.keep")
+def _keep(path: Path, text: str) -> None:
+    """As `text_file.replace`, but it outlives a power loss: uids own what lies on the disk."""
+    new = path.with_suffix(".new")
+    with new.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+@effect("address.show")
+def _show(path: Path, text: str) -> None:
+    text_file.replace(path, text, 0o644)
+
+
+@effect("address.remove")
+def _remove(path: Path) -> None:
+    path.unlink()

@@ -1,0 +1,201 @@
+"""Health checks of targets, in one background thread (an asyncio loop). Called by the engine.
+
+Asked as clients see it: the Host of the first route, X-Forwarded-Proto. In quick succession until the first success,
+then at the health section's interval. One failure after a success is asked again soon before it counts.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import io
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from homeport.model.fleet import Probe
+from homeport.model.platform import Health
+from homeport.ports.clock import Clock
+
+QUICK_SECONDS = 0.03
+"""Until something listens; a refused connection costs next to nothing."""
+AGAIN_SECONDS = 0.25
+"""While it answers, but wrongly; and before a first failure counts."""
+
+_HEADERS = ("location", "content-type", "server", "www-authenticate")
+_BODY_BYTES = 500
+_BODY_SECONDS = 0.2
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """What to ask. `address` is a loopback address; `host` and `proto` as clients send them."""
+
+    address: str
+    port: int
+    health: Health
+    host: str
+    proto: Literal["http", "https"] = "http"
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """`ok` None: not asked yet. `since_at`: when `ok` became that. `succeeded`: it was ok at least once."""
+
+    ok: bool | None = None
+    since_at: datetime
+    succeeded: bool = False
+    probe: Probe | None = None
+
+
+class Prober:
+    """`on_change` gets a key, from the probing thread, whenever its `ok` changes."""
+
+    def __init__(self, clock: Clock, on_change: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._on_change = on_change
+        self._targets: dict[str, Target] = {}
+        self._results: dict[str, Result] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="probes", daemon=True)
+        self._thread.start()
+
+    def watch(self, key: str, target: Target) -> None:
+        """Probe from now on. The same target again changes nothing; another one starts afresh."""
+        if self._targets.get(key) == target:
+            return
+        self._targets[key] = target
+        self._results[key] = Result(since_at=self._clock.now())
+        self._loop.call_soon_threadsafe(self._begin, key, target)
+
+    def unwatch(self, key: str) -> None:
+        """No probe any more, but for one that is just being made."""
+        self._targets.pop(key, None)
+        self._results.pop(key, None)
+        self._loop.call_soon_threadsafe(self._end, key)
+
+    def result(self, key: str) -> Result | None:
+        """The latest; None: not watched."""
+        return self._results.get(key)
+
+    def close(self) -> None:
+        """The thread has ended. Not to be called from `on_change`."""
+        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _cancel_all(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, key: str, target: Target) -> None:
+        self._end(key)
+        self._tasks[key] = self._loop.create_task(self._follow(key, target))
+
+    def _end(self, key: str) -> None:
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    async def _follow(self, key: str, target: Target) -> None:
+        interval = target.health.interval.total_seconds()
+        failures = 0
+        while True:
+            probe = await ask(target, self._clock)
+            failures = 0 if probe.ok else failures + 1
+            old = self._results.get(key)
+            if self._targets.get(key) is not target or old is None:
+                return
+            doubtful = old.ok is True and failures == 1
+            self._note(key, old, probe, ok=probe.ok or doubtful)
+            if probe.ok or (old.succeeded and not doubtful):
+                pause = interval
+            else:
+                pause = min(interval, QUICK_SECONDS if probe.status is None and not doubtful else AGAIN_SECONDS)
+            await asyncio.sleep(pause)
+
+    def _note(self, key: str, old: Result, probe: Probe, *, ok: bool) -> None:
+        changed = old.ok is not ok
+        self._results[key] = Result(
+            ok=ok, since_at=probe.at if changed else old.since_at, succeeded=old.succeeded or ok, probe=probe
+        )
+        if changed:
+            self._on_change(key)
+
+
+async def ask(target: Target, clock: Clock) -> Probe:
+    """One probe, made. Never raises: what goes wrong is in it."""
+    health = target.health
+    where = f"{target.address}:{target.port}"
+    asked = f"TCP connect to {where}" if health.path is None else f"GET {health.path} of {where}, Host {target.host}"
+    try:
+        async with asyncio.timeout(health.timeout.total_seconds()):
+            if health.path is None:
+                await _connect(target)
+                return Probe(asked=asked, ok=True, at=clock.now())
+            response, body = await _get(target, health.path)
+    except TimeoutError:
+        error = f"no answer within {health.timeout.total_seconds():g} s"
+        return Probe(asked=asked, ok=False, at=clock.now(), error=error)
+    except (OSError, http.client.HTTPException) as failure:
+        error = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
+        return Probe(asked=asked, ok=False, at=clock.now(), error=error or type(failure).__name__)
+    return Probe(
+        asked=asked,
+        ok=200 <= response.status <= 299,
+        at=clock.now(),
+        status=response.status,
+        headers={name: value for name in _HEADERS if (value := response.getheader(name)) is not None},
+        body=body.decode(errors="replace"),
+    )
+
+
+async def _connect(target: Target) -> None:
+    _, writer = await asyncio.open_connection(target.address, target.port)
+    writer.close()
+
+
+async def _get(target: Target, path: str) -> tuple[http.client.HTTPResponse, bytes]:
+    """The response, with the beginning of its body."""
+    reader, writer = await asyncio.open_connection(target.address, target.port)
+    try:
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {target.host}\r\nUser-Agent: homeport-health\r\nAccept: */*\r\n"
+            f"X-Forwarded-Proto: {target.proto}\r\nX-Forwarded-For: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        )
+        writer.write(request.encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        # A body may never end, and says nothing that the status doesn't: it gets a moment, for people.
+        body = bytearray()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_BODY_SECONDS):
+                while len(body) < 2 * _BODY_BYTES and (piece := await reader.read(4096)):
+                    body += piece
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        raise http.client.BadStatusLine("what came is no HTTP response") from error
+    finally:
+        writer.close()
+    return _parse(head + body)
+
+
+class _Recorded:
+    """What came, as the socket that http.client wants."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def _parse(data: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+    response = http.client.HTTPResponse(_Recorded(data), method="GET")  # type: ignore[arg-type]
+    response.begin()
+    try:
+        return response, response.read(_BODY_BYTES)
+    except http.client.IncompleteRead as cut:
+        return response, cut.partial[:_BODY_BYTES]
