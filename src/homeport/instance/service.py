@@ -103,8 +103,9 @@ def service_tree(
     service_directory: str,
     log_directory: str,
 ) -> dict[str, tuple[str, int]]:
-    """Relative path → (content, mode). `<name>/once` runs a process the same way, unsupervised: tasks. `processes`: process type → command line, in bash, run in `directory` with
-    `PORT` from `ports`. `exact`: a file of assignments read after the directories. All paths as seen inside."""
+    """Relative path → (content, mode). `processes`: process type → command line, in bash, run in `directory` with
+    `PORT` from `ports`; `<name>/once` runs it in the same way, unsupervised, for tasks. `exact`: a file of assignments
+    read after the directories. All paths as seen inside."""
     tree = {BOOT: (_BOOT.format(directory=shlex.quote(service_directory), stopping=STOPPING), 0o755)}
     chpst = "".join(f" -e {shlex.quote(each)}" for each in env_directories)
     for name, command in processes.items():
