@@ -3,6 +3,8 @@ nothing. Parts: `launcher` (long actions), `observer` (what instances do), `traf
 """
 
 import logging
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +13,12 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from homeport.engines.local import log as logs
 from homeport.engines.local import record, supervision
 from homeport.engines.local.address import Addresses
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.launcher import Launcher
-from homeport.engines.local.listening import listening
-from homeport.engines.local.log import LogDirectory
-from homeport.engines.local.observer import Observer
+from homeport.engines.local.observer import Observer, boot_id
 from homeport.engines.local.record import (
     AppRecord,
     EnvironmentRecord,
@@ -26,7 +27,7 @@ from homeport.engines.local.record import (
     TaskRecord,
 )
 from homeport.engines.local.sandbox import BwrapSandbox
-from homeport.engines.local.traffic import environment_traffic
+from homeport.engines.local.traffic import environment_traffic, first_host
 from homeport.errors import Conflict, HomeportError, NotFound
 from homeport.model.event import Event
 from homeport.model.fleet import (
@@ -49,9 +50,9 @@ from homeport.model.fleet import (
     Target,
     Terminate,
 )
-from homeport.model.platform import Place, Resolved
+from homeport.model.platform import Group, Place, Resolved
 from homeport.model.release import Release
-from homeport.plan.balancer import Backend, Balancer, Frontend
+from homeport.plan.balancer import Backend, Balancer, Frontend, backend_name
 from homeport.ports.clock import Clock
 from homeport.ports.encryption import Encryption
 from homeport.ports.engine import GroupSize, LogLine, LogQuery
@@ -60,6 +61,7 @@ from homeport.stores import state as states
 from homeport.system import process
 from homeport.system.effect import effect
 from homeport.system.home import Home
+from homeport.system.sockets import listening
 
 log = logging.getLogger("homeport.engine")
 T = TypeVar("T")
@@ -76,12 +78,9 @@ class LocalEngine:
         self.clock = clock
         self.state = states.State(home.state)
         self.sandbox = BwrapSandbox()
-        self.launcher = Launcher(
-            home, state=self.state, store=store, sandbox=self.sandbox, encryption=encryption
-        )
+        self.launcher = Launcher(home, state=self.state, store=store, sandbox=self.sandbox, encryption=encryption)
         self.balancer = balancer
-        self.addresses = Addresses(home)
-        self.log_directory = LogDirectory(home.logs)
+        self.addresses = Addresses(home, clock)
         self._wakes: list[Callable[[], None]] = []
         self._lock = threading.RLock()
         self._pool = ThreadPoolExecutor(PARALLEL_LAUNCHES, thread_name_prefix="launch")
@@ -90,10 +89,29 @@ class LocalEngine:
         self._preparation: dict[tuple[str, str], Preparation] = {}
         self._synced: Balancer | None = None
         self.observer = Observer(self.launcher, self.sandbox, clock, on_change=self._changed)
-        for environment, kept in self._environments().items():
-            self.observer.adopt(environment, kept, self.state)
-            self._write_hosts(environment)
+        for kept in self._environments().values():
+            self._adopt(kept)
         self.sync()
+
+    def _adopt(self, kept: EnvironmentRecord) -> None:
+        """What another daemon left: whatever lives is watched again."""
+        environment = kept.place.id
+        self._write_hosts(environment)
+        for found in self._instances(environment).values():
+            current = self.observer.adopted(environment, found)
+            if current is not found:
+                self._keep(environment, current)
+            if current.seen.run is Run.RUNNING and current.seen.state is not State.TERMINATED:
+                self._watch(kept, current)
+                if current.seen.stop_at is not None:
+                    supervision.stop(self.observer.services(environment, current.seen.id))
+        for task in self.state.all(record.TASK, environment, TaskRecord).values():
+            known = self.observer.adopted_task(environment, task)
+            if known is None:
+                self.state.remove(record.TASK, environment, task.id)
+            else:
+                self.state.put(record.TASK, environment, task.id, known)
+                self.observer.watch_task(environment, known)
 
     # --- environments -------------------------------------------------------------------------------------------------
 
@@ -103,7 +121,7 @@ class LocalEngine:
             if known is not None and known.place == place:
                 return _url(known)
             listen = place.listen or f"127.0.0.1:{self.addresses.public_port(place.id)}"
-            uid = self.addresses.uid(place.id)
+            uid = self.addresses.uid(place.id) if os.getuid() == 0 else None
             opened = EnvironmentRecord(place=place, listen=listen, uid=uid, closing=known.closing if known else False)
             self._sync_with({place.id: opened})
             self.state.put(record.ENVIRONMENT, "", place.id, opened, durable=True)
@@ -118,14 +136,16 @@ class LocalEngine:
     def close_environment(self, environment: str) -> None:
         with self._lock:
             self._environment(environment)
-            live = [key for key, each in self._instances(environment).items() if each.seen.state is not State.TERMINATED]
+            live = [
+                key for key, each in self._instances(environment).items() if each.seen.state is not State.TERMINATED
+            ]
             if live:
                 raise Conflict(f"{environment} still has {', '.join(live)}")
             self.state.remove(record.ENVIRONMENT, "", environment)
             self.sync()
             self.state.forget(environment)
             remove_tree(self.home.instances / environment)
-            self.addresses.release_environment(environment)
+            self.addresses.release(environment)
             self._preparation = {key: each for key, each in self._preparation.items() if key[0] != environment}
 
     def environments(self) -> dict[str, tuple[Place, str]]:
@@ -140,10 +160,7 @@ class LocalEngine:
             apps = self.state.all(record.APP, environment, AppRecord)
             draining = any(each.seen.target is Target.DRAINING for each in instances.values())
             in_flight = self._in_flight() if draining else {}
-            seen = [
-                self.observer.observe(environment, each, self._group(environment, each), in_flight, self._busy)
-                for each in instances.values()
-            ]
+            seen = [self._observed(environment, each, in_flight) for each in instances.values()]
             return Observation(
                 at=self.clock.now(),
                 instances=tuple(seen),
@@ -155,6 +172,18 @@ class LocalEngine:
                 last_ordinal=self.state.all(record.ORDINAL, environment, int),
             )
 
+    def _observed(
+        self, environment: str, found: InstanceRecord, in_flight: dict[tuple[str, str], int] | None
+    ) -> Instance:
+        return self.observer.observe(
+            environment,
+            found,
+            self._group(environment, found.seen),
+            in_flight,
+            backend=backend_name(environment, found.seen.app, found.seen.group),
+            busy=(environment, found.seen.id) in self._busy,
+        )
+
     def _in_flight(self) -> dict[tuple[str, str], int] | None:
         try:
             return self.balancer.in_flight()
@@ -163,9 +192,7 @@ class LocalEngine:
 
     def _prepared(self, environment: str) -> tuple[Preparation, ...]:
         kept = self.state.all(record.RELEASE, environment, ReleaseRecord)
-        ready = [
-            Preparation(app=each.release.app, release=each.release.number, ready=True) for each in kept.values()
-        ]
+        ready = [Preparation(app=each.release.app, release=each.release.number, ready=True) for each in kept.values()]
         others = [each for key, each in self._preparation.items() if key[0] == environment and key[1] not in kept]
         return (*ready, *others)
 
@@ -197,9 +224,7 @@ class LocalEngine:
         if fence > known.fence:
             self.state.put(record.APP, environment, app, replace(known, fence=fence))
 
-    def _for_app(
-        self, kept: EnvironmentRecord, action: Prepare | SetLaunch | SetRoutes | RunTask | Launch
-    ) -> None:
+    def _for_app(self, kept: EnvironmentRecord, action: Prepare | SetLaunch | SetRoutes | RunTask | Launch) -> None:
         environment = kept.place.id
         match action:
             case Prepare():
@@ -274,7 +299,7 @@ class LocalEngine:
             zone=action.zone,
             release=action.release,
             generation=0,
-            address=self.addresses.instance_address(environment, action.instance),
+            address=self.addresses.instance(f"{environment}/{action.instance}"),
             created_at=self.clock.now(),
         )
         self._begin_generation(kept, InstanceRecord(seen=seen), action.release)
@@ -294,7 +319,7 @@ class LocalEngine:
         if group is None:
             raise NotFound(f"r{release} of {seen.app} has no group {seen.group}")
         generation = seen.generation + 1
-        ports = self.addresses.ports(environment, seen.id, generation, group.run)
+        ports = {name: self.addresses.port(f"{environment}/{seen.id}/{generation}/{name}") for name in group.run}
         serving = "web" if "web" in group.run else group.run[0]
         started = replace(
             seen,
@@ -322,7 +347,8 @@ class LocalEngine:
         try:
             pid = self.launcher.start(kept, begun, self.hosts(environment))
         except HomeportError as error:
-            self._update(environment, id_, lambda now: replace(now, run=Run.STOPPED, died=True, reason=error.message))
+            reason = error.message
+            self._update(environment, id_, lambda seen: replace(seen, run=Run.STOPPED, died=True, reason=reason))
             return
         started = process.start_time(pid)
         with self._lock:
@@ -331,9 +357,14 @@ class LocalEngine:
                 return
             running = replace(found, seen=replace(found.seen, pid=pid, run=Run.RUNNING), started=started)
             self._keep(environment, running)
-            self.observer.watch(environment, running, self._group(environment, running), self._first_host(environment, running), kept)
+            self._watch(kept, running)
         if running.seen.stop_at is not None:
             supervision.stop(self.observer.services(environment, id_))
+
+    def _watch(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
+        known = self.release(kept.place.id, found.seen.app, found.seen.release)
+        host = first_host(known.resolved if known else None, kept.listen)
+        self.observer.watch(kept, found, self._group(kept.place.id, found.seen), host)
 
     def _update(self, environment: str, id_: str, change: Callable[[Instance], Instance]) -> None:
         with self._lock:
@@ -342,9 +373,9 @@ class LocalEngine:
                 self._keep(environment, replace(found, seen=change(found.seen)))
 
     def _terminate(self, environment: str, found: InstanceRecord) -> None:
-        seen = self.observer.observe(environment, found, self._group(environment, found), {}, self._busy)
-        if (environment, seen.id) in self._busy:
+        if (environment, found.seen.id) in self._busy:
             return
+        seen = self._observed(environment, found, {})
         ended = replace(
             seen,
             state=State.TERMINATED,
@@ -358,7 +389,7 @@ class LocalEngine:
         self._keep(environment, replace(found, seen=replace(seen, target=Target.UNUSED)))
         self.sync()
         remove_tree(self.launcher.directory(environment, seen.id))
-        self.addresses.release_instance(environment, seen.id)
+        self.addresses.release(f"{environment}/{seen.id}")
         self._keep(environment, replace(found, seen=ended))
         self._forget_oldest(environment, seen.app, seen.group)
 
@@ -468,7 +499,9 @@ class LocalEngine:
             for group in resolved.groups
             if group.balanced
         }
-        return {(app, group): self.addresses.group_address(environment, app, group) for app, group in sorted(balanced)}
+        return {
+            (app, group): self.addresses.balancer(f"{environment}/{app}/{group}") for app, group in sorted(balanced)
+        }
 
     def hosts(self, environment: str) -> Path:
         return self.home.instances / environment / "hosts"
@@ -498,7 +531,7 @@ class LocalEngine:
         return self.state.events(environment, after, limit)
 
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
-        return self.log_directory.read(environment, query, follow=follow)
+        return read_logs(self.home, environment, query, follow=follow)
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:
         found = self._instances(environment).get(instance)
@@ -514,6 +547,10 @@ class LocalEngine:
         self.observer.close()
         self._pool.shutdown(wait=True)
         self.state.close()
+
+    def _group(self, environment: str, seen: Instance) -> Group | None:
+        known = self.release(environment, seen.app, seen.release)
+        return known.resolved.group(seen.group) if known else None
 
     def _changed(self) -> None:
         for wake in self._wakes:
@@ -536,3 +573,33 @@ class LocalEngine:
 
     def _keep(self, environment: str, kept: InstanceRecord) -> None:
         self.state.put(record.INSTANCE, environment, kept.seen.id, kept)
+
+
+def read_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) -> Iterator[LogLine]:
+    """Straight from disk, with or without a daemon."""
+
+    def wanted(instance: str) -> bool:
+        return query.group in ("", instance.rpartition("-")[0])
+
+    return logs.read(home.logs / environment, query, follow=follow, wanted=wanted)
+
+
+def _url(kept: EnvironmentRecord) -> str:
+    scheme, standard = ("https", ":443") if kept.place.tls else ("http", ":80")
+    address = kept.listen.removesuffix(standard)
+    return f"{scheme}://{address.replace('0.0.0.0', 'localhost', 1)}"
+
+
+@effect("engine.remove_tree")
+def remove_tree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@effect("engine.write_hosts")
+def write_in_place(path: Path, text: str) -> None:
+    """Written over, not replaced: sandboxes have this very file as their /etc/hosts."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("r+" if path.exists() else "w") as file:
+        file.write(text)
+        file.truncate()
+    path.chmod(0o644)

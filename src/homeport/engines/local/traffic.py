@@ -36,7 +36,9 @@ def environment_traffic(
     frontends: list[Frontend] = []
     for app, record in sorted(apps.items()):
         wanted = {record.routes, record.launch} | {each.release for each in live if each.app == app}
-        known = [resolved[app, number] for number in sorted(n for n in wanted if n is not None) if (app, number) in resolved]
+        known = [
+            resolved[app, number] for number in sorted(n for n in wanted if n is not None) if (app, number) in resolved
+        ]
         routed = resolved.get((app, record.routes)) if record.routes is not None else None
         host = first_host(routed or (known[-1] if known else None), environment.listen)
         for name in sorted({group.name for each in known for group in each.groups if group.balanced}):
@@ -81,11 +83,11 @@ def server_name(instance: Instance) -> str:
 
 
 def first_host(resolved: Resolved | None, listen: str) -> str:
-    """The Host that clients of the first route send."""
+    """The Host that clients of the first route send, without a port."""
     for route in resolved.routes if resolved else ():
         if route.host is not None:
             return route.host
-    return listen
+    return listen.rpartition(":")[0]
 
 
 def common_health(versions: list[Group]) -> Health:

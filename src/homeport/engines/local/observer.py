@@ -1,0 +1,260 @@
+"""What instances and tasks do, found out from records, processes, probes. Watches, and says when to look again.
+
+Used by `engines.local.engine`, under its lock. An instance's processes are believed gone only when pid and start time
+say so.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from homeport.engines.local import log, supervision
+from homeport.engines.local.death import Deaths
+from homeport.engines.local.launcher import Launcher
+from homeport.engines.local.probe import Prober
+from homeport.engines.local.probe import Target as ProbeTarget
+from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, TaskRecord
+from homeport.engines.local.sandbox import BwrapSandbox
+from homeport.engines.local.traffic import server_name
+from homeport.instance.assemble import service_directory
+from homeport.model.fleet import Check, Instance, Probe, Process, Run, State, Target, Task
+from homeport.model.platform import Group
+from homeport.ports.clock import Clock
+from homeport.ports.engine import LogQuery
+from homeport.system import process
+
+DRAIN_LOOK_SECONDS = 0.05
+TAIL_LINES = 20
+
+
+class Observer:
+    def __init__(
+        self, launcher: Launcher, sandbox: BwrapSandbox, clock: Clock, *, on_change: Callable[[], None]
+    ) -> None:
+        self.launcher = launcher
+        self.sandbox = sandbox
+        self.clock = clock
+        self.on_change = on_change
+        self.prober = Prober(clock, lambda _: on_change())
+        self.deaths = Deaths(lambda _: on_change())
+        self.boot_id = boot_id()
+        self._timers: dict[str, threading.Timer] = {}
+        self._settled: set[str] = set()
+        """Generations without a port that were healthy once."""
+
+    # --- watching -----------------------------------------------------------------------------------------------------
+
+    def watch(self, kept: EnvironmentRecord, found: InstanceRecord, group: Group | None, host: str) -> None:
+        """Say when it dies, and when its health changes. Repeating it is harmless."""
+        seen, environment = found.seen, kept.place.id
+        if seen.pid is not None and found.started is not None:
+            self.deaths.watch(_key(environment, seen), seen.pid, found.started)
+        if group is not None and seen.port is not None:
+            target = ProbeTarget(
+                address=seen.address,
+                port=seen.port,
+                health=group.health,
+                host=host,
+                proto="https" if kept.place.tls else "http",
+            )
+            self.prober.watch(_key(environment, seen), target)
+        elif group is not None:
+            self._look_in(_key(environment, seen), group.health.settle.total_seconds() + 0.02)
+
+    def forget(self, environment: str, seen: Instance) -> None:
+        """A generation that has ended."""
+        key = _key(environment, seen)
+        self.deaths.unwatch(key)
+        self.prober.unwatch(key)
+        self._settled.discard(key)
+        self.sandbox.forget(self.launcher.info(environment, seen))
+
+    def watch_task(self, environment: str, task: TaskRecord) -> None:
+        if task.pid is not None and task.started is not None:
+            self.deaths.watch(f"{environment} {task.id}", task.pid, task.started)
+
+    def close(self) -> None:
+        for timer in list(self._timers.values()):
+            timer.cancel()
+        self.prober.close()
+        self.deaths.close()
+
+    def _look_in(self, key: str, seconds: float) -> None:
+        """Have an observation made in a moment: of something that sends no event."""
+        waiting = self._timers.get(key)
+        if waiting is not None and waiting.is_alive():
+            return
+        timer = threading.Timer(seconds, self.on_change)
+        timer.daemon = True
+        self._timers[key] = timer
+        timer.start()
+
+    # --- adoption -----------------------------------------------------------------------------------------------------
+
+    def adopted(self, environment: str, found: InstanceRecord) -> InstanceRecord:
+        """The record of an instance that another daemon left, brought up to date: one that was being started is found
+        by what bubblewrap wrote, or is known never to have run."""
+        seen = found.seen
+        if seen.state is State.TERMINATED or seen.run is not Run.STARTING:
+            return found
+        pid = written_pid(self.launcher.info(environment, seen))
+        started = process.start_time(pid) if pid is not None and found.boot_id == self.boot_id else None
+        if started is None:
+            reason = "the engine ended while it was being started"
+            return replace(found, seen=replace(seen, run=Run.STOPPED, reason=reason))
+        return replace(found, seen=replace(seen, pid=pid, run=Run.RUNNING), started=started)
+
+    def adopted_task(self, environment: str, task: TaskRecord) -> TaskRecord | None:
+        """As `adopted`; None: it never ran, and may be started."""
+        if task.pid is not None or task.exit_code is not None or task.lost:
+            return task
+        pid = written_pid(self.launcher.directory(environment, task.id) / "bwrap.json")
+        if pid is None:
+            return None
+        started = process.start_time(pid)
+        return replace(task, pid=pid, started=started if started is not None else -1)
+
+    # --- observing ----------------------------------------------------------------------------------------------------
+
+    def observe(
+        self,
+        environment: str,
+        found: InstanceRecord,
+        group: Group | None,
+        in_flight: Mapping[tuple[str, str], int] | None,
+        *,
+        backend: str,
+        busy: bool,
+    ) -> Instance:
+        """The instance as it is now."""
+        seen = found.seen
+        if seen.state is State.TERMINATED:
+            return seen
+        processes = supervision.processes(self.services(environment, seen.id))
+        run, died, reason = self._run(environment, found, processes, busy=busy)
+        check, probe = self._check(environment, found, group, processes, run)
+        flying = self._in_flight(environment, seen, in_flight, backend)
+        return replace(
+            seen,
+            run=run,
+            died=died,
+            reason=reason or seen.reason,
+            processes=processes,
+            check=check,
+            probe=probe,
+            in_flight=flying,
+        )
+
+    def services(self, environment: str, instance: str) -> Path:
+        return service_directory(self.launcher.directory(environment, instance))
+
+    def _run(
+        self, environment: str, found: InstanceRecord, processes: tuple[Process, ...], *, busy: bool
+    ) -> tuple[Run, bool, str]:
+        """(what it does, whether it died unasked, why)."""
+        seen = found.seen
+        if seen.run is Run.STARTING:
+            return (Run.STARTING if busy else Run.UNKNOWN), False, ""
+        if seen.run is Run.STOPPED:
+            return Run.STOPPED, seen.died, ""
+        assert seen.pid is not None
+        if found.boot_id == self.boot_id and found.started is not None and process.alive(seen.pid, found.started):
+            return (Run.RUNNING if seen.stop_at is None else Run.STOPPING), False, ""
+        if found.boot_id != self.boot_id:
+            return Run.STOPPED, False, "the machine was restarted"
+        if seen.stop_at is not None:
+            return Run.STOPPED, False, ""
+        return Run.STOPPED, True, self._why_dead(environment, seen, processes)
+
+    def _why_dead(self, environment: str, seen: Instance, processes: tuple[Process, ...]) -> str:
+        if kills := self.sandbox.oom_kills(self.launcher.info(environment, seen)):
+            return f"out of memory: the kernel killed {kills} of its processes"
+        ended = [f"{each.name} ended with {each.last_exit}" for each in processes if each.last_exit]
+        return "; ".join(ended) or "its whole process tree was killed"
+
+    def _check(
+        self,
+        environment: str,
+        found: InstanceRecord,
+        group: Group | None,
+        processes: tuple[Process, ...],
+        run: Run,
+    ) -> tuple[Check, Probe | None]:
+        seen = found.seen
+        if run is Run.UNKNOWN or group is None:
+            return Check.UNKNOWN, None
+        if run is not Run.RUNNING:
+            return Check.INITIAL if run is Run.STARTING else Check.UNHEALTHY, None
+        key = _key(environment, seen)
+        up = bool(processes) and all(each.up for each in processes)
+        if seen.port is None:
+            return self._settled_check(key, processes, group, up=up), None
+        result = self.prober.result(key)
+        if result is None or result.ok is None:
+            return Check.INITIAL if seen.in_service_at is None else Check.UNKNOWN, None
+        if result.ok and (up or result.succeeded):
+            return Check.HEALTHY, result.probe
+        well_before = result.succeeded or seen.in_service_at is not None
+        return (Check.UNHEALTHY if well_before else Check.INITIAL), result.probe
+
+    def _settled_check(self, key: str, processes: tuple[Process, ...], group: Group, *, up: bool) -> Check:
+        """Without a port: healthy when everything has stayed up for the settling time."""
+        since = [each.since_at for each in processes]
+        settle = group.health.settle
+        youngest: datetime | None = max((each for each in since if each is not None), default=None)
+        if up and youngest is not None and None not in since:
+            if self.clock.now() - youngest >= settle:
+                self._settled.add(key)
+                return Check.HEALTHY
+            self._look_in(key, settle.total_seconds())
+            return Check.INITIAL if key not in self._settled else Check.HEALTHY
+        self._look_in(key, settle.total_seconds())
+        return Check.INITIAL if key not in self._settled else Check.UNHEALTHY
+
+    def _in_flight(
+        self, environment: str, seen: Instance, in_flight: Mapping[tuple[str, str], int] | None, backend: str
+    ) -> int | None:
+        if seen.target is not Target.DRAINING:
+            return None
+        self._look_in("draining", DRAIN_LOOK_SECONDS)
+        return None if in_flight is None else in_flight.get((backend, server_name(seen)), 0)
+
+    def tasks(self, environment: str, kept: Mapping[str, TaskRecord]) -> tuple[Task, ...]:
+        return tuple(self._task(environment, each) for each in kept.values())
+
+    def _task(self, environment: str, task: TaskRecord) -> Task:
+        if task.exit_code is not None:
+            return Task(id=task.id, exit_code=task.exit_code, tail=self._tail(environment, task))
+        if task.pid is None or (task.started is not None and process.alive(task.pid, task.started)):
+            return Task(id=task.id)
+        try:
+            status = int(self.launcher.task_status(environment, task.id).read_text())
+        except (OSError, ValueError):
+            return Task(id=task.id, lost=True, tail=self._tail(environment, task))
+        return Task(id=task.id, exit_code=status, tail=self._tail(environment, task))
+
+    def _tail(self, environment: str, task: TaskRecord) -> tuple[str, ...]:
+        directory = self.launcher.logs(environment, task.id).parent
+        query = LogQuery(instance=task.id, last=TAIL_LINES)
+        return tuple(line.text for line in log.read(directory, query))
+
+
+def _key(environment: str, seen: Instance) -> str:
+    return f"{environment} {seen.id}.{seen.generation}"
+
+
+def written_pid(info: Path) -> int | None:
+    """The pid that bubblewrap wrote for a sandbox; None: it never came so far."""
+    try:
+        return int(json.loads(info.read_text())["child-pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def boot_id() -> str:
+    """Which run of the machine this is."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,155 @@
+"""From settings to objects: the only place that names concrete adapters. Called by `cli`; imports lazily, because a
+command that only asks the daemon shall start at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from homeport import __version__
+from homeport.errors import Conflict, Unavailable
+from homeport.system.home import Home
+
+if TYPE_CHECKING:
+    from homeport.ports.encryption import Encryption
+    from homeport.ports.engine import LogLine, LogQuery
+    from homeport.ports.objects import ObjectStore
+    from homeport.releases.build import Builder
+    from homeport.releases.catalogue import Catalogue
+
+START_SECONDS = 20.0
+
+
+def home() -> Home:
+    """The user's, its directories made."""
+    found = Home.from_environment()
+    found.create()
+    return found
+
+
+def store(home: Home) -> ObjectStore:
+    from homeport.stores.objects import open_store
+
+    return open_store(str(home.store))
+
+
+def encryption(home: Home) -> Encryption:
+    from homeport.stores.encryption import AgeEncryption
+
+    return AgeEncryption(home.identity)
+
+
+def catalogue(store: ObjectStore) -> Catalogue:
+    from homeport.releases.catalogue import Catalogue
+
+    return Catalogue(store)
+
+
+def builder(home: Home, store: ObjectStore) -> Builder:
+    """Builds as a uid of its own where the caller is root."""
+    from homeport.engines.local.address import Addresses
+    from homeport.engines.local.sandbox import BwrapSandbox
+    from homeport.releases.build import Builder
+    from homeport.system.clock import SystemClock
+
+    uid = Addresses(home, SystemClock()).uid("build") if os.getuid() == 0 else None
+    return Builder(BwrapSandbox(), store, home, uid=uid)
+
+
+def local_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) -> Iterator[LogLine]:
+    """Log lines straight from disk: the daemon needn't run."""
+    from homeport.engines.local.engine import read_logs
+
+    return read_logs(home, environment, query, follow=follow)
+
+
+# --- the engine ----------------------------------------------------------------------------------------------------
+
+
+def engine_running(home: Home) -> bool:
+    """Whether the daemon answers."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(home.socket))
+        except OSError:
+            return False
+    return True
+
+
+def start_engine(home: Home) -> None:
+    """Daemon and HAProxy run under their watch tree, and the API answers. Harmless to repeat. Raises `Unavailable`."""
+    from homeport.engines.local.watch_tree import WatchTree
+    from homeport.system.clock import pause
+
+    if engine_running(home):
+        return
+    WatchTree(home).start((sys.executable, "-m", "homeport", "engine", "run"), daemon_environment(home))
+    waited = 0.0
+    while not engine_running(home):
+        if waited > START_SECONDS:
+            log = home.engine_logs / "daemon" / "current"
+            lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
+            raise Unavailable(
+                f"the engine doesn't answer at {home.socket} after {START_SECONDS:g} s",
+                hint="homeport doctor",
+                details=tuple(lines),
+            )
+        pause(0.02)
+        waited += 0.02
+
+
+def stop_engine(home: Home) -> None:
+    """Daemon and HAProxy have ended; instances run on."""
+    from homeport.engines.local.watch_tree import WatchTree
+
+    WatchTree(home).stop()
+
+
+def daemon_environment(home: Home) -> dict[str, str]:
+    """What the daemon is started with: no more of the caller's environment than it needs."""
+    kept = ("PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "HOMEPORT_CRASH", "HOMEPORT_CRASH_ONCE")
+    own = {key: os.environ[key] for key in kept if key in os.environ}
+    return own | {"HOMEPORT_HOME": str(home.root), "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
+
+
+def run_daemon(home: Home) -> None:
+    """Until TERM: control, local engine and API, for the holder of the home's lock. Raises `Conflict` for another."""
+    import ctypes
+    import fcntl
+    import logging
+    import signal
+
+    from homeport.console.server import Server
+    from homeport.control.control import Control
+    from homeport.engines.local.balancer import HaproxyBalancer
+    from homeport.engines.local.engine import LocalEngine
+    from homeport.engines.local.watch_tree import WatchTree
+    from homeport.system.clock import SystemClock
+
+    # Its supervisor gone, it would be started a second time.
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    lock = home.lock.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise Conflict(f"another engine holds {home.lock}", hint="homeport engine status") from error
+    clock = SystemClock()
+    objects = store(home)
+    tree = WatchTree(home)
+    engine = LocalEngine(home, store=objects, encryption=encryption(home), clock=clock, balancer=HaproxyBalancer(home))
+    tree.start_haproxy()
+    control = Control(engine, objects, clock, holder=f"{os.uname().nodename}:{home.root}")
+    server = Server(control, home.socket, version=__version__)
+    signal.signal(signal.SIGTERM, lambda *_: control.end())
+    signal.signal(signal.SIGINT, lambda *_: control.end())
+    server.start()
+    try:
+        control.run()
+    finally:
+        server.stop()
+        engine.close()
