@@ -1,0 +1,59 @@
+"""The image that apps are built and run on, locally: this machine's OS, libc and interpreters. Called by `build`."""
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from homeport.plan.interpreter import Interpreter
+from homeport.system.effect import effect
+
+_DIRECTORIES = (Path("/usr/bin"), Path("/usr/local/bin"))
+_NAME = re.compile(r"python3\.[0-9]+")
+_TELL_VERSION = "import platform; print(platform.python_version())"
+
+
+def interpreters() -> tuple[Interpreter, ...]:
+    """Pythons that sandboxes have too, the system's own first, then the newest first."""
+    found = {}
+    for directory in _DIRECTORIES:
+        for path in sorted(directory.glob("python3.*")):
+            # a link out of /usr, as version managers make, leads nowhere inside a sandbox
+            if _NAME.fullmatch(path.name) and path.resolve().is_relative_to("/usr") and path.name not in found:
+                version = _ask_version(path)
+                if version:
+                    found[path.name] = Interpreter(version=version, path=str(path))
+    own = Path("/usr/bin/python3").resolve().name
+    order = sorted(found, key=lambda name: (name == own, _minor(name)), reverse=True)
+    return tuple(found[name] for name in order)
+
+
+def image_id(available: Sequence[Interpreter]) -> str:
+    """Such as `debian-12 glibc-2.36 x86_64 python-3.11.2`: what was built on one image runs on its equals."""
+    try:
+        system = platform.freedesktop_os_release()
+    except OSError:
+        system = {}
+    parts = [
+        f"{system.get('ID', 'linux')}-{system.get('VERSION_ID', 'rolling')}",
+        (os.confstr("CS_GNU_LIBC_VERSION") or "libc").replace(" ", "-"),
+        os.uname().machine,
+        *(f"python-{each.version}" for each in available),
+    ]
+    return " ".join(parts)
+
+
+def _minor(name: str) -> int:
+    return int(name.rpartition(".")[2])
+
+
+@effect("image.ask_python")
+def _ask_version(path: Path) -> str | None:
+    command = (str(path), "-I", "-c", _TELL_VERSION)
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
