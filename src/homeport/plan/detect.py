@@ -48,7 +48,7 @@ _UNREAD = {
     "yarn.lock": "npm install --package-lock-only",
     "pnpm-lock.yaml": "npm install --package-lock-only",
 }
-_DEPTH = 4
+_DEPTH = 6
 
 
 class Detected(Struct, frozen=True, kw_only=True):

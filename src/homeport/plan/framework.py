@@ -64,11 +64,11 @@ def _settings_module(tree: ast.Module | None) -> str | None:
 
 
 def _settings_files(files: Mapping[str, str], directory: str, module: str) -> list[str]:
-    """The module itself, and its siblings where settings are a package (production.py beside base.py)."""
+    """The module itself, and all of the package where settings are one (production.py, components/static.py)."""
     path = posixpath.join(directory, *module.split("."))
     package = path if f"{path}/__init__.py" in files else posixpath.dirname(path)
     split = posixpath.basename(package) != module.split(".", maxsplit=1)[0]
-    beside = [each for each in files if split and posixpath.dirname(each) == package and each.endswith(".py")]
+    beside = [each for each in files if split and each.startswith(f"{package}/") and each.endswith(".py")]
     return sorted({each for each in (f"{path}.py", f"{path}/__init__.py") if each in files} | set(beside))
 
 

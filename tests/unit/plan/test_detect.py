@@ -40,8 +40,8 @@ def test_django_in_a_subdirectory_with_a_settings_package_and_poetry_names() -> 
         "pyproject.toml": '[project]\nname = "x"\ndependencies = ["django>=4", "uvicorn[standard]"]\n',
         "uv.lock": '[[package]]\nname = "gunicorn"\n',
         "src/manage.py": MANAGE.replace("shop.settings", "config.settings.local"),
-        "src/config/settings/base.py": 'STATIC_ROOT = env("S")\nAPPS = ["django.contrib.staticfiles"]\n'
-        'ROOT_URLCONF = "config.urls"\n',
+        "src/config/settings/parts/static.py": 'STATIC_ROOT = env("S")\n',
+        "src/config/settings/base.py": 'APPS = ["django.contrib.staticfiles"]\nROOT_URLCONF = "config.urls"\n',
         "src/config/settings/local.py": "from .base import *\n",
         "src/config/urls.py": URLS.replace('"healthz"', '"up/"'),
         "src/config/asgi.py": "",
@@ -87,7 +87,7 @@ def test_flask() -> None:
 
 def test_fastapi_in_a_package() -> None:
     code = 'api: FastAPI = FastAPI(title="x")\n@api.get("/health")\nasync def h(): ...\n'
-    code += '@router.get("/up")\nasync def u(): ...\n'
+    code += '@router.get("/healthz")\nasync def u(): ...\n'
     found = detect({"requirements.txt": "fastapi[standard]", "app/main.py": code, "tests/app.py": code})
     assert found.procfile == {"web": "uvicorn --host 0.0.0.0 --port $PORT app.main:api"}
     assert (found.framework, found.health_path) == ("fastapi", "/health")
@@ -105,6 +105,10 @@ def test_an_uncertain_web_process_isnt_derived(changes: dict[str, str], notice: 
     found = detect(FLASK | changes)
     assert (found.framework, found.procfile) == ("flask", {})
     assert notice in found.notices[0]
+
+
+def test_a_framework_that_isnt_among_the_dependencies() -> None:
+    assert detect(FLASK | {"requirements.txt": "gunicorn"}).framework is None
 
 
 def test_a_post_route_is_no_health_path() -> None:

@@ -316,6 +316,16 @@ def test_listen_refused(listen: str) -> None:
     assert "expected an address and a port" in mistakes(f'app = "shop"\n[environments.a]\nlisten = "{listen}"')[0]
 
 
+@pytest.mark.parametrize("to", ["https://x.y:0", "https://x.y:99999", "https://u:p@x.y", "https://", "https://x.y?q"])
+def test_upstream_refused(to: str) -> None:
+    assert len(mistakes(f'app = "shop"\n[[routes]]\nto = "{to}"')) == 1
+
+
+def test_a_trailing_slash_makes_no_other_route() -> None:
+    routes = '[[routes]]\nto = "https://x.y"\npath = "/blog"\n'
+    assert len(mistakes('app = "shop"\n' + routes + routes.replace("/blog", "/blog/"))) == 1
+
+
 def test_mistakes_that_show_beside_the_procfile() -> None:
     text = 'app = "shop"\n[groups.jobs]\nrun = ["wroker", "cron"]\n[environments.a]\ngroups.wbe.instances = 2'
     with pytest.raises(Invalid) as caught:

@@ -34,6 +34,7 @@ def test_the_example_of_the_reference_page() -> None:
         ("web: echo it\\'s # x", "echo it\\'s"),
         ('web: a "$(b "c # d")" # e', 'a "$(b "c # d")"'),
         ("web: (a; b) # c", "(a; b)"),
+        ('web: a "( # b" # c', 'a "( # b"'),
         ("web: echo \\# x", "echo \\# x"),
         ("web: http://x:1", "http://x:1"),
         ("web: a && exec b --bind 0.0.0.0:$PORT", "a && exec b --bind 0.0.0.0:$PORT"),
