@@ -167,7 +167,7 @@ def _defaults(setting: Setting) -> list[str]:
         "    log global",
         "    option dontlognull",
         "    timeout http-request 30s",
-        "    timeout http-keep-alive 30s",
+        "    timeout http-keep-alive 10s",
         "    timeout client 60s",
         "    timeout client-fin 30s",
         "    timeout connect 5s",
@@ -198,7 +198,7 @@ def _defaults(setting: Setting) -> list[str]:
         f"    http-request set-var(txn.route) fe_name,concat(|,txn.host),concat(,txn.path,/),map_beg({routes_map})",
         f"    http-request set-var(txn.route) fe_name,concat(|*,txn.path,/),map_beg({routes_map})"
         " unless { var(txn.route) -m found }",
-        "    http-request deny status 404 unless { var(txn.route) -m found }",
+        "    http-request return status 404 default-errorfiles unless { var(txn.route) -m found }",
         *strip,
         "    http-after-response set-header X-Request-ID %[var(txn.id)] if { var(txn.id) -m found }",
         "",

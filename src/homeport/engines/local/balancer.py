@@ -13,20 +13,19 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from homeport.engines.local.haproxy import Processes, Runtime, Usage, Worker, parse_server
+from homeport.engines.local.haproxy import Runtime, Usage, attempts, parse_server
+from homeport.engines.local.service import Service
 from homeport.errors import Conflict, Invalid, Unavailable
 from homeport.model.platform import Tls
 from homeport.plan.balancer import LISTEN, Balancer, ServerId, check
 from homeport.plan.balancer_change import Change, difference
 from homeport.plan.balancer_text import CONFIG, ROUTES, SOCKET, STATE, Files, Setting, render
 from homeport.system import text_file
-from homeport.system.clock import pause
 from homeport.system.effect import effect
 from homeport.system.home import Home
 
@@ -36,7 +35,6 @@ LONGEST_SOCKET_PATH = 80
 """HAProxy binds `<path>.<pid>.tmp` first, and that must stay below 97 bytes."""
 RELOAD_SECONDS = 10.0
 EQUAL_SECONDS = 2.0
-POLL_SECONDS = 0.01
 
 
 def program() -> str:
@@ -57,6 +55,7 @@ class HaproxyBalancer:
         self._state = home.runtime / STATE
         self._certificates = home.runtime / "haproxy" / "tls"
         self._runtime = Runtime(home.runtime / SOCKET, home.runtime / MASTER_SOCKET)
+        self._service = Service(home.services / "haproxy")
         self._one_at_a_time = threading.Lock()
 
     def sync(self, desired: Balancer) -> None:
@@ -66,7 +65,7 @@ class HaproxyBalancer:
         check(desired)
         with self._one_at_a_time:
             self._make_directories()
-            running = self._runtime.listening()
+            running = self._exists()
             certificates = {each.name: self._pem(each.name, each.tls) for each in desired.frontends if each.tls}
             setting = self._setting({name: str(path) for name, (path, _) in certificates.items()})
             files = render(desired, setting)
@@ -76,13 +75,15 @@ class HaproxyBalancer:
                 if not path.exists():
                     self._write(path, text)
             self._write_files(files)
-            if running:
+            if self._exists():
                 self._bring(desired, files, before)
             self._forget_certificates({path for path, _ in certificates.values()})
 
     def in_flight(self) -> dict[ServerId, int]:
         """(backend, server) → requests and open connections, those of replaced workers included; empty while HAProxy
-        isn't running. Raises `Unavailable`: not known."""
+        isn't running. Raises `Unavailable`: not known. While clients keep idle connections to a replaced worker (up to
+        10 s), each of its servers has one more: one of them may yet bring a request, and that worker can't be told
+        that the server drains."""
         return {server: each.in_flight for server, each in self.usage().items()}
 
     def usage(self) -> dict[ServerId, Usage]:
@@ -92,8 +93,7 @@ class HaproxyBalancer:
         total: dict[ServerId, Usage] = {}
         for worker in self._runtime.processes().workers:
             for server, usage in self._runtime.usage(worker).items():
-                if server[1] not in ("BACKEND", "FRONTEND"):
-                    total[server] = total.get(server, Usage()) + usage
+                total[server] = total.get(server, Usage()) + usage
         return total
 
     def server_checks(self) -> dict[ServerId, bool | None]:
@@ -208,17 +208,17 @@ class HaproxyBalancer:
 
     # --- the running one -----------------------------------------------------------------------------------------
 
+    def _exists(self) -> bool:
+        """Also while it is starting, for then it may have read the text that was there before."""
+        return self._runtime.listening() or self._service.pid() is not None
+
     def _bring(self, desired: Balancer, files: Files, before: str | None) -> None:
         self._wait_for_answer()
-        for worker in self._runtime.processes().workers:
-            # Kept-alive connections of a replaced worker may bring one more request: it must know servers and routes.
-            if not worker.current:
-                self._equalise(desired, files, worker)
-        change = self._equalise(desired, files, None)
+        change = self._equalise(desired, files)
         self._note_down(self._runtime.ask("show servers state"))
         if change.reload:
             self._reload(files.fingerprint, before)
-            change = self._equalise(desired, files, None)
+            change = self._equalise(desired, files)
         wanted = {(backend.name, each.name) for backend in desired.backends for each in backend.servers}
         # A removed server that still ends connections stays, in maintenance; the next sync removes it.
         if change.first or change.then or change.routes is not None or wanted & set(change.removed):
@@ -228,39 +228,37 @@ class HaproxyBalancer:
                 retry_after=timedelta(seconds=1),
             )
 
-    def _equalise(self, desired: Balancer, files: Files, worker: Worker | None) -> Change:
-        """What is left to do after runtime commands have done what they can; a replaced worker may end meanwhile."""
-        for _ in _until(EQUAL_SECONDS):
-            change = difference(desired, files.fingerprint, self._runtime.running(self._map, worker))
+    def _equalise(self, desired: Balancer, files: Files) -> Change:
+        """What is left to do after runtime commands have done what they can."""
+        for _ in attempts(EQUAL_SECONDS):
+            change = difference(desired, files.fingerprint, self._runtime.running(self._map))
             if not (change.first or change.then or change.removed or change.routes is not None):
                 break
-            if worker is not None and worker not in self._runtime.processes().workers:
-                break
-            self._apply(change, worker)
+            self._apply(change)
         return change
 
-    def _apply(self, change: Change, worker: Worker | None) -> None:
+    def _apply(self, change: Change) -> None:
         for command in change.first:
-            self._runtime.tell(command, worker)
+            self._runtime.tell(command)
         if change.routes is not None:
-            self._set_routes(change.routes, worker)
+            self._set_routes(change.routes)
         for command in change.then:
-            self._runtime.tell(command, worker)
+            self._runtime.tell(command)
         for backend, server in change.removed:
             target = f"{backend}/{server}"
             for command in (f"set server {target} state maint", f"shutdown sessions server {target}"):
-                self._runtime.tell(command, worker)
-            self._runtime.tell(f"del server {target}", worker)
+                self._runtime.tell(command)
+            self._runtime.tell(f"del server {target}")
 
-    def _set_routes(self, table: tuple[tuple[str, str], ...], worker: Worker | None) -> None:
+    def _set_routes(self, table: tuple[tuple[str, str], ...]) -> None:
         """All entries at once: no request sees a half table."""
-        answer = self._runtime.tell(f"prepare map {self._map}", worker)
+        answer = self._runtime.tell(f"prepare map {self._map}")
         version = re.search(r"\d+", answer)
         if version is None:
             raise Unavailable(f"HAProxy doesn't prepare a route table: {answer.strip()!r}")
         for key, value in table:
-            self._runtime.tell(f"add map @{version[0]} {self._map} {key} {value}", worker)
-        self._runtime.tell(f"commit map @{version[0]} {self._map}", worker)
+            self._runtime.tell(f"add map @{version[0]} {self._map} {key} {value}")
+        self._runtime.tell(f"commit map @{version[0]} {self._map}")
 
     def _note_down(self, servers_state: str) -> None:
         """HAProxy reads this file when it starts or reloads. Only servers that its checks have found down are in it
@@ -281,8 +279,8 @@ class HaproxyBalancer:
         back, for a restart must not find one that can't be started."""
         failed = self._runtime.processes().failed
         self._runtime.reload()
-        for _ in _until(RELOAD_SECONDS):
-            now = self._answer()
+        for _ in attempts(RELOAD_SECONDS):
+            now = self._runtime.answer()
             if now is None:
                 continue
             if now[0] == fingerprint:
@@ -293,26 +291,11 @@ class HaproxyBalancer:
             self._write(self._config, before)
         raise Unavailable("HAProxy couldn't reload its configuration", hint="homeport doctor")
 
-    def _answer(self) -> tuple[str, Processes] | None:
-        try:
-            return self._runtime.fingerprint(), self._runtime.processes()
-        except Unavailable:  # between two masters, or two workers
-            return None
-
     def _wait_for_answer(self) -> None:
-        for _ in _until(RELOAD_SECONDS):
-            if self._answer() is not None:
+        for _ in attempts(RELOAD_SECONDS):
+            if self._runtime.answer() is not None:
                 return
         raise Unavailable("HAProxy has a master but no worker answers", retry_after=timedelta(seconds=1))
-
-
-def _until(seconds: float) -> Iterator[None]:
-    """At least once, then again until the time is over."""
-    end = time.monotonic() + seconds
-    yield
-    while time.monotonic() < end:
-        pause(POLL_SECONDS)
-        yield
 
 
 @contextmanager
@@ -328,7 +311,7 @@ def _check_address(frontend: str, listen: str) -> None:
     assert match is not None  # `check` was asked before
     host, port = match[1].strip("[]"), int(match[2])
     error: OSError | None = None
-    for _ in _until(1.0):  # a HAProxy that was killed a moment ago may still be going
+    for _ in attempts(1.0):  # a HAProxy that was killed a moment ago may still be going
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             with _listener(family, (str(address[0]), port)):

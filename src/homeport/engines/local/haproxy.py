@@ -7,6 +7,8 @@ reload has replaced and that still carry connections.
 import csv
 import io
 import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -14,9 +16,12 @@ from msgspec import Struct
 from homeport.errors import Unavailable
 from homeport.plan.balancer import ServerId, ServerState
 from homeport.plan.balancer_change import Running, RunningServer
+from homeport.system.clock import pause
 from homeport.system.effect import effect
 
 TIMEOUT_SECONDS = 5.0
+DEAF_SECONDS = 2.0
+POLL_SECONDS = 0.005
 FORCED_MAINT = 0x01 | 0x02
 """Bits of srv_admin_state (HAProxy's server-t.h): maintenance by command or text, or inherited."""
 FORCED_DRAIN = 0x08 | 0x10
@@ -65,19 +70,27 @@ class Runtime:
         self._master = master
 
     def listening(self) -> bool:
-        """Whether there is a master."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(TIMEOUT_SECONDS)
-            try:
-                connection.connect(str(self._master))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return False
-            except OSError as error:
-                raise Unavailable(f"HAProxy's socket {self._master}: {error}") from error
-        return True
+        """Whether there is a master or a worker. The master is deaf for some ms while it executes itself again, which
+        it does at every start and reload."""
+        return any(_accepts(path) for path in (self._master, self._stats))
+
+    def answer(self) -> tuple[str, Processes] | None:
+        """Fingerprint and processes; None: it doesn't run, or is between two workers or masters."""
+        try:
+            return self.fingerprint(), self._processes()
+        except Unavailable:
+            return None
 
     def processes(self) -> Processes:
         """The master and its workers, the current one first."""
+        for _ in attempts(DEAF_SECONDS):
+            try:
+                return self._processes()
+            except Unavailable as error:
+                problem = error
+        raise problem
+
+    def _processes(self) -> Processes:
         master, failed, workers, current = 0, 0, [], True
         for line in self._exchange(self._master, "show proc").splitlines():
             fields = line.split()
@@ -98,9 +111,9 @@ class Runtime:
         return self._exchange(self._master, f"@!{worker.pid} {command}")
 
     @effect("haproxy.command")
-    def tell(self, command: str, worker: Worker | None = None) -> str:
-        """As `ask`, for a command that changes something."""
-        return self.ask(command, worker)
+    def tell(self, command: str) -> str:
+        """As `ask`, for a command that changes something. A replaced worker takes none: its proxies are disabled."""
+        return self.ask(command)
 
     @effect("haproxy.reload")
     def reload(self) -> None:
@@ -115,36 +128,37 @@ class Runtime:
                 return value.removeprefix(" homeport").strip()
         return ""
 
-    def running(self, routes_map: str, worker: Worker | None = None) -> Running:
-        """Servers and routes as `worker` has them."""
+    def running(self, routes_map: str) -> Running:
+        """Servers and routes as the newest worker has them."""
         backends = {}
-        for line in self.ask("show backend", worker).splitlines():
+        for line in self.ask("show backend").splitlines():
             if line and not line.startswith("#"):
                 backends[line.strip()] = dict[str, RunningServer]()
-        for line in self.ask("show servers state", worker).splitlines():
+        for line in self.ask("show servers state").splitlines():
             parsed = parse_server(line)
             if parsed is not None:
                 (backend, name), server = parsed
                 backends.setdefault(backend, {})[name] = server
-        routes = set()
-        for line in self.ask(f"show map {routes_map}", worker).splitlines():
-            fields = line.split()
-            if len(fields) == 3:
-                routes.add((fields[1], fields[2]))
-        known = self.fingerprint() if worker is None else ""
-        return Running(fingerprint=known, backends=backends, routes=frozenset(routes))
+        entries = (line.split() for line in self.ask(f"show map {routes_map}").splitlines())
+        routes = frozenset((fields[1], fields[2]) for fields in entries if len(fields) == 3)
+        return Running(fingerprint=self.fingerprint(), backends=backends, routes=routes)
 
-    def usage(self, worker: Worker | None = None) -> dict[ServerId, Usage]:
-        """Per server, what `worker` counted."""
-        text = self.ask("show stat -1 4 -1", worker).removeprefix("# ")
-        found = {}
+    def usage(self, worker: Worker) -> dict[ServerId, Usage]:
+        """Per server, what `worker` counted. A replaced one to which clients keep idle connections has one more in
+        flight to every server."""
+        text = self.ask("show stat -1 5 -1", worker).removeprefix("# ")
+        found, clients = {}, 0
         for row in csv.DictReader(io.StringIO(text)):
-            if row.get("svname") and row.get("pxname"):
+            if row.get("svname") == "FRONTEND":
+                clients += _number(row, "scur")
+            elif row.get("svname"):
                 found[(row["pxname"], row["svname"])] = Usage(
                     in_flight=_number(row, "scur") + _number(row, "qcur"),
                     requests=sum(_number(row, f"hrsp_{each}") for each in ("1xx", "2xx", "3xx", "4xx", "5xx", "other")),
                     errors=_number(row, "hrsp_5xx") + _number(row, "eresp"),
                 )
+        if not worker.current and clients > sum(each.in_flight for each in found.values()):
+            return {server: usage + Usage(in_flight=1) for server, usage in found.items()}
         return found
 
     def _exchange(self, path: Path, command: str) -> str:
@@ -160,6 +174,27 @@ class Runtime:
         except OSError as error:
             raise Unavailable(f"HAProxy doesn't answer on {path}: {error.strerror or error}") from error
         return b"".join(chunks).decode(errors="replace")
+
+
+def attempts(seconds: float) -> Iterator[None]:
+    """At least one, then more until the time is over."""
+    end = time.monotonic() + seconds
+    yield
+    while time.monotonic() < end:
+        pause(POLL_SECONDS)
+        yield
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(TIMEOUT_SECONDS)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError as error:
+            raise Unavailable(f"HAProxy's socket {path}: {error}") from error
+    return True
 
 
 def _number(row: dict[str, str], name: str) -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from homeport.engines.local.balancer import MASTER_SOCKET, program
 from homeport.engines.local.haproxy import Runtime
+from homeport.engines.local.service import Service
 from homeport.errors import Unavailable
 from homeport.plan.balancer_text import CONFIG, SOCKET
 from homeport.system import process, text_file
@@ -46,6 +47,8 @@ class WatchTree:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._services = home.services
+        self._daemon = Service(home.services / DAEMON)
+        self._haproxy = Service(home.services / HAPROXY)
         self._runtime = Runtime(home.runtime / SOCKET, home.runtime / MASTER_SOCKET)
 
     def start(self, daemon_argv: tuple[str, ...], environ: Mapping[str, str]) -> None:
@@ -55,14 +58,14 @@ class WatchTree:
         configured = (self._home.runtime / CONFIG).exists()
         # HAProxy's environment is empty: the daemon's may hold what isn't its business.
         haproxy = (program(), "-W", "-db", "-S", self._master_socket(), "-f", str(self._home.runtime / CONFIG))
-        self._define(HAPROXY, haproxy, {}, down=not configured)
-        self._define(DAEMON, daemon_argv, environ, down=False)
+        self._define(self._haproxy, haproxy, {}, down=not configured)
+        self._define(self._daemon, daemon_argv, environ, down=False)
         if not self._runsvdirs():
             # With a fresh time of change runsvdir would wait a second before it looks inside.
             os.utime(self._services, (1, 1))
             self._spawn()
-        self._wait(lambda: self._supervised(DAEMON) and self._supervised(HAPROXY), "runsvdir started no services")
-        self._control(DAEMON, "u")
+        self._wait(lambda: self._daemon.supervised() and self._haproxy.supervised(), "runsvdir started no services")
+        self._daemon.control("u")
         if configured:
             self.start_haproxy()
 
@@ -72,15 +75,15 @@ class WatchTree:
 
     def daemon_pid(self) -> int | None:
         """None: it isn't running just now."""
-        return self._pid(DAEMON)
+        return self._daemon.pid()
 
     def start_haproxy(self) -> None:
         """HAProxy runs on the text and answers, and will be started with the tree. Repeating it is harmless. Raises
         `Unavailable`, with the last words of HAProxy where it doesn't come up."""
-        down = self._services / HAPROXY / "down"
+        down = self._haproxy.directory / "down"
         if down.exists():
             self._enable(down)
-        self._control(HAPROXY, "u")
+        self._haproxy.control("u")
         try:
             self._wait(self.haproxy_running, "HAProxy doesn't start")
         except Unavailable as error:
@@ -89,12 +92,7 @@ class WatchTree:
 
     def haproxy_running(self) -> bool:
         """Whether it runs and answers."""
-        if self._pid(HAPROXY) is None:
-            return False
-        try:
-            return bool(self._runtime.fingerprint())
-        except Unavailable:
-            return False
+        return self._haproxy.pid() is not None and self._runtime.answer() is not None
 
     def stop(self) -> None:
         """runsvdir, HAProxy, daemon and their supervisors have ended, in this order; the daemon may call it itself
@@ -105,15 +103,15 @@ class WatchTree:
             if started is not None:
                 process.send(pid, started, signal.SIGTERM)  # ends runsvdir alone
         self._wait(lambda: not self._runsvdirs(), "runsvdir doesn't end")
-        for service in (HAPROXY, DAEMON):
+        for service in (self._haproxy, self._daemon):
             self._end(service)
 
     # --- the tree --------------------------------------------------------------------------------------------------
 
-    def _define(self, service: str, argv: tuple[str, ...], environ: Mapping[str, str], *, down: bool) -> None:
+    def _define(self, service: Service, argv: tuple[str, ...], environ: Mapping[str, str], *, down: bool) -> None:
         """The service's directory, complete, as runit wants it."""
-        directory = self._services / service
-        log = self._home.engine_logs / service
+        directory = service.directory
+        log = self._home.engine_logs / directory.name
         # Without its supervisor a service would go on, and the next supervisor would start a second one.
         command = shlex.join(("env", "-i", *(f"{name}={value}" for name, value in sorted(environ.items())), *argv))
         run = f"#!/bin/sh\nexec 2>&1 </dev/null\ncd /\nexec setpriv --pdeathsig KILL {command}\n"
@@ -179,48 +177,14 @@ class WatchTree:
     def _master_socket(self) -> str:
         return f"{self._home.runtime / MASTER_SOCKET},mode,600,level,admin"
 
-    # --- one service -------------------------------------------------------------------------------------------------
-
-    def _supervised(self, service: str) -> bool:
-        """Whether a runsv holds it. It reads a FIFO as long as it lives; without a reader that can't be opened."""
-        try:
-            os.close(os.open(self._services / service / "supervise" / "ok", os.O_WRONLY | os.O_NONBLOCK))
-        except OSError:
-            return False
-        return True
-
-    def _pid(self, service: str) -> int | None:
-        """From runsv's status file (runit's `sv.c`): bytes 12–15 the pid, little endian, 19 the state (1: run)."""
-        if not self._supervised(service):
-            return None
-        try:
-            status = (self._services / service / "supervise" / "status").read_bytes()
-        except FileNotFoundError:
-            return None
-        pid = int.from_bytes(status[12:16], "little") if len(status) >= 20 and status[19] == 1 else 0
-        return pid or None
-
-    @effect("watch_tree.control")
-    def _control(self, service: str, commands: str) -> bool:
-        """Whether there was a runsv to hear it. `u`: up and stay so, `d`: down, `x`: end, `k`: KILL (runsv(8))."""
-        try:
-            fifo = os.open(self._services / service / "supervise" / "control", os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            return False
-        try:
-            os.write(fifo, commands.encode())
-        finally:
-            os.close(fifo)
-        return True
-
-    def _end(self, service: str) -> None:
-        if not self._control(service, "dx"):
+    def _end(self, service: Service) -> None:
+        if not service.control("dx"):
             return
         try:
-            self._wait(lambda: not self._supervised(service), "", STOP_SECONDS)
+            self._wait(lambda: not service.supervised(), "", STOP_SECONDS)
         except Unavailable:
-            self._control(service, "k")
-            self._wait(lambda: not self._supervised(service), f"the service {service} doesn't end")
+            service.control("k")
+            self._wait(lambda: not service.supervised(), f"the service {service.directory.name} doesn't end")
 
     def _wait(self, condition: Callable[[], bool], problem: str, seconds: float = START_SECONDS) -> None:
         end = time.monotonic() + seconds
