@@ -1,0 +1,140 @@
+"""Speaks to the daemon's API over its Unix socket, with nothing but the standard library: `ps` must start fast.
+
+Answers are the structs of `console.views`; errors come back as the exceptions of `homeport.errors` that they were.
+"""
+
+import http.client
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from homeport import __version__
+from homeport.console import views
+from homeport.errors import BY_KIND, Bug, HomeportError, Unavailable
+from homeport.model.event import Event
+
+T = TypeVar("T")
+VERSION_HEADER = "Homeport-Version"
+ANSWER_SECONDS = 30.0
+"""How long an answer may take, beside what a long poll asked for."""
+
+
+class Client:
+    """One daemon. `environment` is `<platform>/<name>`. Every method raises `Unavailable` where nobody answers,
+    `Conflict` where the daemon is of another version."""
+
+    def __init__(self, socket_path: Path, *, version: str = __version__) -> None:
+        self.socket_path = socket_path
+        self.version = version
+
+    def daemon(self) -> views.VersionView:
+        """Answers whatever its version is."""
+        return self._ask("GET", "/v1/version", views.VersionView)
+
+    def environments(self) -> tuple[views.EnvironmentView, ...]:
+        return self._ask("GET", "/v1/environments", views.EnvironmentList).environments
+
+    def status(self, environment: str) -> views.StatusView:
+        return self._ask("GET", _path(environment), views.StatusView)
+
+    def instances(self, environment: str, *, ended: bool = False) -> views.InstanceList:
+        query = {"ended": "true"} if ended else {}
+        return self._ask("GET", _path(environment, "instances"), views.InstanceList, query=query)
+
+    def deploy(self, environment: str, *, app: str, release: int, by: str, why: str) -> int:
+        """Number of the deployment that has begun."""
+        body = views.DeployRequest(app=app, release=release, by=by, why=why)
+        return self._ask("POST", _path(environment, "deployments"), views.Begun, body=body).number
+
+    def deployments(self, environment: str, app: str) -> tuple[views.DeploymentView, ...]:
+        path = _path(environment, "deployments")
+        return self._ask("GET", path, views.DeploymentList, query={"app": app}).deployments
+
+    def journal(
+        self, environment: str, app: str, number: int, *, after: int = 0, known: str = "", seconds: float = 0
+    ) -> views.JournalView:
+        """Entries after the first `after`; waits up to `seconds` for news: more entries, or a `waits_for` other than
+        `known`."""
+        query = {"after": str(after), "waits_for": known, "wait": f"{seconds:g}"}
+        path = _path(environment, "deployments", app, str(number))
+        return self._ask("GET", path, views.JournalView, query=query, seconds=seconds)
+
+    def scale(self, environment: str, *, app: str, group: str, count: int) -> int:
+        """The count that is kept."""
+        body = views.ScaleRequest(app=app, group=group, count=count)
+        return self._ask("POST", _path(environment, "scale"), views.Scaled, body=body).desired
+
+    def down(self, environment: str) -> None:
+        self._ask("POST", _path(environment, "down"), None)
+
+    def events(self, environment: str, *, after: int = 0, limit: int = 1000, seconds: float = 0) -> tuple[Event, ...]:
+        query = {"after": str(after), "limit": str(limit), "wait": f"{seconds:g}"}
+        return self._ask("GET", _path(environment, "events"), views.EventList, query=query, seconds=seconds).events
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[T] | None,
+        *,
+        query: dict[str, str] | None = None,
+        body: msgspec.Struct | None = None,
+        seconds: float = 0,
+    ) -> T:
+        connection = _Connection(self.socket_path, timeout=seconds + ANSWER_SECONDS)
+        data = None if body is None else msgspec.json.encode(body)
+        headers = {VERSION_HEADER: self.version, "Content-Type": "application/json"}
+        try:
+            connection.request(method, f"{path}?{urlencode(query)}" if query else path, data, headers)
+            response = connection.getresponse()
+            status, answer = response.status, response.read()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise Unavailable(
+                "the engine isn't running",
+                hint="homeport up, or homeport engine start",
+                retry_after=timedelta(seconds=1),
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(
+                f"the engine broke off its answer to {method} {path}: {str(error) or type(error).__name__}",
+                hint="homeport engine status",
+                retry_after=timedelta(seconds=1),
+            ) from error
+        finally:
+            connection.close()
+        if status >= 400:
+            raise _error(status, answer)
+        return msgspec.json.decode(answer, type=kind) if kind is not None else None  # type: ignore[return-value]
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, *, timeout: float) -> None:
+        super().__init__("homeport", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _path(environment: str, *more: str) -> str:
+    platform, _, name = environment.partition("/")
+    return "/v1/environments/" + "/".join(quote(part, safe="") for part in (platform, name, *more))
+
+
+def _error(status: int, answer: bytes) -> HomeportError:
+    try:
+        said = msgspec.json.decode(answer, type=views.ErrorBody).error
+    except msgspec.DecodeError:
+        return Bug(f"the engine answered {status} with what isn't an error of Homeport", hint="homeport engine logs")
+    kind = BY_KIND.get(said.kind, Bug)
+    if kind is Unavailable:
+        after = said.retry_after_seconds
+        retry_after = None if after is None else timedelta(seconds=after)
+        return Unavailable(said.message, hint=said.hint, details=said.details, retry_after=retry_after)
+    return kind(said.message, hint=said.hint, details=said.details)

@@ -1,0 +1,75 @@
+"""`homeport deploy`: a new release into an environment."""
+
+from pathlib import Path
+
+import click
+
+from homeport.cli import options, output, place
+from homeport.errors import Invalid
+
+
+@click.command(
+    epilog=options.example("homeport deploy", "homeport deploy -e production", "homeport deploy --release r12")
+)
+@click.option("--release", "release_name", metavar="rN", help="Deploy this release, which exists already.")
+@click.option("--force", is_flag=True, help="Make a new release even if nothing has changed.")
+@options.by_file
+@options.tarball
+@options.app
+@options.common
+def deploy(
+    environment: str | None,
+    directory: Path,
+    as_json: bool,
+    dirty: bool,
+    tarball: Path | None,
+    app: str | None,
+    release_name: str | None,
+    force: bool,
+) -> None:
+    """Build the last commit, deploy it, print the verdict.
+
+    The engine does it: Ctrl-C, or the end of this terminal, leaves the deployment alone. A release that isn't good is
+    taken back by itself, and the exit code is 6.
+    """
+    if release_name is not None:
+        if dirty or tarball or force:
+            raise Invalid(
+                "--release names something that is built already; --dirty, --from and --force don't go with it"
+            )
+        _deploy_existing(environment, directory, app, release_name, as_json=as_json)
+        return
+    from homeport.cli.bring import Asked
+    from homeport.cli.up import deploy_all
+
+    asked = Asked(directory=directory, environment=environment, app=app, dirty=dirty, tarball=tarball, force=force)
+    deploy_all(asked, as_json=as_json, notice_new=True)
+
+
+def _deploy_existing(environment: str | None, directory: Path, app: str | None, name: str, *, as_json: bool) -> None:
+    from homeport import wiring
+    from homeport.cli import bring
+
+    where = place.stored_environment(directory, environment)
+    app = place.app_name(directory, where, app)
+    catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    release = catalogue.get(app, where.partition("/")[2], name)
+    finish(bring.Asked(directory=directory, why="deploy"), release, as_json=as_json)
+
+
+def finish(asked: object, release: object, *, as_json: bool) -> None:
+    """An existing release runs; prints what became of it. Also called by `rollback` and `config`."""
+    from homeport.cli import bring
+    from homeport.model.release import Release
+
+    assert isinstance(asked, bring.Asked)
+    assert isinstance(release, Release)
+    api = place.running_engine()
+    with output.Progress(quiet=as_json) as progress:
+        by = place.person(asked.directory)
+        outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress)
+    if as_json:
+        output.emit(outcome)
+        return
+    print(f"{outcome.app} {outcome.release} {'is good' if outcome.changed else 'already runs'}")
+    print("\n".join(outcome.urls))

@@ -1,0 +1,106 @@
+"""`homeport deployment`: how releases came to run."""
+
+from pathlib import Path
+
+import click
+
+from homeport.cli import options, output, place
+from homeport.cli.status import in_short
+from homeport.errors import HomeportError
+from homeport.model.deployment import Ended, Entry, Reverting
+
+
+@click.group()
+def deployment() -> None:
+    """Deployments: their journals and verdicts."""
+
+
+@deployment.command("list", epilog=options.example("homeport deployment list", "homeport deployment list --json"))
+@click.option("-n", "--lines", type=click.IntRange(1), default=20, help="The newest so many. Default: 20.")
+@options.app
+@options.common
+def list_(environment: str | None, directory: Path, as_json: bool, lines: int, app: str | None) -> None:
+    """List deployments, newest first. They are read from the store: the engine needn't run."""
+    from homeport import wiring
+    from homeport.cli.journal import journals
+    from homeport.console.views import deployment_view
+
+    where = place.stored_environment(directory, environment)
+    app = place.app_name(directory, where, app)
+    store = wiring.store(wiring.home())
+    found = [deployment_view(each) for each in journals(store, app, where.partition("/")[2])][::-1][:lines]
+    if as_json:
+        output.emit({"app": app, "environment": where, "deployments": found})
+        return
+    if not found:
+        print(f"{app} was never deployed to {where}")
+        return
+    output.table(
+        ("NUMBER", "RELEASE", "OVER", "VERDICT", "BEGUN", "BY", "WHY", ""),
+        [
+            (
+                each.number,
+                each.release,
+                each.previous,
+                each.verdict or each.phase,
+                output.ago(each.started_at),
+                each.by,
+                each.why,
+                "" if each.verdict == "good" else each.summary,
+            )
+            for each in found
+        ],
+    )
+
+
+@deployment.command(epilog=options.example("homeport deployment show 7", "homeport deployment show 7 --follow"))
+@click.argument("number", type=click.IntRange(1))
+@click.option("-f", "--follow", is_flag=True, help="Until its verdict, if it goes on; then its exit code is that.")
+@options.app
+@options.common
+def show(environment: str | None, directory: Path, as_json: bool, number: int, follow: bool, app: str | None) -> None:
+    """Show a deployment's journal, with the evidence where it wasn't good."""
+    from homeport.cli.follow import follow as look_on
+    from homeport.cli.follow import verdict
+
+    where = place.stored_environment(directory, environment)
+    app = place.app_name(directory, where, app)
+    if follow:
+        with output.Progress(quiet=as_json) as progress:
+            ended = look_on(place.client(), where, app, number, progress)
+        verdict(ended, app=app, release="the release", number=number, environment=where)
+        if as_json:
+            output.emit(ended)
+        return
+    entries, waits_for = _journal(where, app, number)
+    if as_json:
+        output.emit({"environment": where, "app": app, "number": number, "entries": entries, "waits_for": waits_for})
+        return
+    _print(entries, waits_for)
+
+
+def _journal(where: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]:
+    """From the engine, which knows what is waited for; else from the store."""
+    from homeport import wiring
+    from homeport.cli.journal import read
+
+    try:
+        found = place.client().journal(where, app, number)
+        return found.entries, found.waits_for
+    except HomeportError:
+        return read(wiring.store(wiring.home()), app, where.partition("/")[2], number), ""
+
+
+def _print(entries: tuple[Entry, ...], waits_for: str) -> None:
+    from homeport.cli.words import in_words
+    from homeport.console.views import deployment_view
+
+    for entry in entries:
+        print(f"{output.timestamp(entry.at)}  {output.printable(in_words(entry))}")
+        if isinstance(entry, Reverting | Ended):
+            for line in entry.evidence.lines:
+                print(f"    {output.printable(line)}")
+            if entry.evidence.hint:
+                print(f"    → {entry.evidence.hint}")
+    if not isinstance(entries[-1], Ended):
+        print(in_short(deployment_view(entries, waits_for)))

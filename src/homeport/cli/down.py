@@ -1,0 +1,120 @@
+"""`homeport down`: everything of an environment ends."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from homeport.cli import options, output, place
+from homeport.cli.client import Client
+from homeport.errors import HomeportError, Invalid, NotFound, Unavailable
+
+POLL_SECONDS = 0.1
+AWAY_SECONDS = 30.0
+
+
+@click.command(epilog=options.example("homeport down", "homeport down -e review-42 --yes --purge"))
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--purge", is_flag=True, help="Remove its releases and config too.")
+@options.common
+def down(environment: str | None, directory: Path, as_json: bool, yes: bool, purge: bool) -> None:
+    """End an environment: instances, balancer, addresses. Releases are kept unless --purge.
+
+    The engine ends with the last environment.
+    """
+    from homeport import wiring
+
+    home = wiring.home()
+    api = place.running_engine()
+    try:
+        where = place.environment_id(directory, environment, api)
+        apps = _apps(api, where)
+        if apps is not None or purge:
+            _confirm(where, yes=yes, purge=purge)
+        if apps is not None:
+            with output.Progress(quiet=as_json) as progress:
+                api.down(where)
+                _wait(api, where, progress)
+        removed = _purge(where, apps or ()) if purge else 0
+    finally:
+        last = _stop_if_empty(api)
+    if as_json:
+        output.emit(
+            {"environment": where, "was_up": apps is not None, "removed_objects": removed, "engine_stopped": last}
+        )
+        return
+    print(f"{where} is down" if apps is not None else f"{where} isn't up: nothing to do")
+    if purge:
+        print(f"removed {output.plural(removed, 'object')} of {where} from the store")
+    elif apps:
+        print(f"its releases are kept in {home.store}; homeport up brings it back")
+
+
+def _apps(api: Client, where: str) -> tuple[str, ...] | None:
+    """None: the environment isn't up."""
+    try:
+        return tuple(each.app for each in api.status(where).apps)
+    except NotFound:
+        return None
+
+
+def _confirm(where: str, *, yes: bool, purge: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Invalid(f"down ends {where}, and nobody is here to confirm it", hint="homeport down --yes")
+    what = f"End {where}, and remove its releases and config?" if purge else f"End {where}?"
+    click.confirm(what, abort=True)
+
+
+def _wait(api: Client, where: str, progress: output.Progress) -> None:
+    from homeport.system.clock import SystemClock, pause
+
+    clock = SystemClock()
+    seen_at = clock.monotonic()
+    while True:
+        try:
+            found = api.instances(where)
+            seen_at = clock.monotonic()
+            left = [
+                f"{each.id} ({each.target if each.target == 'draining' else each.state})" for each in found.instances
+            ]
+            progress.waiting(f"ending: {', '.join(left) or 'the balancer'}")
+        except NotFound:
+            return
+        except Unavailable:
+            if clock.monotonic() - seen_at > AWAY_SECONDS:
+                raise
+        pause(POLL_SECONDS)
+
+
+def _stop_if_empty(api: Client) -> bool:
+    """Whether the engine was stopped, because nothing is up any more."""
+    from homeport import wiring
+
+    try:
+        if api.environments():
+            return False
+    except HomeportError:
+        return False
+    wiring.stop_engine(wiring.home())
+    return True
+
+
+def _purge(where: str, apps: tuple[str, ...]) -> int:
+    """How many objects were removed: everything of the environment, and layers that no other environment may need."""
+    from homeport import wiring
+
+    store = wiring.store(wiring.home())
+    platform, _, name = where.partition("/")
+    removed = 0
+    for app in apps or (platform,):
+        keys = store.list(f"{app}/{name}/")
+        others = [key for key in store.list(f"{app}/") if not key.startswith((f"{app}/{name}/", f"{app}/layers/"))]
+        if not others:
+            keys += store.list(f"{app}/layers/")
+        # releases first: what is left of an interrupted purge must not look whole
+        for key in sorted(keys, key=lambda each: not each.endswith("/release.json")):
+            store.delete(key)
+        removed += len(keys)
+    return removed

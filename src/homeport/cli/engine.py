@@ -1,0 +1,129 @@
+"""`homeport engine`: the daemon that keeps things running, and the balancer."""
+
+import os
+from pathlib import Path
+
+import click
+
+from homeport import __version__
+from homeport.cli import options, output, place
+from homeport.errors import HomeportError, Unavailable
+
+
+@click.group()
+def engine() -> None:
+    """The engine: a daemon and HAProxy, started by `homeport up`. Killing them harms nothing that serves."""
+
+
+@engine.command(epilog=options.example("homeport engine start"))
+@options.as_json
+def start(as_json: bool) -> None:
+    """Start the engine; what ran before it comes back."""
+    api = place.running_engine()
+    _told(as_json, "the engine runs", pid=api.daemon().pid)
+
+
+@engine.command(epilog=options.example("homeport engine stop"))
+@options.as_json
+def stop(as_json: bool) -> None:
+    """Stop daemon and balancer. Instances run on, unwatched and without traffic; `engine start` takes them back."""
+    from homeport import wiring
+
+    try:
+        up = [each.environment for each in place.client().environments()]
+    except HomeportError:
+        up = []
+    wiring.stop_engine(wiring.home())
+    _told(as_json, "the engine is stopped", environments=up)
+    if up and not as_json:
+        print(f"still there, but not served: {', '.join(up)}; homeport engine start brings them back")
+
+
+@engine.command(epilog=options.example("homeport engine restart"))
+@options.as_json
+def restart(as_json: bool) -> None:
+    """Start the engine anew, such as after an upgrade. Instances run on; the balancer is away for a moment."""
+    from homeport import wiring
+
+    home = wiring.home()
+    wiring.stop_engine(home)
+    wiring.start_engine(home)
+    _told(as_json, "the engine runs anew", pid=place.client().daemon().pid)
+
+
+@engine.command(epilog=options.example("homeport engine status", "homeport engine status --json"))
+@options.as_json
+def status(as_json: bool) -> None:
+    """Show whether the engine runs, and where it keeps things. Exit code 5 where it doesn't."""
+    home = place.home()
+    api = place.client()
+    daemon = api.daemon()
+    up = api.environments() if daemon.version == __version__ else ()
+    if as_json:
+        output.emit(
+            {
+                "version": daemon.version,
+                "pid": daemon.pid,
+                "home": str(home.root),
+                "socket": str(home.socket),
+                "environments": up,
+            }
+        )
+        return
+    print(f"the engine runs: Homeport {daemon.version}, pid {daemon.pid}")
+    output.table(("", ""), [("home", home.root), ("socket", home.socket)], indent="  ")
+    for each in up:
+        print(f"  {each.environment}  {' '.join(each.urls)}")
+    if daemon.version != __version__:
+        print(f"this command is Homeport {__version__}: homeport engine restart")
+
+
+@engine.command(epilog=options.example("homeport engine install"))
+@options.as_json
+def install(as_json: bool) -> None:
+    """Have the engine started when the machine boots; every environment comes back then."""
+    from homeport import wiring
+
+    home = wiring.home()
+    wiring.install_engine(home)
+    _told(as_json, f"the engine of {home.root} starts when the machine boots", home=str(home.root))
+
+
+@engine.command(epilog=options.example("homeport engine logs", "homeport engine logs -n 500"))
+@click.option("-n", "--lines", type=click.IntRange(1), default=50, help="The newest so many of each. Default: 50.")
+@options.as_json
+def logs(as_json: bool, lines: int) -> None:
+    """Show what daemon and balancer wrote last."""
+    found = {name: _tail(place.home().engine_logs / name / "current", lines) for name in ("daemon", "haproxy")}
+    if as_json:
+        output.emit(found)
+        return
+    for name, written in found.items():
+        for line in written:
+            print(f"{name} | {output.printable(line)}")
+
+
+@engine.command(hidden=True, epilog=options.example("homeport engine run   # what runit does"))
+@options.as_json
+def run(as_json: bool) -> None:
+    """Be the daemon, in the foreground, until TERM."""
+    from homeport import wiring
+
+    os.umask(0o077)
+    wiring.run_daemon(wiring.home())
+
+
+def _tail(path: Path, lines: int) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()[-lines:]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Unavailable(f"can't read {path}: {error.strerror}") from error
+
+
+def _told(as_json: bool, text: str, **facts: object) -> None:
+    if as_json:
+        output.emit(facts)
+    else:
+        print(text)

@@ -1,0 +1,81 @@
+"""A deployment from its beginning to its verdict, as the terminal sees it. The daemon drives: this only looks on, so
+a terminal that dies stops nothing. Called by every command that deploys."""
+
+import sys
+
+from msgspec import Struct
+
+from homeport.cli.client import Client
+from homeport.cli.output import Progress
+from homeport.cli.words import in_words
+from homeport.errors import Failed, Unavailable
+from homeport.model.deployment import Ended, Entry, Started, Verdict
+from homeport.system.clock import SystemClock, pause
+
+POLL_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
+"""How long the daemon may be away in the middle of it; its supervisor restarts it in milliseconds."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How it ended, for `--json` too."""
+
+    environment: str
+    urls: tuple[str, ...]
+    app: str
+    release: str
+    deployment: int | None
+    verdict: str
+    changed: bool
+    """False: it ran already, nothing was done."""
+
+
+def follow(api: Client, environment: str, app: str, number: int, progress: Progress) -> Ended:
+    """The deployment's last entry. Ctrl-C leaves the deployment alone, and says so."""
+    seen = 0
+    known = ""
+    away_since: float | None = None
+    clock = SystemClock()
+    try:
+        while True:
+            try:
+                found = api.journal(environment, app, number, after=seen, known=known, seconds=POLL_SECONDS)
+                away_since = None
+            except Unavailable:
+                away_since = clock.monotonic() if away_since is None else away_since
+                if clock.monotonic() - away_since > PATIENCE_SECONDS:
+                    raise
+                pause(0.2)
+                continue
+            for entry in found.entries:
+                _show(entry, progress)
+                if isinstance(entry, Ended):
+                    return entry
+            seen += len(found.entries)
+            known = found.waits_for
+            progress.waiting(f"waiting for {known}" if known else "")
+    except KeyboardInterrupt:
+        progress.clear()
+        print(
+            f"\ndeployment {number} of {app} goes on without this terminal; look at it: "
+            f"homeport deployment show {number} --follow -e {environment}",
+            file=sys.stderr,
+        )
+        raise
+
+
+def _show(entry: Entry, progress: Progress) -> None:
+    mark = "" if isinstance(entry, Started) else "  "
+    progress.say(f"{mark}{in_words(entry)}")
+
+
+def verdict(ended: Ended, *, app: str, release: str, number: int, environment: str) -> None:
+    """Nothing for a good one. Raises `Failed` with the evidence."""
+    if ended.verdict is Verdict.GOOD:
+        return
+    evidence = ended.evidence
+    raise Failed(
+        f"deployment {number}: {release} of {app} in {environment}: {ended.verdict.value}: {evidence.summary}",
+        hint=evidence.hint or f"homeport deployment show {number} -e {environment}",
+        details=evidence.lines,
+    )

@@ -1,0 +1,77 @@
+"""`homeport logs`: what the processes wrote."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from homeport.cli import options, output, place
+from homeport.errors import Invalid, Unavailable
+
+DEFAULT_LINES = 200
+
+
+@click.command(
+    epilog=options.example(
+        "homeport logs", "homeport logs -f --group web", "homeport logs --since 10m --grep 'error|warn'"
+    )
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines come.")
+@click.option("--group", default="", metavar="GROUP", help="Only instances of this group.")
+@click.option("--instance", default="", metavar="ID", help="Only this instance; ended ones too.")
+@click.option("--process", default="", metavar="TYPE", help="Only this process type.")
+@click.option("--since", metavar="TIME", help="Not older than this, such as 10m.")
+@click.option("--grep", default="", metavar="RE", help="Only lines that this regular expression finds.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), help=f"The newest so many. Default: {DEFAULT_LINES}; all with --since."
+)
+@options.common
+def logs(
+    environment: str | None,
+    directory: Path,
+    as_json: bool,
+    follow: bool,
+    group: str,
+    instance: str,
+    process: str,
+    since: str | None,
+    grep: str,
+    lines: int | None,
+) -> None:
+    """Show what the environment's processes wrote, in order of time. With --json, one document a line."""
+    from homeport import wiring
+    from homeport.plan.quantity import parse_duration
+    from homeport.ports.engine import LogQuery
+    from homeport.system.clock import SystemClock
+
+    try:
+        re.compile(grep)
+    except re.error as error:
+        raise Invalid(f"--grep {grep!r} isn't a regular expression: {error}") from error
+    age: timedelta | None = None if since is None else parse_duration(since)
+    app, _, group_name = group.rpartition("/")
+    query = LogQuery(
+        app=app,
+        group=group_name,
+        instance=instance,
+        process=process,
+        since_at=None if age is None else SystemClock().now() - age,
+        pattern=grep,
+        last=lines if lines is not None or since is not None else DEFAULT_LINES,
+    )
+    # a small answer of no lines is one too: nothing is printed then
+    for line in wiring.local_logs(place.home(), _environment(directory, environment), query, follow=follow):
+        if as_json:
+            output.emit_line(line)
+        else:
+            text = output.printable(line.text)
+            print(f"{output.timestamp(line.at)} {line.instance} {line.process} | {text}", flush=follow)
+
+
+def _environment(directory: Path, asked: str | None) -> str:
+    """Logs are read from disk: with a platform file, or a full name, no engine is needed."""
+    try:
+        return place.environment_id(directory, asked, place.client())
+    except Unavailable as error:
+        raise Unavailable(error.message, hint="name it in full: -e platform/environment") from error

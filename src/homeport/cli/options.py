@@ -1,0 +1,45 @@
+"""Options that many commands share. Used as decorators by every noun."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON; its fields are stable.")
+environment = click.option(
+    "-e",
+    "--environment",
+    metavar="NAME",
+    help="Environment, or platform/environment. Default: the platform's only one, else its `default`.",
+)
+directory = click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="The app's directory; homeport.toml is looked for from there upwards. Default: the current one.",
+)
+app = click.option("-a", "--app", metavar="APP", help="App, where the platform has several.")
+by_file = click.option("--dirty", is_flag=True, help="Take the work tree as it is, with what isn't committed.")
+tarball = click.option(
+    "--from",
+    "tarball",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="TARBALL",
+    help="Take the code from a tar archive.",
+)
+
+
+def common(function: F) -> F:
+    """-e, -C and --json."""
+    decorated: F = environment(directory(as_json(function)))
+    return decorated
+
+
+def example(*lines: str) -> str:
+    """Text below a command's help."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,132 @@
+"""What commands print: tables, JSON, errors, progress. On a terminal long work has a live line; else plain lines."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from homeport.console.views import error_body
+from homeport.errors import HomeportError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+
+def emit(value: Any) -> None:
+    """One JSON document on standard output."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    print(text.decode())
+
+
+def emit_line(value: Any) -> None:
+    """One JSON document on one line: for streams."""
+    print(msgspec.json.encode(value).decode(), flush=True)
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> None:
+    """Aligned columns; None and empty texts as `-`."""
+    texts = [[_cell(each) for each in row] for row in rows]
+    widths = [max(len(line[at]) for line in [list(headers), *texts]) for at in range(len(headers))]
+    for line in [list(headers), *texts]:
+        print(indent + "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None or value == "" else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The text with control characters and bytes that aren't UTF-8 made visible: it can't change the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in text)
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """`3 min ago`."""
+    from homeport.system.clock import SystemClock
+
+    seconds = max(0, int(((now or SystemClock().now()) - moment).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def clock_time(moment: datetime) -> str:
+    """Local time of day."""
+    return f"{moment.astimezone():%H:%M:%S}"
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def show_error(error: HomeportError, *, as_json: bool) -> None:
+    """JSON on standard output, so that a program reads one place; else words on standard error."""
+    if as_json:
+        emit(error_body(error))
+        return
+    lines = [f"error: {error.message}", *(f"  {each}" for each in error.details)]
+    if error.hint:
+        lines.append(f"→ {error.hint}")
+    print("\n".join(printable(each) for line in lines for each in line.splitlines()), file=sys.stderr)
+
+
+class Progress:
+    """What a long command does just now. `quiet` (with --json): nothing. Used as a context."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._live = not quiet and sys.stdout.isatty()
+        self._status: Status | None = None
+        self._console: Console | None = None
+        self._waiting = ""
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if self.quiet:
+            return
+        self.clear()
+        print(printable(text), flush=True)
+
+    def waiting(self, text: str) -> None:
+        """What is waited for: a live line on a terminal, else a line each time that it changes. Empty: nothing."""
+        if self.quiet or text == self._waiting:
+            return
+        if not text:
+            self.clear()
+            return
+        self._waiting = text
+        if not self._live:
+            print(f"  … {printable(text)}", flush=True)
+        elif self._status is None:
+            from rich.console import Console
+            from rich.text import Text
+
+            self._console = self._console or Console(highlight=False)
+            self._status = self._console.status(Text(printable(text)))
+            self._status.start()
+        else:
+            from rich.text import Text
+
+            self._status.update(Text(printable(text)))
+
+    def clear(self) -> None:
+        self._waiting = ""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None

@@ -1,0 +1,138 @@
+"""Where a command works: which platform file, environment, app and person. Used by every noun."""
+
+import getpass
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from homeport.cli.client import Client
+from homeport.errors import Invalid, NotFound
+from homeport.system.home import Home
+
+if TYPE_CHECKING:
+    from homeport.plan.platform import PlatformFile
+
+FILE = "homeport.toml"
+
+
+def home() -> Home:
+    """From the environment; its directories needn't exist."""
+    return Home.from_environment()
+
+
+def client() -> Client:
+    return Client(home().socket)
+
+
+def running_engine() -> Client:
+    """A client of the engine, which is started if it didn't run."""
+    from homeport import wiring
+
+    found = wiring.home()
+    wiring.start_engine(found)
+    return Client(found.socket)
+
+
+def find_file(directory: Path) -> Path | None:
+    """The nearest homeport.toml, from `directory` upwards, not beyond the top of its git repository."""
+    start = directory.resolve()
+    for each in (start, *start.parents):
+        if (each / FILE).is_file():
+            return each / FILE
+        if (each / ".git").exists():
+            break
+    return None
+
+
+def platform_here(directory: Path) -> "PlatformFile | None":
+    """The platform that the nearest file describes; None: there is no file. Raises `Invalid`."""
+    path = find_file(directory)
+    if path is None:
+        return None
+    from homeport.plan.platform import parse
+
+    return parse(read(path), file=shown(path))
+
+
+def read(path: Path) -> str:
+    """The file's text. Raises `Invalid`."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"can't read {path}: {error}") from error
+
+
+def shown(path: Path) -> str:
+    """The path as people would type it here."""
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):
+        return str(path)
+    return relative if not relative.startswith("../../..") else str(path)
+
+
+def environment_id(directory: Path, asked: str | None, api: Client) -> str:
+    """`<platform>/<environment>` that a command about something running means. Without a platform file here: the one
+    that is up. Raises `NotFound`, `Invalid`, and what the API raises."""
+    if asked and "/" in asked:
+        return asked
+    platform = platform_here(directory)
+    if platform is not None:
+        from homeport.plan.platform import environment_name
+
+        return f"{platform.name}/{environment_name(platform, asked)}"
+    up = [each.environment for each in api.environments() if asked is None or each.name == asked]
+    if len(up) == 1:
+        return up[0]
+    if not up:
+        what = "no environment is up" if asked is None else f"no environment {asked!r} is up"
+        raise NotFound(f"{what}, and there is no {FILE} here", hint="homeport up   # in the directory of an app")
+    raise Invalid(f"{len(up)} environments are up: {', '.join(up)}", hint=f"say which: -e {up[0]}")
+
+
+def stored_environment(directory: Path, asked: str | None) -> str:
+    """As `environment_id`, for commands about what is stored: only with a platform file here, or named in full."""
+    if asked and "/" in asked:
+        return asked
+    platform = platform_here(directory)
+    if platform is None:
+        raise Invalid(
+            f"no {FILE} in {shown(directory.resolve())} or above",
+            hint="homeport init, or -C <the app's directory>, or -e platform/environment",
+        )
+    from homeport.plan.platform import environment_name
+
+    return f"{platform.name}/{environment_name(platform, asked)}"
+
+
+def app_name(directory: Path, environment: str, asked: str | None) -> str:
+    """The app that a command about stored things means: `asked`, the platform file's only one, else the one called
+    like the platform."""
+    if asked is not None:
+        return asked
+    platform = platform_here(directory)
+    if platform is None or platform.name != environment.partition("/")[0]:
+        return environment.partition("/")[0]
+    if len(platform.apps) == 1:
+        return platform.apps[0].name
+    names = [each.name for each in platform.apps]
+    raise Invalid(f"{platform.file} has {len(names)} apps: {', '.join(names)}", hint=f"say which: --app {names[0]}")
+
+
+def person(directory: Path) -> str:
+    """Who does this: git's user.name, else login@host."""
+    try:
+        done = subprocess.run(
+            ("git", "-C", str(directory), "config", "user.name"), capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+    except OSError:
+        pass
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):
+        login = str(os.getuid())
+    return f"{login}@{socket.gethostname()}"

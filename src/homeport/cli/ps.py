@@ -1,0 +1,42 @@
+"""`homeport ps`: the instances of an environment."""
+
+from pathlib import Path
+
+import click
+
+from homeport.cli import options, output, place
+
+
+@click.command(epilog=options.example("homeport ps", "homeport ps -e staging --json"))
+@click.option("--all", "ended", is_flag=True, help="Also instances that have ended, while they are remembered.")
+@options.common
+def ps(environment: str | None, directory: Path, as_json: bool, ended: bool) -> None:
+    """List instances: what runs where, on which release, how it is."""
+    api = place.client()
+    found = api.instances(place.environment_id(directory, environment, api), ended=ended)
+    if as_json:
+        output.emit(found)
+        return
+    if not found.instances:
+        print(f"{found.environment} has no instances")
+        return
+    several = len({each.app for each in found.instances}) > 1
+    output.table(
+        ("ID", "GROUP", "ZONE", "STATE", "RELEASE", "HEALTH", "TARGET", "ADDRESS", "PID", "UP", "WHY"),
+        [
+            (
+                each.id,
+                f"{each.app}/{each.group}" if several else each.group,
+                each.zone,
+                each.state,
+                each.release,
+                each.check,
+                each.target,
+                f"{each.address}:{each.port}" if each.port is not None else each.address,
+                each.pid,
+                output.ago(each.started_at).removesuffix(" ago") if each.started_at else None,
+                each.reason,
+            )
+            for each in found.instances
+        ],
+    )

@@ -1,0 +1,46 @@
+"""`homeport rollback`: back to what was good."""
+
+from pathlib import Path
+
+import click
+
+from homeport.cli import options, output, place
+
+
+@click.command(
+    epilog=options.example("homeport rollback", "homeport rollback --to r7", "homeport rollback --keep-config")
+)
+@click.option("--to", "target_name", metavar="rN", help="Release to go back to. Default: the last good one before.")
+@click.option("--keep-config", is_flag=True, help="Keep today's config, such as credentials changed since.")
+@options.app
+@options.common
+def rollback(
+    environment: str | None,
+    directory: Path,
+    as_json: bool,
+    app: str | None,
+    target_name: str | None,
+    keep_config: bool,
+) -> None:
+    """Deploy what was good before, as a new release: nothing is built, and the release task isn't run again."""
+    from homeport import wiring
+    from homeport.cli import bring, publish
+    from homeport.cli.deploy import finish
+    from homeport.system.clock import SystemClock
+
+    api = place.running_engine()
+    where = place.environment_id(directory, environment, api)
+    app = place.app_name(directory, where, app)
+    catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    running = bring.running_release(api, catalogue, where, app)
+    name = where.partition("/")[2]
+    if target_name is None:
+        target = catalogue.rollback_target(app, name, running)
+    else:
+        target = catalogue.get(app, name, target_name)
+    by = place.person(directory)
+    release = publish.roll_back(running, target, catalogue, keep_config=keep_config, by=by, now=SystemClock().now())
+    if not as_json:
+        was = f"{target.slug.commit[:10]} {target.slug.subject}"
+        print(output.printable(f"{app}: from {running.id} back to {target.id} ({was}), as {release.id}"))
+    finish(bring.Asked(directory=directory, why=release.why), release, as_json=as_json)

@@ -1,0 +1,56 @@
+"""`homeport status`: an environment at a glance."""
+
+from pathlib import Path
+
+import click
+
+from homeport.cli import options, output, place
+from homeport.console.views import AppView, DeploymentView, StatusView
+
+
+@click.command(epilog=options.example("homeport status", "homeport status -e production --json"))
+@options.common
+def status(environment: str | None, directory: Path, as_json: bool) -> None:
+    """Show an environment: its URL, and how each app and group is."""
+    api = place.client()
+    found = api.status(place.environment_id(directory, environment, api))
+    if as_json:
+        output.emit(found)
+        return
+    show(found)
+
+
+def show(found: StatusView) -> None:
+    state = "  (going down)" if found.closing else ""
+    print(f"{found.environment}  {' '.join(found.urls)}{state}")
+    if found.trouble:
+        print(f"  trouble: {output.printable(found.trouble)}")
+    for app in found.apps:
+        _show_app(app)
+
+
+def _show_app(app: AppView) -> None:
+    print(f"\n{app.app}  {app.release or 'no release yet'}")
+    rows = [
+        (
+            each.name,
+            f"{each.healthy}/{'?' if each.desired is None else each.desired} healthy",
+            ", ".join(each.releases),
+        )
+        for each in app.groups
+    ]
+    if rows:
+        output.table(("GROUP", "INSTANCES", "RELEASE"), rows, indent="  ")
+    if app.deployment is not None:
+        print(f"  {in_short(app.deployment)}")
+
+
+def in_short(deployment: DeploymentView) -> str:
+    """A deployment in one line."""
+    text = f"deployment {deployment.number} of {deployment.release}"
+    if not deployment.verdict:
+        waits = f", waits for {deployment.waits_for}" if deployment.waits_for else ""
+        return f"{text}: {deployment.phase}{waits}; by {deployment.by}, begun {output.ago(deployment.started_at)}"
+    when = output.ago(deployment.ended_at) if deployment.ended_at else ""
+    why = f": {deployment.summary}" if deployment.summary and deployment.verdict != "good" else ""
+    return output.printable(f"{text}: {deployment.verdict}, {when}{why}")

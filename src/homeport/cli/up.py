@@ -1,0 +1,79 @@
+"""`homeport up`: from a repository to a running environment."""
+
+from pathlib import Path
+
+import click
+
+from homeport.cli import options, output, place
+from homeport.errors import Invalid
+
+
+@click.command(epilog=options.example("homeport up", "homeport up -e production", "homeport up --from shop.tar.gz"))
+@options.by_file
+@options.tarball
+@options.app
+@click.option("--yes", is_flag=True, help="Ask nothing (nothing is asked so far).")
+@options.common
+def up(
+    environment: str | None,
+    directory: Path,
+    as_json: bool,
+    dirty: bool,
+    tarball: Path | None,
+    app: str | None,
+    yes: bool,
+) -> None:
+    """Bring the environment up: start the engine, build, deploy, print the URL.
+
+    Without a homeport.toml, one is written first. Does nothing where what is asked for runs already.
+    """
+    from homeport.cli.bring import Asked
+
+    _init_if_needed(directory, as_json=as_json, tarball=tarball)
+    asked = Asked(directory=directory, environment=environment, app=app, dirty=dirty, tarball=tarball, why="up")
+    deploy_all(asked, as_json=as_json)
+
+
+def deploy_all(asked: object, *, as_json: bool, notice_new: bool = False) -> None:
+    """Every app that is asked for runs; prints what became of it. Also called by `deploy`."""
+    from homeport import wiring
+    from homeport.cli import bring
+
+    assert isinstance(asked, bring.Asked)
+    outcomes = []
+    with output.Progress(quiet=as_json) as progress:
+        catalogue = wiring.catalogue(wiring.store(wiring.home()))
+        codes = bring.read_code(asked)
+        api = place.running_engine()
+        for code in codes:
+            if notice_new and bring.launched(api, f"{code.platform}/{code.environment}", code.app) is None:
+                progress.say(f"{code.app} isn't up in {code.environment} yet: this brings it up")
+            release, _ = bring.make_release(code, asked, progress, catalogue)
+            by = place.person(asked.directory)
+            outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress)
+            outcomes.append(outcome)
+            if not outcome.changed:
+                commit = release.slug.commit[:10]
+                progress.say(f"{outcome.app} {outcome.release} ({commit}) already runs in {outcome.environment}")
+            else:
+                progress.say(f"{outcome.app} {outcome.release} is good")
+    if as_json:
+        output.emit(outcomes[0] if len(outcomes) == 1 else {"apps": outcomes})
+    else:
+        print("\n".join(dict.fromkeys(url for each in outcomes for url in each.urls)))
+
+
+def _init_if_needed(directory: Path, *, as_json: bool, tarball: Path | None) -> None:
+    if tarball is not None or place.find_file(directory) is not None:
+        return
+    from homeport.cli.init import write
+
+    try:
+        written, lines = write(directory, app=None, force=False)
+    except Invalid as error:
+        hint = error.hint or "cd into the directory of an app with a Procfile"
+        raise Invalid(error.message, hint=hint, details=error.details) from error
+    if not as_json:
+        for line in lines:
+            print(line)
+        print(f"wrote {place.shown(written)}: look at it, and commit it")

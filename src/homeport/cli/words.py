@@ -1,0 +1,56 @@
+"""A deployment's journal in words. Called by `follow` and by `deployment show`."""
+
+from typing import assert_never
+
+from homeport.model.deployment import (
+    Baking,
+    Ended,
+    Entry,
+    Moved,
+    Prepared,
+    Reverting,
+    Started,
+    Switched,
+    TaskEnded,
+    TaskStarted,
+    Verdict,
+)
+
+
+def in_words(entry: Entry) -> str:
+    """One line for people, without the time."""
+    match entry:
+        case Started():
+            return _started(entry)
+        case Prepared():
+            return "code and config lie ready"
+        case TaskStarted():
+            return "release task started"
+        case TaskEnded(exit_code=code):
+            return "release task done" if code == 0 else f"release task ended with {code}"
+        case Moved(count=count):
+            return f"next batch: {count} of each group on the new release"
+        case Switched():
+            return "traffic goes to the new release"
+        case Baking(at=at, until_at=until_at):
+            return f"everything runs and is healthy; watching for {(until_at - at).total_seconds():g} s"
+        case Reverting(verdict=verdict, evidence=evidence):
+            return f"going back ({verdict.value}): {evidence.summary}"
+        case Ended(verdict=Verdict.GOOD):
+            return "good"
+        case Ended(verdict=verdict, evidence=evidence):
+            return f"{verdict.value}: {evidence.summary}"
+        case _:
+            assert_never(entry)
+
+
+def _started(entry: Started) -> str:
+    before = f" over r{entry.previous}" if entry.previous is not None else ""
+    changes = []
+    for group in entry.groups:
+        if group.old_count in (0, group.new_count):
+            changes.append(f"{group.name} {group.new_count}")
+        else:
+            changes.append(f"{group.name} {group.old_count} → {group.new_count}")
+    head = f"deployment {entry.number}: r{entry.release} of {entry.app}{before} in {entry.environment}"
+    return f"{head} ({entry.strategy}: {', '.join(changes)})"
