@@ -30,8 +30,6 @@ from homeport.system.effect import effect
 TIMED_OUT = 124
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TAIL_BYTES = 2000
-# Pid 1 ignores signals that it doesn't handle and must collect orphans: a shell is pid 1, the command its child.
-_FIRST = ("/bin/bash", "-c", '"$@"; exit $?', "bash")
 _JOIN_CGROUP = ("/bin/sh", "-c", 'echo $$ >"$0" && exec "$@"')
 
 
@@ -81,9 +79,9 @@ class BwrapSandbox:
         before = _size(output)
         with _described(spec) as (arguments, descriptors), _status_pipe() as (status, write):
             with write, info.open("wb") as record, (output or Path(os.devnull)).open("ab") as out:
-                arguments += ["--info-fd", str(record.fileno()), "--json-status-fd", str(write.fileno())]
+                arguments += ["--as-pid-1", "--info-fd", str(record.fileno()), "--json-status-fd", str(write.fileno())]
                 with _arguments(arguments) as passed:
-                    line = [*outer, _bwrap(), "--args", str(passed), "--", *_command(spec, ())]
+                    line = [*outer, _bwrap(), "--args", str(passed), "--", *_command(spec)]
                     _spawn(line, (*descriptors, passed, record.fileno(), write.fileno()), out.fileno())
             return _wait_for_command(status, lambda: _tail(output, before))
 
@@ -100,10 +98,11 @@ class BwrapSandbox:
         try:
             with _described(spec) as (arguments, descriptors), _status_pipe() as (status, write):
                 with write:
+                    # Pid 1 is bubblewrap's own here. As root it keeps uid 0 (without capabilities): a process of
+                    # another uid couldn't be killed by the death of its parent.
                     arguments += ["--die-with-parent", "--json-status-fd", str(write.fileno())]
                     with _arguments(arguments) as passed:
-                        command = _command(spec, _FIRST, die_with_parent=True)
-                        line = [*limits, _bwrap(), "--args", str(passed), "--", *command]
+                        line = [*limits, _bwrap(), "--args", str(passed), "--", *_command(spec)]
                         outer = _spawn_child(line, (*descriptors, passed, write.fileno()))
                 return _follow(outer, status, output, timeout)
         finally:
@@ -146,14 +145,12 @@ def _uid(spec: SandboxSpec) -> int:
     return uid
 
 
-def _command(spec: SandboxSpec, first: tuple[str, ...], *, die_with_parent: bool = False) -> tuple[str, ...]:
+def _command(spec: SandboxSpec) -> tuple[str, ...]:
     if os.getuid() != 0:
-        return (*first, *spec.command)
+        return spec.command
     uid = str(_uid(spec))
     line = ["/usr/bin/setpriv", "--reuid", uid, "--regid", uid, "--clear-groups"]
-    line += ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
-    # A change of uid makes the kernel forget bubblewrap's --die-with-parent.
-    return (*line, *(["--pdeathsig", "KILL"] if die_with_parent else []), "--", *first, *spec.command)
+    return (*line, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--", *spec.command)
 
 
 @contextlib.contextmanager
@@ -193,7 +190,7 @@ def _described(spec: SandboxSpec) -> Iterator[tuple[list[str], tuple[int, ...]]]
         arguments += ["--cap-add", "CAP_SETPCAP"]
     else:
         arguments += ["--unshare-user"]
-    arguments += ["--as-pid-1", "--hostname", spec.hostname]
+    arguments += ["--hostname", spec.hostname]
     base, generated = rootfs.base(uid, uid if os.getuid() == 0 else os.getgid(), spec.hostname)
     taken = {mount.target for mount in spec.mounts}
     content = {path: data for path, data in generated.items() if path not in taken} | spec.files
@@ -287,6 +284,7 @@ def _follow(
     with outer.stdout as stream:
         inner = _read_status(status).child_pid
         started = None if inner is None else process.start_time(inner)
+        pidfd = None if inner is None or started is None else process.open_pidfd(inner, started)
         try:
             while piece := _next_piece(stream, deadline):
                 hear(piece)
@@ -294,13 +292,23 @@ def _follow(
         except (TimeoutError, subprocess.TimeoutExpired):
             return TIMED_OUT
         finally:
-            # By its pid 1, so that bubblewrap outside sees the last of the tree end.
-            if inner is None or started is None or not process.send(inner, started, signal.SIGKILL):
-                outer.kill()
-            outer.wait()
+            _end(outer, pidfd)
     if code >= 0 and _read_status(status).exit_code is None:
         raise _unavailable("its set-up failed", bytes(said))
     return code if code >= 0 else 128 - code
+
+
+@effect("sandbox.end")
+def _end(outer: "subprocess.Popen[bytes]", pidfd: int | None) -> None:
+    """The whole tree has ended: its pid 1 is the last of it to go."""
+    outer.kill()
+    if pidfd is not None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        while not process.ended(pidfd, 60):
+            pass
+        os.close(pidfd)
+    outer.wait()
 
 
 def _next_piece(stream: IO[bytes], deadline: float | None) -> bytes:
