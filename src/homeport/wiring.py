@@ -13,6 +13,7 @@ from homeport.errors import Conflict, Unavailable
 from homeport.system.home import Home
 
 if TYPE_CHECKING:
+    from homeport.engines.local.doctor import Check
     from homeport.ports.encryption import Encryption
     from homeport.ports.engine import LogLine, LogQuery
     from homeport.ports.objects import ObjectStore
@@ -63,6 +64,13 @@ def local_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) -
     from homeport.engines.local.engine import read_logs
 
     return read_logs(home, environment, query, follow=follow)
+
+
+def doctor(home: Home) -> list[Check]:
+    """What the local engine needs of this machine, looked at."""
+    from homeport.engines.local.doctor import examine
+
+    return examine(home)
 
 
 # --- the engine ----------------------------------------------------------------------------------------------------

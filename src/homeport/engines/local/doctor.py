@@ -1,0 +1,239 @@
+"""What the local engine needs of this machine, looked at part by part, each with the command that mends it. Called by
+`homeport doctor` through wiring; changes nothing that lasts."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from homeport.engines.local.address import PORTS
+from homeport.engines.local.cgroup import Cgroups
+from homeport.engines.local.sandbox import BwrapSandbox
+from homeport.errors import HomeportError
+from homeport.releases.image import interpreters
+from homeport.system import program
+from homeport.system.home import Home
+from homeport.system.sockets import ports_in_use
+
+HAPROXY = (2, 6)
+FREE_BYTES = 1_000_000_000
+LONGEST_SOCKET_BYTES = 97
+PROGRAMS = {
+    "bwrap": "bubblewrap",
+    "runsvdir": "runit",
+    "chpst": "runit",
+    "svlogd": "runit",
+    "haproxy": "haproxy",
+    "setpriv": "util-linux",
+    "git": "git",
+}
+"""Program → Debian's package."""
+TABLE = "homeport"
+FILTER = (
+    f"add table inet {TABLE}; add chain inet {TABLE} input {{ type filter hook input priority -5; }}; "
+    f'add rule inet {TABLE} input iifname != "lo" tcp dport {PORTS.start}-{PORTS.stop - 1} drop'
+)
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """`needed` False: advice; Homeport works without. `mend`: the command, empty where none does it."""
+
+    name: str
+    ok: bool
+    found: str
+    expected: str
+    mend: str = ""
+    needed: bool = True
+
+
+def examine(home: Home) -> list[Check]:
+    """Every check, also after one that failed. A check that fails in an unforeseen way counts as failed."""
+    parts: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
+        ("programs", _programs),
+        ("HAProxy", _haproxy),
+        ("sandbox", _sandbox),
+        ("user", _user),
+        ("memory limits", _memory),
+        ("packet filter", _packet_filter),
+        ("ports", _ports),
+        ("directories", lambda: _directories(home)),
+        ("interpreters", _interpreters),
+    )
+    found: list[Check] = []
+    for name, part in parts:
+        try:
+            found += part()
+        except (HomeportError, OSError) as error:
+            found.append(Check(name=name, ok=False, found=str(error), expected="that it can be looked at"))
+    return found
+
+
+def install(*packages: str) -> str:
+    """The command that installs Debian packages."""
+    prefix = "" if os.getuid() == 0 else "sudo "
+    return f"{prefix}apt-get install --no-install-recommends {' '.join(packages)}"
+
+
+def _programs() -> Iterator[Check]:
+    missing = [name for name in PROGRAMS if program.find(name) is None]
+    yield Check(
+        name="programs",
+        ok=not missing,
+        found=f"missing: {', '.join(missing)}" if missing else ", ".join(PROGRAMS),
+        expected=", ".join(PROGRAMS),
+        mend=install(*dict.fromkeys(PROGRAMS[name] for name in missing)) if missing else "",
+    )
+
+
+def _haproxy() -> Iterator[Check]:
+    path = program.find("haproxy")
+    if path is None:
+        return
+    _, text = program.ask(path, "-v")
+    match = re.search(r"version (\d+)\.(\d+)\S*", text)
+    yield Check(
+        name="HAProxy",
+        ok=match is not None and (int(match[1]), int(match[2])) >= HAPROXY,
+        found=match[0] if match else text.strip()[:80],
+        expected=f"version {HAPROXY[0]}.{HAPROXY[1]} or later",
+        mend=install("haproxy"),
+    )
+
+
+def _sandbox() -> Iterator[Check]:
+    if program.find("bwrap") is None:
+        return
+    problem = BwrapSandbox().problem()
+    yield Check(
+        name="sandbox",
+        ok=problem is None,
+        found="a trial process ran in its own namespaces" if problem is None else _said(problem),
+        expected="that bubblewrap can make user, pid, ipc and mount namespaces",
+        mend="" if problem is None else problem.hint or _namespaces(),
+    )
+
+
+def _said(problem: HomeportError) -> str:
+    return "; ".join((problem.message, *problem.details[-2:]))
+
+
+def _namespaces() -> str:
+    """What keeps this machine from making user namespaces, and how to allow it."""
+    for name, wanted in (
+        ("kernel/unprivileged_userns_clone", "1"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "0"),
+        ("user/max_user_namespaces", "15000"),
+    ):
+        path = Path("/proc/sys", name)
+        if path.exists() and (path.read_text().strip() == "0") != (wanted == "0"):
+            return f"sysctl -w {name.replace('/', '.')}={wanted}   # as root"
+    return ""
+
+
+def _user() -> Iterator[Check]:
+    root = os.getuid() == 0
+    yield Check(
+        name="user",
+        ok=root,
+        found="root: instances of each environment get a uid of their own" if root else "an ordinary user",
+        expected="root, for instances with a uid of their own; else they run as you, kept apart by namespaces alone",
+        needed=False,
+    )
+
+
+def _memory() -> Iterator[Check]:
+    kind = Cgroups().kind
+    yield Check(
+        name="memory limits",
+        ok=kind is not None,
+        found=f"cgroup {kind}: a limit holds for the whole instance" if kind else "RLIMIT_DATA: per process",
+        expected="a cgroup that can be written to, so that a limit holds for the whole instance",
+        mend=""
+        if kind
+        else "run the engine as root, or in a delegated unit: systemd-run --user --scope -p Delegate=yes",
+        needed=False,
+    )
+
+
+def _packet_filter() -> Iterator[Check]:
+    sudo = "" if os.getuid() == 0 else "sudo "
+    mend = f"{sudo}nft '{FILTER}'"
+    nft = program.find("nft")
+    if nft is None:
+        code, text, mend = 127, "nft isn't installed", f"{install('nftables')}; {mend}"
+    else:
+        code, text = program.ask(nft, "list", "table", "inet", TABLE)
+    active = code == 0 and "drop" in text
+    problem = "instances can be reached from outside" if os.getuid() == 0 or nft is None else "can't be seen by you"
+    yield Check(
+        name="packet filter",
+        ok=active,
+        found=f"ports {PORTS.start}–{PORTS.stop - 1} are closed from outside" if active else problem,
+        expected=f"that only this machine reaches ports {PORTS.start}–{PORTS.stop - 1}: apps listen on every address",
+        mend=mend,
+        needed=False,
+    )
+
+
+def _ports() -> Iterator[Check]:
+    used = sum(port in PORTS for port in ports_in_use())
+    yield Check(
+        name="ports",
+        ok=used < len(PORTS) // 2,
+        found=f"{len(PORTS) - used} of {len(PORTS)} free from {PORTS.start} on",
+        expected="most of them free",
+        needed=used >= len(PORTS) - 100,
+    )
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    yield Check(
+        name="port range",
+        ok=first >= PORTS.stop,
+        found=f"outgoing connections take ports from {first} on",
+        expected=f"from {PORTS.stop} on, so that they don't take those of instances",
+        mend="sysctl -w net.ipv4.ip_local_port_range='32768 60999'   # as root",
+        needed=False,
+    )
+
+
+def _directories(home: Home) -> Iterator[Check]:
+    longest = home.runtime / "haproxy-master.sock.00000"
+    yield Check(
+        name="runtime directory",
+        ok=os.access(home.runtime, os.W_OK) and len(os.fsencode(longest)) <= LONGEST_SOCKET_BYTES,
+        found=str(home.runtime),
+        expected=f"writable, and short: sockets in it have at most {LONGEST_SOCKET_BYTES} bytes",
+        mend="set XDG_RUNTIME_DIR to a short directory of yours",
+    )
+    free = shutil.disk_usage(home.root).free
+    yield Check(
+        name="disk",
+        ok=free >= FREE_BYTES,
+        found=f"{free / 1e9:.1f} GB free at {home.root}",
+        expected=f"at least {FREE_BYTES / 1e9:g} GB",
+        mend="set HOMEPORT_HOME to a directory with room",
+    )
+
+
+def _interpreters() -> Iterator[Check]:
+    available = interpreters()
+    versions = ", ".join(each.version for each in available)
+    yield Check(
+        name="interpreters",
+        ok=bool(available),
+        found=f"Python {versions}" if available else "no Python in /usr/bin or /usr/local/bin",
+        expected="a Python 3 that sandboxes see too",
+        mend="" if available else install("python3", "python3-venv"),
+        needed=False,
+    )
+    for each in available[:1]:
+        code, _ = program.ask(each.path, "-I", "-c", "import ensurepip")
+        yield Check(
+            name="venv",
+            ok=code == 0,
+            found=f"Python {each.version} {'can' if code == 0 else 'cannot'} make virtual environments",
+            expected="that it can, to install an app's requirements",
+            mend=install("python3-venv"),
+        )
