@@ -24,7 +24,7 @@ from homeport.releases import step, tree
 from homeport.releases.archive import extract, open_archive, verify
 from homeport.releases.image import image_id, interpreters
 from homeport.releases.pack import pack
-from homeport.releases.publish import create_if_absent, decode
+from homeport.releases.publish import create_if_absent, decode, encode
 from homeport.releases.recipe import UV, VENV, Recipe, Step, recipe
 from homeport.releases.registry import registry
 from homeport.releases.source import Source, export_tree
@@ -175,7 +175,7 @@ class _Run:
 
     def _remember(self, key: str, layer: Layer) -> None:
         name = layer_by_key_key(self.app, key)
-        data = msgspec.json.encode(layer)
+        data = encode(layer)
         try:
             self.store.create(name, data)
         except Conflict:

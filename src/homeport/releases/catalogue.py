@@ -5,7 +5,6 @@ Called by the command line and by `control`.
 
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from homeport.errors import Conflict, Failed, NotFound
@@ -26,7 +25,7 @@ from homeport.plan.release import (
     rollback_target,
 )
 from homeport.ports.objects import ObjectStore
-from homeport.releases.publish import decode
+from homeport.releases.publish import decode, encode
 
 
 class ConfigPage(Struct, frozen=True, kw_only=True):
@@ -89,7 +88,7 @@ class Catalogue:
         number = next_number(page_numbers(app, environment, self.store.list(prefix)))
         while True:
             try:
-                self.store.create(config_key(app, environment, number), msgspec.json.encode(page))
+                self.store.create(config_key(app, environment, number), encode(page))
             except Conflict:
                 number += 1
                 continue

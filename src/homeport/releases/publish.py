@@ -4,10 +4,12 @@ Called by the command line (`deploy`, `config set`, `rollback`) and by tests.
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from homeport.errors import Conflict, Failed, Invalid
 from homeport.model.release import Release, Snapshot
@@ -19,8 +21,7 @@ T = TypeVar("T")
 
 def publish_snapshot(store: ObjectStore, app: str, environment: str, snapshot: Snapshot) -> str:
     """sha256 of the stored snapshot. The same variables give the same object. Raises `Unavailable`."""
-    # sorted: an order of keys that differs would be a change that isn't one
-    data = msgspec.json.encode(snapshot, order="sorted")
+    data = encode(snapshot)
     sha256 = hashlib.sha256(data).hexdigest()
     create_if_absent(store, snapshot_key(app, environment, sha256), data)
     return sha256
@@ -45,12 +46,11 @@ def publish(store: ObjectStore, *, app: str, environment: str, make: Callable[[i
     while True:
         release = make(number)
         if (release.app, release.environment, release.number) != (app, environment, number):
-            raise Invalid(
-                f"asked for {app}/{environment}/r{number}, got {release.app}/{release.environment}/{release.id}"
-            )
+            got = f"{release.app}/{release.environment}/{release.id}"
+            raise Invalid(f"expected the release {app}/{environment}/r{number}, got {got}")
         _check_parts(store, release)
         try:
-            store.create(release_key(app, environment, number), msgspec.json.encode(release))
+            store.create(release_key(app, environment, number), encode(release))
         except Conflict:
             number += 1
             continue
@@ -65,11 +65,17 @@ def create_if_absent(store: ObjectStore, key: str, data: bytes) -> None:
         return
 
 
+def encode(value: Struct) -> bytes:
+    """The struct as JSON in ASCII, keys sorted: equal values give equal bytes. msgspec's own encoder refuses the
+    surrogates that stand for bytes that aren't UTF-8."""
+    return json.dumps(msgspec.to_builtins(value), sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
 def decode(data: bytes, kind: type[T], key: str) -> T:
     """The object as a struct. Raises `Failed` that names the key and what doesn't fit."""
     try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.convert(json.loads(data), kind)
+    except (msgspec.ValidationError, ValueError) as error:
         raise Failed(f"object {key} can't be read as {kind.__name__}: {error}: it was changed or damaged") from error
 
 

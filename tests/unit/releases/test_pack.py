@@ -103,7 +103,9 @@ def test_links_out_and_special_files_are_refused_by_name(tmp_path: Path) -> None
 segments = some.sampled_from(["a", "b", "..", ".", "", "usr", "app"])
 
 
-@given(some.lists(some.sampled_from(["a", "b"]), min_size=1, max_size=3), some.lists(segments, max_size=6), some.booleans())
+@given(
+    some.lists(some.sampled_from(["a", "b"]), min_size=1, max_size=3), some.lists(segments, max_size=6), some.booleans()
+)
 def test_a_link_that_may_be_there_stays_inside(name: list[str], target: list[str], absolute: bool) -> None:
     text = ("/" if absolute else "") + "/".join(target)
     path = "/".join(name)
