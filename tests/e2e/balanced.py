@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from msgspec import structs
@@ -125,16 +126,24 @@ class Proxy:
 
     def start(self) -> None:
         self.tree.start(DAEMON, {"PATH": os.environ["PATH"]})
-        self.balancer.sync(self.desired)
+        self.balancer.sync(self.want())
         self.tree.start_haproxy()
-        self.balancer.sync(self.desired)
 
-    def reset(self) -> None:
+    def reset(self, *names: str) -> None:
+        """Balancing targets of these names, all up, which have seen nothing yet; those that live are kept."""
+        kept = {each.name: each for each in self.targets if each.name in names and each.process.poll() is None}
         for target in self.targets:
-            target.kill()
-        self.targets = []
-        self.port = free_port()
-        self.sync(Balancer())
+            if target not in kept.values():
+                target.kill()
+        self.targets = list(kept.values())
+        for name in names:
+            if name in kept:
+                get(kept[name].port, "/forget")
+            else:
+                self.target(name)
+        self.targets.sort(key=lambda each: each.name)
+        self.sync(self.want(*(each.server() for each in self.targets)))
+        until(self.all_up, "all checks pass")
 
     def stop(self) -> None:
         for target in self.targets:
@@ -148,7 +157,12 @@ class Proxy:
 
     def want(self, *servers: Server, routes: tuple[Forward, ...] = (), more: tuple[Backend, ...] = ()) -> Balancer:
         """The desired state with these servers in the one backend."""
-        backend = Backend(name=BACKEND, servers=servers, health=Health(path="/healthz"), host="www.example.com")
+        backend = Backend(
+            name=BACKEND,
+            servers=servers,
+            health=Health(path="/healthz", interval=timedelta(milliseconds=100)),
+            host="www.example.com",
+        )
         frontend = Frontend(
             name=public_name(ENVIRONMENT),
             listen=f"127.0.0.1:{self.port}",

@@ -2,7 +2,7 @@
 
 Paths: /healthz (what /health?<status> said last), /wait?<seconds>, /events (one event, then silence), /die (ends the
 connection without an answer), /hits, and any other: what the request looked like.
-An Upgrade gets an echo. Counts every request but those for /healthz and /hits, as "<method> <path>".
+An Upgrade gets an echo. Counts every request (until /forget) but those about itself, as "<method> <path>".
 """
 
 import asyncio
@@ -35,7 +35,10 @@ async def respond(
     if path == "/hits":
         writer.write(answer(dict(HITS)))
         return goes_on
-    if path == "/health":
+    if path == "/forget":
+        HITS.clear()
+        HEALTH[0] = "200"
+    elif path == "/health":
         HEALTH[0] = query
     else:
         HITS[f"{method} {path}"] += 1

@@ -31,20 +31,17 @@ def only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def proxy(only: Proxy) -> Iterator[Proxy]:
+def proxy(only: Proxy) -> Proxy:
     """One HAProxy for all tests, balancing nothing at first."""
-    try:
-        yield only
-    finally:
-        only.reset()
+    only.reset()
+    return only
 
 
 @pytest.fixture
-def serving(proxy: Proxy) -> Proxy:
+def serving(only: Proxy) -> Proxy:
     """Three targets, all up."""
-    proxy.sync(proxy.want(*(proxy.target(name).server() for name in ("web-1", "web-2", "web-3"))))
-    until(proxy.all_up, "all checks pass")
-    return proxy
+    only.reset("web-1", "web-2", "web-3")
+    return only
 
 
 def test_a_request_goes_where_the_longest_prefix_of_the_exact_host_says(proxy: Proxy) -> None:

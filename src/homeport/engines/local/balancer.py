@@ -4,6 +4,7 @@ Stateless: what to do follows from the desired state, the files, and what HAProx
 killed anywhere in `sync` calls it again, and one that finds another daemon's HAProxy adopts it.
 """
 
+import errno
 import hashlib
 import os
 import pwd
@@ -13,8 +14,6 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -204,7 +203,8 @@ class HaproxyBalancer:
         for frontend in desired.frontends:
             for listen in filter(None, (frontend.listen, frontend.redirect_from)):
                 if listen not in held:
-                    _check_address(frontend.name, listen)
+                    # One that was killed a moment ago may still be going.
+                    _check_address(frontend.name, listen, patience_seconds=0.0 if text else 1.0)
 
     # --- the running one -----------------------------------------------------------------------------------------
 
@@ -298,29 +298,23 @@ class HaproxyBalancer:
         raise Unavailable("HAProxy has a master but no worker answers", retry_after=timedelta(seconds=1))
 
 
-@contextmanager
-def _listener(family: socket.AddressFamily, address: tuple[str, int]) -> Iterator[None]:
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-        yield
-
-
-def _check_address(frontend: str, listen: str) -> None:
+def _check_address(frontend: str, listen: str, patience_seconds: float) -> None:
     match = LISTEN.fullmatch(listen)
     assert match is not None  # `check` was asked before
     host, port = match[1].strip("[]"), int(match[2])
     error: OSError | None = None
-    for _ in attempts(1.0):  # a HAProxy that was killed a moment ago may still be going
+    for _ in attempts(patience_seconds):
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            with _listener(family, (str(address[0]), port)):
-                return
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+            return
         except OSError as problem:
             error = problem
-            if problem.errno != 98:
+            if problem.errno != errno.EADDRINUSE:
                 break
-    if error is not None and error.errno == 98:
+    if error is not None and error.errno == errno.EADDRINUSE:
         raise Conflict(
             f"{listen} is taken, {frontend} can't listen there", hint=f"ss -ltnp 'sport = :{port}'"
         ) from error

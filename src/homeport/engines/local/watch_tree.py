@@ -34,17 +34,18 @@ from homeport.system.home import Home
 DAEMON, HAPROXY = "daemon", "haproxy"
 RUNIT = "runsvdir"
 START_SECONDS = 10.0
-STOP_SECONDS = 20.0
-"""From TERM to KILL."""
+LOG_SECONDS = 1.5
+"""runsv lets a service that ran for less than a second be, for one more."""
 POLL_SECONDS = 0.005
 LOG_BYTES = 5_000_000
 LOG_FILES = 10
 
 
 class WatchTree:
-    """The tree of one $HOMEPORT_HOME."""
+    """The tree of one $HOMEPORT_HOME. `stop_grace`: from TERM to KILL."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, stop_grace: timedelta = timedelta(seconds=20)) -> None:
+        self._stop_grace_seconds = stop_grace.total_seconds()
         self._home = home
         self._services = home.services
         self._daemon = Service(home.services / DAEMON)
@@ -66,6 +67,7 @@ class WatchTree:
             self._spawn()
         self._wait(lambda: self._daemon.supervised() and self._haproxy.supervised(), "runsvdir started no services")
         self._daemon.control("u")
+        self._wait(lambda: self._daemon.pid() is not None, "the daemon doesn't start")
         if configured:
             self.start_haproxy()
 
@@ -120,7 +122,7 @@ class WatchTree:
             log / "config": f"s{LOG_BYTES}\nn{LOG_FILES}\n",
             directory / "run": run,
         }
-        if down and not directory.exists():
+        if down and not (directory / "run").exists():
             texts = {directory / "down": "", **texts}
         for path, text in texts.items():
             if text_file.read(path) != text:
@@ -180,11 +182,18 @@ class WatchTree:
     def _end(self, service: Service) -> None:
         if not service.control("dx"):
             return
+        name = service.directory.name
         try:
-            self._wait(lambda: not service.supervised(), "", STOP_SECONDS)
+            self._wait(lambda: service.pid() is None, "", self._stop_grace_seconds)
         except Unavailable:
             service.control("k")
-            self._wait(lambda: not service.supervised(), f"the service {service.directory.name} doesn't end")
+            self._wait(lambda: service.pid() is None, f"the service {name} doesn't end")
+        try:
+            self._wait(lambda: not service.supervised(), "", LOG_SECONDS)
+        except Unavailable:
+            # Something that the service has left behind keeps its log open.
+            Service(service.directory / "log").control("t")
+            self._wait(lambda: not service.supervised(), f"the supervisor of {name} doesn't end")
 
     def _wait(self, condition: Callable[[], bool], problem: str, seconds: float = START_SECONDS) -> None:
         end = time.monotonic() + seconds
