@@ -24,6 +24,7 @@ from homeport.system.effect import effect
 FOLLOW_SECONDS = 0.1
 _FILE_LIMIT_BYTES = 16_000_000
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{5}) ?")
+_STAMP_BYTES = re.compile(_STAMP.pattern.encode())
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -131,7 +132,8 @@ class _Tail:
         self.inode: int | None = None
         self.offset = 0
         self.rotated = ""
-        self.at = _OLDEST
+        self.pending = b""
+        self.at: datetime | None = None
 
     @classmethod
     def at_end(cls, log: Path) -> "_Tail":
@@ -153,9 +155,13 @@ class _Tail:
             if piece.size <= self.offset:
                 continue
             data = _content(log, piece, self.offset)
-            whole = data.rfind(b"\n") + 1 if piece.name == "current" else len(data)
-            lines += _lines(log, data[:whole], self.at)
-            self.offset += whole
+            self.offset += len(data)
+            if self.pending and _STAMP_BYTES.match(data):
+                self.pending += b"\n"
+            data = self.pending + data
+            whole = data.rfind(b"\n") + 1
+            data, self.pending = data[:whole], data[whole:]
+            lines += _lines(log, data, self.at or piece.modified_at)
             self.at = lines[-1].at if lines else self.at
         self._note_rotated(pieces)
         return lines
@@ -171,6 +177,7 @@ def _selected(
     since_at = query.since_at or _OLDEST
     chunks: list[list[LogLine]] = []
     count = 0
+    rest, oldest_at = b"", _OLDEST
     skip = until is not None
     for piece in reversed(_pieces(log)):
         if piece.modified_at < since_at or (query.last is not None and count >= query.last):
@@ -180,8 +187,14 @@ def _selected(
             if piece.inode != until.inode:
                 continue
             data, skip = data[: until.offset], False
-        chunks.append([line for line in _lines(log, data, _OLDEST) if matches(line)])
+        # svlogd cuts a long line where the file is full; the next file begins with the rest of it.
+        data += rest
+        start = 0 if _STAMP_BYTES.match(data) else data.find(b"\n") + 1 or len(data)
+        rest, data = data[:start], data[start:]
+        chunks.append([line for line in _lines(log, data, piece.modified_at) if matches(line)])
         count += len(chunks[-1])
+        oldest_at = piece.modified_at
+    chunks.append([line for line in _lines(log, rest, oldest_at) if matches(line)])
     return (line for chunk in reversed(chunks) for line in chunk)
 
 
