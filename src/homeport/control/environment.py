@@ -1,12 +1,14 @@
 """One environment's tick: observe → decide → execute → record. Called by `control.control`."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Unavailable
 from homeport.model.event import Event
-from homeport.model.fleet import Decision, Observation, State
+from homeport.model.fleet import Decision, GroupDesired, Observation, State
 from homeport.model.platform import Place
 from homeport.plan.desired import desired_groups
 from homeport.plan.fleet import reconcile
@@ -52,7 +54,7 @@ class EnvironmentControl:
         wakes: list[float] = []
         for name in sorted(names):
             app = self.app(name)
-            self._guarded(lambda app=app: self._deploy(app, observed))  # type: ignore[misc]
+            self._guarded(partial(self._deploy, app, observed))
             wakes += self._keep(app, observed)
         if observed.closing and all(each.state is State.TERMINATED for each in observed.instances):
             self.engine.close_environment(self.place.id)
@@ -85,7 +87,7 @@ class EnvironmentControl:
             wakes.append(wake)
         return wakes
 
-    def _desired(self, app: AppControl, observed: Observation, present: list[str]):  # type: ignore[no-untyped-def]
+    def _desired(self, app: AppControl, observed: Observation, present: list[str]) -> tuple[GroupDesired, ...]:
         if observed.closing:
             return desired_groups(app.app, deployment=None, launch=None, releases={}, sizes={}, present=present)
         deployment = app.deployment
@@ -109,7 +111,7 @@ class EnvironmentControl:
         action = decision.action
         if action is None:
             return
-        self._guarded(lambda: self.engine.execute(self.place.id, action, fence=app.lease.fence))
+        self._guarded(partial(self.engine.execute, self.place.id, action, fence=app.lease.fence))
         self.engine.record(
             Event(
                 at=self.clock.now(),
@@ -121,7 +123,7 @@ class EnvironmentControl:
             )
         )
 
-    def _guarded(self, call) -> None:  # type: ignore[no-untyped-def]
+    def _guarded(self, call: Callable[[], None]) -> None:
         """One thing that fails doesn't keep the others from being done; it is tried again at the next tick."""
         try:
             call()

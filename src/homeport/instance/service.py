@@ -107,7 +107,8 @@ def service_tree(
     `PORT` from `ports`; `<name>/once` runs it in the same way, unsupervised, for tasks. `exact`: a file of assignments
     read after the directories. All paths as seen inside."""
     tree = {BOOT: (_BOOT.format(directory=shlex.quote(service_directory), stopping=STOPPING), 0o755)}
-    chpst = "".join(f" -e {shlex.quote(each)}" for each in env_directories)
+    # one chpst per directory: of several -e it would heed the last alone
+    chpst = " chpst".join(f" -e {shlex.quote(each)}" for each in env_directories)
     for name, command in processes.items():
         start = _START.format(
             exact=f". {shlex.quote(exact)}\n" if exact else "",

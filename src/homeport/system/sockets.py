@@ -41,6 +41,11 @@ def ports_in_use() -> set[int]:
     return {each.port for each in tcp_sockets()}
 
 
+def addresses_in_use() -> set[str]:
+    """Local addresses of all TCP sockets."""
+    return {each.address for each in tcp_sockets()}
+
+
 def listening(pid: int) -> tuple[str, ...]:
     """`address:port` of every TCP socket on which the process or one below it listens, sorted."""
     inodes = {inode for each in (pid, *descendants(pid)) for inode in _socket_inodes(each)}

@@ -13,7 +13,7 @@ import os
 import pwd
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -25,7 +25,7 @@ from homeport.ports.clock import Clock
 from homeport.system import text_file
 from homeport.system.effect import effect
 from homeport.system.home import Home
-from homeport.system.sockets import ports_in_use
+from homeport.system.sockets import addresses_in_use, ports_in_use
 
 MACHINE = Path("/tmp/.homeport")
 QUARANTINE = timedelta(seconds=60)
@@ -78,7 +78,7 @@ class Addresses:
 
     def balancer(self, key: str) -> str:
         """A 127.x.y.z on which the balancer serves a group's private name."""
-        return self._claim("balancer", key, _hosts(_BALANCERS))
+        return self._claim("balancer", key, _hosts(_BALANCERS), used=addresses_in_use)
 
     def port(self, key: str) -> int:
         """A port for a process: unused by anybody, and not given back in the last minute."""
@@ -114,7 +114,7 @@ class Addresses:
             self._save(self._own.claims, self._own.released)
 
     def _claim(
-        self, kind: Kind, key: str, candidates: Iterable[str], used: Callable[[], set[int]] = lambda: set()
+        self, kind: Kind, key: str, candidates: Iterable[str], used: Callable[[], Collection[int | str]] = tuple
     ) -> str:
         with self._locked():
             for each in self._own.claims:

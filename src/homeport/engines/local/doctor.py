@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.engines.local.address import PORTS
 from homeport.engines.local.cgroup import Cgroups
@@ -68,7 +69,8 @@ def examine(home: Home) -> list[Check]:
             found += part()
         except (HomeportError, OSError) as error:
             found.append(Check(name=name, ok=False, found=str(error), expected="that it can be looked at"))
-    return found
+    # what is well needs no mending
+    return [replace(each, mend="") if each.ok else each for each in found]
 
 
 def install(*packages: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from homeport.engines.local import record
-from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, ReleaseRecord, TaskRecord
+from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records, ReleaseRecord, TaskRecord
 from homeport.errors import Unavailable
 from homeport.instance.assemble import Assembly, assemble
 from homeport.instance.environment import PRIVATE
@@ -24,20 +24,19 @@ from homeport.ports.objects import ObjectStore
 from homeport.ports.sandbox import Mount, Sandbox, SandboxSpec
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.publish import read_snapshot
-from homeport.stores.state import State
 from homeport.system.effect import effect
 from homeport.system.home import Home
 
 TASK_EXIT = "/run/homeport/task"
-_TASK = 'cd "$1" && ./run | svlogd -ttt "$2"; echo "${PIPESTATUS[0]}" >"$3/status.new"; mv "$3/status.new" "$3/status"'
+_TASK = '"$1/once" 2>&1 | svlogd -ttt "$2"; echo "${PIPESTATUS[0]}" >"$3/status.new"; mv "$3/status.new" "$3/status"'
 
 
 class Launcher:
     def __init__(
-        self, home: Home, *, state: State, store: ObjectStore, sandbox: Sandbox, encryption: Encryption
+        self, home: Home, *, records: Records, store: ObjectStore, sandbox: Sandbox, encryption: Encryption
     ) -> None:
         self.home = home
-        self.state = state
+        self.state = records.state
         self.store = store
         self.sandbox = sandbox
         self.encryption = encryption

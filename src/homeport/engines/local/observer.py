@@ -23,6 +23,7 @@ from homeport.engines.local.traffic import server_name
 from homeport.instance.assemble import service_directory
 from homeport.model.fleet import Check, Instance, Probe, Process, Run, State, Target, Task
 from homeport.model.platform import Group
+from homeport.plan.balancer import backend_name
 from homeport.ports.clock import Clock
 from homeport.ports.engine import LogQuery
 from homeport.system import process
@@ -127,7 +128,6 @@ class Observer:
         group: Group | None,
         in_flight: Mapping[tuple[str, str], int] | None,
         *,
-        backend: str,
         busy: bool,
     ) -> Instance:
         """The instance as it is now."""
@@ -137,7 +137,7 @@ class Observer:
         processes = supervision.processes(self.services(environment, seen.id))
         run, died, reason = self._run(environment, found, processes, busy=busy)
         check, probe = self._check(environment, found, group, processes, run)
-        flying = self._in_flight(environment, seen, in_flight, backend)
+        flying = self._in_flight(environment, seen, in_flight)
         return replace(
             seen,
             run=run,
@@ -216,11 +216,12 @@ class Observer:
         return Check.INITIAL if key not in self._settled else Check.UNHEALTHY
 
     def _in_flight(
-        self, environment: str, seen: Instance, in_flight: Mapping[tuple[str, str], int] | None, backend: str
+        self, environment: str, seen: Instance, in_flight: Mapping[tuple[str, str], int] | None
     ) -> int | None:
         if seen.target is not Target.DRAINING:
             return None
         self._look_in("draining", DRAIN_LOOK_SECONDS)
+        backend = backend_name(environment, seen.app, seen.group)
         return None if in_flight is None else in_flight.get((backend, server_name(seen)), 0)
 
     def tasks(self, environment: str, kept: Mapping[str, TaskRecord]) -> tuple[Task, ...]:

@@ -6,9 +6,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from homeport.errors import NotFound
 from homeport.model.fleet import Instance
-from homeport.model.platform import Place
+from homeport.model.platform import Group, Place
 from homeport.model.release import Release, Snapshot
+from homeport.stores.state import State
 
 ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, SIZE, ORDINAL = (
     "environment",
@@ -66,3 +68,82 @@ class TaskRecord(Struct, frozen=True, kw_only=True):
     started: int | None = None
     exit_code: int | None = None
     lost: bool = False
+
+
+class Records:
+    """The records of all environments, with their types. Thread-safe as `State` is."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def environments(self) -> dict[str, EnvironmentRecord]:
+        return self.state.all(ENVIRONMENT, "", EnvironmentRecord)
+
+    def environment(self, id_: str) -> EnvironmentRecord:
+        """Raises `NotFound`."""
+        found = self.state.get(ENVIRONMENT, "", id_, EnvironmentRecord)
+        if found is None:
+            raise NotFound(f"environment {id_!r} isn't open", hint="homeport up")
+        return found
+
+    def keep_environment(self, kept: EnvironmentRecord) -> None:
+        self.state.put(ENVIRONMENT, "", kept.place.id, kept, durable=True)
+
+    def forget_environment(self, id_: str) -> None:
+        """All of its records are gone; its events stay."""
+        self.state.remove(ENVIRONMENT, "", id_)
+        self.state.forget(id_)
+
+    def apps(self, environment: str) -> dict[str, AppRecord]:
+        return self.state.all(APP, environment, AppRecord)
+
+    def app(self, environment: str, app: str) -> AppRecord:
+        return self.state.get(APP, environment, app, AppRecord) or AppRecord()
+
+    def keep_app(self, environment: str, app: str, kept: AppRecord) -> None:
+        self.state.put(APP, environment, app, kept, durable=True)
+
+    def releases(self, environment: str) -> dict[str, ReleaseRecord]:
+        """`<app>/<number>` → release."""
+        return self.state.all(RELEASE, environment, ReleaseRecord)
+
+    def release(self, environment: str, app: str, number: int) -> Release | None:
+        found = self.state.get(RELEASE, environment, f"{app}/{number}", ReleaseRecord)
+        return None if found is None else found.release
+
+    def group(self, environment: str, seen: Instance) -> Group | None:
+        """The instance's group, as its release has it."""
+        known = self.release(environment, seen.app, seen.release)
+        return known.resolved.group(seen.group) if known else None
+
+    def instances(self, environment: str) -> dict[str, InstanceRecord]:
+        return self.state.all(INSTANCE, environment, InstanceRecord)
+
+    def instance(self, environment: str, id_: str) -> InstanceRecord | None:
+        return self.state.get(INSTANCE, environment, id_, InstanceRecord)
+
+    def keep_instance(self, environment: str, kept: InstanceRecord) -> None:
+        self.state.put(INSTANCE, environment, kept.seen.id, kept)
+
+    def forget_instance(self, environment: str, id_: str) -> None:
+        self.state.remove(INSTANCE, environment, id_)
+
+    def ordinals(self, environment: str) -> dict[str, int]:
+        return self.state.all(ORDINAL, environment, int)
+
+    def use_ordinal(self, environment: str, group: str, ordinal: int) -> None:
+        """No later instance of the group gets it, or a lower one."""
+        highest = self.state.get(ORDINAL, environment, group, int) or 0
+        self.state.put(ORDINAL, environment, group, max(highest, ordinal))
+
+    def tasks(self, environment: str) -> dict[str, TaskRecord]:
+        return self.state.all(TASK, environment, TaskRecord)
+
+    def task(self, environment: str, id_: str) -> TaskRecord | None:
+        return self.state.get(TASK, environment, id_, TaskRecord)
+
+    def keep_task(self, environment: str, kept: TaskRecord) -> None:
+        self.state.put(TASK, environment, kept.id, kept)
+
+    def forget_task(self, environment: str, id_: str) -> None:
+        self.state.remove(TASK, environment, id_)

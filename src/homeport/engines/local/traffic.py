@@ -1,12 +1,19 @@
-"""From the engine's records to what the balancer shall be. Pure. Called by `engines.local.engine`."""
+"""From the engine's records to what the balancer shall be (pure), and the balancer kept equal to that.
+
+Called by `engines.local.engine` and its parts."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from homeport.engines.local.record import AppRecord, EnvironmentRecord
+from homeport.engines.local.address import Addresses
+from homeport.engines.local.balancer import HaproxyBalancer
+from homeport.engines.local.record import AppRecord, EnvironmentRecord, Records
+from homeport.errors import HomeportError
 from homeport.model.fleet import Instance, State, Target
 from homeport.model.platform import Group, Health, Resolved
 from homeport.plan.balancer import (
     Backend,
+    Balancer,
     Forward,
     Frontend,
     Server,
@@ -16,6 +23,8 @@ from homeport.plan.balancer import (
     public_name,
     upstream_backend,
 )
+from homeport.system.effect import effect
+from homeport.system.home import Home
 
 PRIVATE_PORT = 8080
 
@@ -97,3 +106,82 @@ def common_health(versions: list[Group]) -> Health:
     if all(group.health.path == first.path for group in versions):
         return first
     return Health(path=None, interval=first.interval, timeout=first.timeout, grace=first.grace, settle=first.settle)
+
+
+class Traffic:
+    """Keeps the balancer, and the private names in the sandboxes' hosts files, equal to the records. Called under the
+    engine's lock."""
+
+    def __init__(self, home: Home, records: Records, addresses: Addresses, balancer: HaproxyBalancer) -> None:
+        self.home = home
+        self.records = records
+        self.addresses = addresses
+        self.balancer = balancer
+        self._synced: Balancer | None = None
+
+    def sync(self, opened: EnvironmentRecord | None = None) -> None:
+        """The balancer equals the records, and `opened` beside them. Raises `Invalid` and `Conflict` (then nothing was
+        changed), `Unavailable`."""
+        environments = self.records.environments()
+        if opened is not None:
+            environments[opened.place.id] = opened
+        frontends: list[Frontend] = []
+        backends: list[Backend] = []
+        for id_, kept in environments.items():
+            one, other = environment_traffic(
+                kept,
+                self.records.apps(id_),
+                self._resolved(id_),
+                [each.seen for each in self.records.instances(id_).values()],
+                self._private_addresses(id_),
+            )
+            frontends += one
+            backends += other
+        wanted = Balancer(frontends=tuple(frontends), backends=tuple(backends))
+        if wanted != self._synced:
+            self._synced = None
+            self.balancer.sync(wanted)
+            self._synced = wanted
+
+    def in_flight(self) -> dict[tuple[str, str], int] | None:
+        """(backend, server) → requests and connections; None: not known."""
+        try:
+            return self.balancer.in_flight()
+        except HomeportError:
+            return None
+
+    def hosts(self, environment: str) -> Path:
+        """The hosts file of all sandboxes of the environment."""
+        return self.home.instances / environment / "hosts"
+
+    def write_hosts(self, environment: str) -> None:
+        name = self.records.environment(environment).place.name
+        lines = ["127.0.0.1 localhost"]
+        for (app, group), address in self._private_addresses(environment).items():
+            lines.append(f"{address} {group}.{app}.{name}.internal {group}.{name}.internal")
+        write_in_place(self.hosts(environment), "\n".join(lines) + "\n")
+
+    def _resolved(self, environment: str) -> dict[tuple[str, int], Resolved]:
+        kept = self.records.releases(environment)
+        return {(each.release.app, each.release.number): each.release.resolved for each in kept.values()}
+
+    def _private_addresses(self, environment: str) -> dict[tuple[str, str], str]:
+        balanced = {
+            (app, group.name)
+            for (app, _), resolved in self._resolved(environment).items()
+            for group in resolved.groups
+            if group.balanced
+        }
+        return {
+            (app, group): self.addresses.balancer(f"{environment}/{app}/{group}") for app, group in sorted(balanced)
+        }
+
+
+@effect("traffic.write_hosts")
+def write_in_place(path: Path, text: str) -> None:
+    """Written over, not replaced: sandboxes have this very file as their /etc/hosts."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("r+" if path.exists() else "w") as file:
+        file.write(text)
+        file.truncate()
+    path.chmod(0o644)

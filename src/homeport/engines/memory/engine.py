@@ -211,6 +211,8 @@ class MemoryEngine:
         if action.instance in found.instances:
             return
         ordinal = int(action.instance.rpartition("-")[2])
+        group = self.releases(action.app, found.place.name, action.release).resolved.group(action.group)
+        balanced = group is not None and group.balanced
         found.last_ordinal[action.group] = max(ordinal, found.last_ordinal.get(action.group, 0))
         found.instances[action.instance] = Instance(
             id=action.instance,
@@ -220,7 +222,7 @@ class MemoryEngine:
             release=action.release,
             run=Run.RUNNING,
             address=f"127.0.0.{ordinal % 250 + 2}",
-            port=BASE_PORT + ordinal,
+            port=BASE_PORT + ordinal if balanced else None,
             pid=1000 + ordinal,
             created_at=now,
             started_at=now,
@@ -248,7 +250,7 @@ class MemoryEngine:
                 return replace(
                     seen,
                     state=State.IN_SERVICE,
-                    target=Target.READY,
+                    target=Target.READY if seen.port is not None else Target.UNUSED,
                     drain_at=None,
                     in_service_at=seen.in_service_at or now,
                 )

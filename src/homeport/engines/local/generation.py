@@ -1,0 +1,217 @@
+"""The life of the local engine's instances: begun, watched, ended, adopted from a daemon that is gone.
+
+Called by `engine`, under its lock. The record is always written before the thing is made or ended."""
+
+import shutil
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from homeport.engines.local import supervision
+from homeport.engines.local.address import Addresses
+from homeport.engines.local.launcher import Launcher
+from homeport.engines.local.observer import Observer, boot_id
+from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
+from homeport.engines.local.traffic import Traffic, first_host
+from homeport.engines.local.work import Work
+from homeport.errors import HomeportError, NotFound
+from homeport.model.fleet import Instance, Launch, Run, State, Target
+from homeport.ports.clock import Clock
+from homeport.system import process
+from homeport.system.effect import effect
+
+KEPT_ENDED = 20
+"""Ended instances that are remembered per group."""
+
+
+class Generations:
+    def __init__(
+        self,
+        records: Records,
+        *,
+        launcher: Launcher,
+        observer: Observer,
+        traffic: Traffic,
+        addresses: Addresses,
+        work: Work,
+        clock: Clock,
+        lock: threading.RLock,
+    ) -> None:
+        self.records = records
+        self.launcher = launcher
+        self.observer = observer
+        self.traffic = traffic
+        self.addresses = addresses
+        self.work = work
+        self.clock = clock
+        self.lock = lock
+
+    def adopt(self, kept: EnvironmentRecord) -> None:
+        """What another daemon left: whatever lives is watched again, what was told to stop is told once more."""
+        environment = kept.place.id
+        for found in self.records.instances(environment).values():
+            current = self.observer.adopted(environment, found)
+            if current is not found:
+                self.records.keep_instance(environment, current)
+            if current.seen.run is Run.RUNNING and current.seen.state is not State.TERMINATED:
+                self._watch(kept, current)
+                if current.seen.stop_at is not None:
+                    supervision.stop(self.observer.services(environment, current.seen.id))
+
+    def launch(self, kept: EnvironmentRecord, action: Launch) -> None:
+        environment = kept.place.id
+        if self.records.instance(environment, action.instance) is not None:
+            return
+        self.records.use_ordinal(environment, action.group, int(action.instance.rpartition("-")[2]))
+        seen = Instance(
+            id=action.instance,
+            app=action.app,
+            group=action.group,
+            zone=action.zone,
+            release=action.release,
+            generation=0,
+            address=self.addresses.instance(f"{environment}/{action.instance}"),
+            created_at=self.clock.now(),
+        )
+        self._begin(kept, InstanceRecord(seen=seen), action.release)
+
+    def start_next(self, kept: EnvironmentRecord, found: InstanceRecord, release: int) -> None:
+        if not self.work.goes_on((kept.place.id, found.seen.id)):
+            self.observer.forget(kept.place.id, found.seen)
+            self._begin(kept, found, release)
+
+    def put_in_service(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
+        target = Target.READY if found.seen.port is not None else Target.UNUSED
+        at = found.seen.in_service_at or self.clock.now()
+        self._change(kept, found, state=State.IN_SERVICE, target=target, drain_at=None, in_service_at=at)
+
+    def drain(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
+        self._change(kept, found, target=Target.DRAINING, drain_at=found.seen.drain_at or self.clock.now())
+
+    def stop(self, kept: EnvironmentRecord, found: InstanceRecord, next_release: int | None) -> None:
+        seen = found.seen
+        self._change(
+            kept,
+            found,
+            state=State.TERMINATING if next_release is None else seen.state,
+            target=Target.UNUSED,
+            next_release=next_release,
+            stop_at=seen.stop_at or self.clock.now(),
+        )
+        supervision.stop(self.observer.services(kept.place.id, seen.id))
+
+    def kill(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
+        self._change(kept, found, killed=True)
+        if found.seen.pid is not None and found.started is not None:
+            supervision.kill(found.seen.pid, found.started)
+
+    def terminate(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
+        environment, id_ = kept.place.id, found.seen.id
+        if self.work.goes_on((environment, id_)) or found.seen.state is State.TERMINATED:
+            return
+        seen = self.observe(environment, found, {})
+        self.observer.forget(environment, seen)
+        self._change(kept, found, target=Target.UNUSED)
+        remove_tree(self.launcher.directory(environment, id_))
+        self.addresses.release(f"{environment}/{id_}")
+        ended = replace(
+            seen,
+            state=State.TERMINATED,
+            run=Run.STOPPED,
+            target=Target.UNUSED,
+            next_release=None,
+            in_flight=None,
+            ended_at=seen.ended_at or self.clock.now(),
+        )
+        self.records.keep_instance(environment, replace(found, seen=ended))
+        self._forget_oldest(environment, seen)
+
+    def observe(
+        self, environment: str, found: InstanceRecord, in_flight: dict[tuple[str, str], int] | None
+    ) -> Instance:
+        """The instance as it is now."""
+        return self.observer.observe(
+            environment,
+            found,
+            self.records.group(environment, found.seen),
+            in_flight,
+            busy=self.work.goes_on((environment, found.seen.id)),
+        )
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _change(self, kept: EnvironmentRecord, found: InstanceRecord, **fields: object) -> None:
+        changed = replace(found, seen=replace(found.seen, **fields))
+        self.records.keep_instance(kept.place.id, changed)
+        self.traffic.sync()
+
+    def _begin(self, kept: EnvironmentRecord, found: InstanceRecord, release: int) -> None:
+        """The next generation: its record first, then the spawn, in a thread."""
+        environment, seen = kept.place.id, found.seen
+        known = self.records.release(environment, seen.app, release)
+        group = known.resolved.group(seen.group) if known is not None else None
+        if group is None:
+            raise NotFound(f"r{release} of {seen.app} with a group {seen.group} isn't prepared in {environment}")
+        generation = seen.generation + 1
+        ports = {name: self.addresses.port(f"{environment}/{seen.id}/{generation}/{name}") for name in group.run}
+        serving = "web" if "web" in group.run else group.run[0]
+        started = replace(
+            seen,
+            release=release,
+            generation=generation,
+            state=State.PENDING,
+            run=Run.STARTING,
+            target=Target.UNUSED,
+            next_release=None,
+            port=ports[serving] if group.balanced else None,
+            pid=None,
+            started_at=self.clock.now(),
+            drain_at=None,
+            stop_at=None,
+            killed=False,
+            died=False,
+            reason="",
+        )
+        begun = InstanceRecord(seen=started, ports=ports, boot_id=boot_id())
+        self.records.keep_instance(environment, begun)
+        self.traffic.sync()
+        self.work.begin((environment, seen.id), lambda: self._spawn(kept, begun))
+
+    def _spawn(self, kept: EnvironmentRecord, begun: InstanceRecord) -> None:
+        environment, id_ = kept.place.id, begun.seen.id
+        try:
+            pid = self.launcher.start(kept, begun, self.traffic.hosts(environment))
+        except HomeportError as error:
+            with self.lock:
+                failed = replace(begun.seen, run=Run.STOPPED, died=True, reason=error.message)
+                self.records.keep_instance(environment, replace(begun, seen=failed))
+            return
+        started = process.start_time(pid)
+        with self.lock:
+            found = self.records.instance(environment, id_) or begun
+            running = replace(found, seen=replace(found.seen, pid=pid, run=Run.RUNNING), started=started)
+            self.records.keep_instance(environment, running)
+            self._watch(kept, running)
+        if running.seen.stop_at is not None:
+            supervision.stop(self.observer.services(environment, id_))
+
+    def _watch(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
+        known = self.records.release(kept.place.id, found.seen.app, found.seen.release)
+        host = first_host(known.resolved if known else None, kept.listen)
+        self.observer.watch(kept, found, self.records.group(kept.place.id, found.seen), host)
+
+    def _forget_oldest(self, environment: str, seen: Instance) -> None:
+        ended: list[tuple[datetime, str]] = sorted(
+            (each.seen.ended_at, each.seen.id)
+            for each in self.records.instances(environment).values()
+            if (each.seen.app, each.seen.group) == (seen.app, seen.group) and each.seen.ended_at is not None
+        )
+        for _, id_ in ended[:-KEPT_ENDED]:
+            self.records.forget_instance(environment, id_)
+
+
+@effect("generation.remove_directory")
+def remove_tree(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,106 @@
+"""Preparing releases and running one-off tasks on the local engine. Called by `engine`, under its lock."""
+
+import logging
+import threading
+
+from msgspec.structs import replace
+
+from homeport.engines.local.launcher import Launcher
+from homeport.engines.local.observer import Observer
+from homeport.engines.local.record import EnvironmentRecord, Records, TaskRecord
+from homeport.engines.local.traffic import Traffic
+from homeport.engines.local.work import Key, Work
+from homeport.errors import HomeportError
+from homeport.model.fleet import Preparation, RunTask
+from homeport.ports.clock import Clock
+from homeport.system import process
+
+log = logging.getLogger("homeport.engine")
+NEVER_STARTED = 125
+"""Exit code of a task whose sandbox couldn't be started."""
+
+
+class Tasks:
+    def __init__(
+        self,
+        records: Records,
+        *,
+        launcher: Launcher,
+        observer: Observer,
+        traffic: Traffic,
+        work: Work,
+        clock: Clock,
+        lock: threading.RLock,
+    ) -> None:
+        self.records = records
+        self.launcher = launcher
+        self.observer = observer
+        self.traffic = traffic
+        self.work = work
+        self.clock = clock
+        self.lock = lock
+        self._preparing: dict[Key, Preparation] = {}
+
+    def adopt(self, kept: EnvironmentRecord) -> None:
+        """What another daemon began: watched again; one that never ran is forgotten, so that it may."""
+        environment = kept.place.id
+        for task in self.records.tasks(environment).values():
+            known = self.observer.adopted_task(environment, task)
+            if known is None:
+                self.records.forget_task(environment, task.id)
+            else:
+                self.records.keep_task(environment, known)
+                self.observer.watch_task(environment, known)
+
+    def prepare(self, kept: EnvironmentRecord, app: str, number: int) -> None:
+        key = (kept.place.id, f"{app}/{number}")
+        if self.work.goes_on(key):
+            return
+        self._preparing[key] = Preparation(app=app, release=number)
+
+        def work() -> None:
+            try:
+                self.launcher.prepare(kept, app, number)
+            except HomeportError as error:
+                said = "; ".join((error.message, *error.details))
+                self._preparing[key] = Preparation(app=app, release=number, failed=said)
+                return
+            with self.lock:
+                self.traffic.write_hosts(kept.place.id)
+
+        self.work.begin(key, work)
+
+    def prepared(self, environment: str) -> tuple[Preparation, ...]:
+        kept = self.records.releases(environment)
+        ready = [Preparation(app=each.release.app, release=each.release.number, ready=True) for each in kept.values()]
+        others = [each for key, each in self._preparing.items() if key[0] == environment and key[1] not in kept]
+        return (*ready, *others)
+
+    def forget(self, environment: str) -> None:
+        self._preparing = {key: each for key, each in self._preparing.items() if key[0] != environment}
+
+    def run(self, kept: EnvironmentRecord, action: RunTask) -> None:
+        environment = kept.place.id
+        if self.records.task(environment, action.task) is not None:
+            return
+        begun = TaskRecord(
+            id=action.task,
+            app=action.app,
+            release=action.release,
+            command=action.command,
+            begun_at=self.clock.now(),
+        )
+        self.records.keep_task(environment, begun)
+
+        def work() -> None:
+            try:
+                pid = self.launcher.start_task(kept, begun, self.traffic.hosts(environment))
+                running = replace(begun, pid=pid, started=process.start_time(pid) or -1)
+            except HomeportError as error:
+                log.warning("task %s: %s", begun.id, error.message)
+                running = replace(begun, exit_code=NEVER_STARTED)
+            with self.lock:
+                self.records.keep_task(environment, running)
+                self.observer.watch_task(environment, running)
+
+        self.work.begin((environment, action.task), work)

@@ -1,0 +1,244 @@
+"""What every engine must do. A test module gives the fixture `world` and inherits `EngineContract`."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from homeport.errors import Conflict, NotFound
+from homeport.model.event import Event
+from homeport.model.fleet import (
+    Action,
+    Check,
+    Drain,
+    Instance,
+    Kill,
+    Launch,
+    Observation,
+    Prepare,
+    PutInService,
+    Run,
+    RunTask,
+    SetLaunch,
+    SetRoutes,
+    Start,
+    State,
+    Stop,
+    Target,
+    Terminate,
+)
+from homeport.ports.engine import GroupSize
+from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, World
+
+
+def find(observed: Observation, id_: str) -> Instance:
+    return next(each for each in observed.instances if each.id == id_)
+
+
+def run(world: World, action: Action, fence: int = 1) -> None:
+    world.engine.execute(world.place.id, action, fence=fence)
+
+
+def when(world: World, id_: str, ready: Callable[[Instance], bool]) -> Instance:
+    return find(world.until(lambda seen: ready(find(seen, id_))), id_)
+
+
+def prepare(world: World, number: int) -> None:
+    run(world, Prepare(app=APP, release=number))
+    world.until(lambda seen: any(each.release == number and each.ready for each in seen.prepared))
+
+
+def launch(world: World, number: int = GOOD, id_: str = "web-1", zone: str = "a") -> None:
+    prepare(world, number)
+    run(world, Launch(app=APP, group=id_.rpartition("-")[0], instance=id_, zone=zone, release=number))
+
+
+def healthy(world: World, id_: str = "web-1", number: int = GOOD) -> Instance:
+    launch(world, number, id_)
+    return when(world, id_, lambda each: each.check is Check.HEALTHY)
+
+
+def end(world: World, id_: str) -> Instance:
+    run(world, Stop(instance=id_))
+    when(world, id_, lambda each: each.run is Run.STOPPED)
+    run(world, Terminate(instance=id_))
+    return when(world, id_, lambda each: each.state is State.TERMINATED)
+
+
+def waited(observed: Observation, since_at: datetime | None, seconds: float) -> bool:
+    return since_at is not None and observed.at - since_at > timedelta(seconds=seconds)
+
+
+class EngineContract:
+    """Inherit, and give a fixture `world`."""
+
+    def test_preparing_an_unknown_release_fails_and_says_so(self, world: World) -> None:
+        with pytest.raises((NotFound, KeyError)):
+            world.release(99)
+        assert not any(each.ready for each in world.engine.observe(world.place.id).prepared)
+
+    def test_prepared_release_is_remembered(self, world: World) -> None:
+        assert world.engine.release(world.place.id, APP, GOOD) is None
+        prepare(world, GOOD)
+        assert world.engine.release(world.place.id, APP, GOOD) == world.release(GOOD)
+
+    def test_instance_becomes_healthy_but_serves_only_when_told(self, world: World) -> None:
+        seen = healthy(world)
+        assert (seen.state, seen.target, seen.run) == (State.PENDING, Target.UNUSED, Run.RUNNING)
+        assert seen.pid
+        assert seen.port
+        assert (seen.zone, seen.generation) == ("a", 1)
+        run(world, PutInService(instance="web-1"))
+        served = find(world.engine.observe(world.place.id), "web-1")
+        assert (served.state, served.target) == (State.IN_SERVICE, Target.READY)
+        assert served.in_service_at is not None
+
+    def test_launching_twice_is_launching_once(self, world: World) -> None:
+        first = healthy(world)
+        run(world, Launch(app=APP, group="web", instance="web-1", zone="b", release=GOOD))
+        again = find(world.engine.observe(world.place.id), "web-1")
+        assert (again.pid, again.zone) == (first.pid, "a")
+
+    def test_drain_and_back(self, world: World) -> None:
+        healthy(world)
+        run(world, PutInService(instance="web-1"))
+        run(world, Drain(instance="web-1"))
+        drained = when(world, "web-1", lambda each: each.in_flight == 0)
+        assert (drained.target, drained.state) == (Target.DRAINING, State.IN_SERVICE)
+        assert drained.drain_at is not None
+        run(world, PutInService(instance="web-1"))
+        back = find(world.engine.observe(world.place.id), "web-1")
+        assert (back.target, back.drain_at) == (Target.READY, None)
+
+    def test_end(self, world: World) -> None:
+        healthy(world)
+        ended = end(world, "web-1")
+        assert (ended.died, ended.run, ended.target) == (False, Run.STOPPED, Target.UNUSED)
+        assert ended.ended_at is not None
+
+    def test_next_generation_in_place(self, world: World) -> None:
+        first = healthy(world)
+        run(world, PutInService(instance="web-1"))
+        prepare(world, BETTER)
+        run(world, Stop(instance="web-1", next_release=BETTER))
+        stopped = when(world, "web-1", lambda each: each.run is Run.STOPPED)
+        assert (stopped.next_release, stopped.died, stopped.state) == (BETTER, False, State.IN_SERVICE)
+        run(world, Start(instance="web-1", release=BETTER))
+        second = when(world, "web-1", lambda each: each.check is Check.HEALTHY)
+        assert (second.release, second.generation, second.state) == (BETTER, 2, State.PENDING)
+        assert second.next_release is None
+        assert second.address == first.address
+
+    def test_boot_after_stop_again_and_again(self, world: World) -> None:
+        healthy(world)
+        for generation in (2, 3):
+            run(world, Stop(instance="web-1", next_release=GOOD))
+            when(world, "web-1", lambda each: each.run is Run.STOPPED)
+            run(world, Start(instance="web-1", release=GOOD))
+            seen = when(world, "web-1", lambda each: each.check is Check.HEALTHY)
+            assert seen.generation == generation
+
+    def test_one_that_ignores_term_is_killed(self, world: World) -> None:
+        healthy(world, number=DEAF)
+        run(world, Stop(instance="web-1"))
+        world.until(lambda seen: waited(seen, find(seen, "web-1").stop_at, 0.7))
+        assert find(world.engine.observe(world.place.id), "web-1").run is Run.STOPPING
+        run(world, Kill(instance="web-1"))
+        seen = when(world, "web-1", lambda each: each.run is Run.STOPPED)
+        assert (seen.killed, seen.died) == (True, False)
+
+    def test_one_that_dies_is_seen(self, world: World) -> None:
+        healthy(world)
+        run(world, PutInService(instance="web-1"))
+        world.destroy("web-1")
+        assert when(world, "web-1", lambda each: each.run is Run.STOPPED).died
+
+    def test_never_healthy(self, world: World) -> None:
+        launch(world, NEVER_HEALTHY)
+        when(world, "web-1", lambda each: each.run is Run.RUNNING)
+        seen = world.until(lambda seen: waited(seen, find(seen, "web-1").started_at, 0.7))
+        assert find(seen, "web-1").check is Check.INITIAL
+
+    def test_worker_is_healthy_when_it_has_stayed_up(self, world: World) -> None:
+        seen = healthy(world, "worker-1")
+        assert (seen.port, seen.target) == (None, Target.UNUSED)
+        run(world, PutInService(instance="worker-1"))
+        served = find(world.engine.observe(world.place.id), "worker-1")
+        assert (served.state, served.target) == (State.IN_SERVICE, Target.UNUSED)
+
+    def test_task_runs_once(self, world: World) -> None:
+        prepare(world, GOOD)
+        task = RunTask(app=APP, task="t-1", release=GOOD, command="true")
+        run(world, task)
+        run(world, task)
+        seen = world.until(lambda each: [t.exit_code for t in each.tasks] == [0])
+        assert len(seen.tasks) == 1
+
+    def test_task_that_fails(self, world: World) -> None:
+        prepare(world, BAD_TASK)
+        command = world.release(BAD_TASK).resolved.release_task
+        assert command is not None
+        run(world, RunTask(app=APP, task="t-2", release=BAD_TASK, command=command))
+        world.until(lambda each: [t.exit_code for t in each.tasks] == [7])
+
+    def test_pointers(self, world: World) -> None:
+        prepare(world, GOOD)
+        run(world, SetLaunch(app=APP, release=GOOD))
+        run(world, SetRoutes(app=APP, release=GOOD))
+        seen = world.engine.observe(world.place.id)
+        assert (seen.launch, seen.routes) == ({APP: GOOD}, {APP: GOOD})
+        run(world, SetLaunch(app=APP, release=None))
+        assert world.engine.observe(world.place.id).launch == {}
+
+    def test_lower_fence_is_refused(self, world: World) -> None:
+        prepare(world, GOOD)
+        run(world, SetLaunch(app=APP, release=GOOD), fence=7)
+        with pytest.raises(Conflict):
+            run(world, SetLaunch(app=APP, release=None), fence=6)
+        assert world.engine.observe(world.place.id).launch == {APP: GOOD}
+
+    def test_unknown_instance(self, world: World) -> None:
+        with pytest.raises(NotFound):
+            run(world, Drain(instance="web-9"))
+
+    def test_ordinals_are_not_used_again(self, world: World) -> None:
+        healthy(world)
+        end(world, "web-1")
+        assert world.engine.observe(world.place.id).last_ordinal["web"] == 1
+
+    def test_sizes(self, world: World) -> None:
+        size = GroupSize(app=APP, group="web", desired=4, scaled=True)
+        world.engine.set_size(world.place.id, size, app=APP, group="web")
+        assert world.engine.sizes(world.place.id) == (size,)
+        world.engine.set_size(world.place.id, None, app=APP, group="web")
+        assert world.engine.sizes(world.place.id) == ()
+
+    def test_events(self, world: World) -> None:
+        event = Event(
+            at=datetime(2026, 1, 1, tzinfo=UTC), environment=world.place.id, kind="test", subject="web-1", message="it"
+        )
+        world.engine.record(event)
+        world.engine.record(event)
+        first, second = world.engine.events(world.place.id)
+        assert world.engine.events(world.place.id, after=first.number) == [second]
+
+    def test_closing_waits_for_instances(self, world: World) -> None:
+        healthy(world)
+        world.engine.begin_close(world.place.id)
+        assert world.engine.observe(world.place.id).closing
+        with pytest.raises(Conflict):
+            world.engine.close_environment(world.place.id)
+        end(world, "web-1")
+        world.engine.close_environment(world.place.id)
+        assert world.engine.environments() == {}
+        with pytest.raises(NotFound):
+            world.engine.observe(world.place.id)
+
+    def test_change_is_announced(self, world: World) -> None:
+        heard: list[int] = []
+        world.engine.on_change(lambda: heard.append(1))
+        healthy(world)
+        before = len(heard)
+        world.destroy("web-1")
+        when(world, "web-1", lambda each: each.run is Run.STOPPED)
+        assert len(heard) > before

@@ -1,0 +1,161 @@
+"""A world on the local engine: real sandboxes, real HAProxy, the app `plain`. For contract, scenario and e2e tests."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from homeport import wiring
+from homeport.engines.local.balancer import HaproxyBalancer
+from homeport.engines.local.engine import LocalEngine
+from homeport.engines.local.watch_tree import WatchTree
+from homeport.model.fleet import Observation, Run, State, Terminate
+from homeport.model.platform import Resolved
+from homeport.model.release import ConfigValue, Release, Slug, Snapshot
+from homeport.plan import platform, procfile
+from homeport.releases.publish import publish, publish_snapshot
+from homeport.releases.source import open_source
+from homeport.system.clock import SystemClock
+from homeport.system.home import Home
+from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY
+from tests.app_repository import make_repository
+
+CONFIGS: dict[int, dict[str, str]] = {
+    GOOD: {},
+    BETTER: {"APP_BETTER": "yes"},
+    NEVER_HEALTHY: {"APP_HEALTH": "500"},
+    DEAF: {"APP_IGNORE_TERM": "1"},
+    BAD_TASK: {"APP_TASK": "fail"},
+}
+
+
+class Published:
+    """Releases of `plain`, built once, that differ by their config."""
+
+    def __init__(self, home: Home, tmp_path: Path, *, file: Callable[[str], str] = lambda text: text) -> None:
+        self.home = home
+        self.store = wiring.store(home)
+        repository = make_repository("plain", tmp_path)
+        described = platform.parse(file((repository / "homeport.toml").read_text()))
+        processes = procfile.parse((repository / "Procfile").read_text())
+        self.resolved: Resolved = platform.resolve(described, environment="staging", app=APP, procfile=processes)
+        builder = wiring.builder(home, self.store)
+        self.slug: Slug = builder.build(APP, open_source(repository), described.build, progress=lambda _: None)
+        self.releases: dict[int, Release] = {}
+
+    def publish(self, values: Mapping[str, str], resolved: Resolved | None = None) -> Release:
+        formation = resolved or self.resolved
+        groups = {
+            group.name: {key: ConfigValue(text=text, layer="config set #1") for key, text in values.items()}
+            for group in formation.groups
+        }
+        sha = publish_snapshot(self.store, APP, "staging", Snapshot(groups=groups))
+
+        def make(number: int) -> Release:
+            return Release(
+                app=APP,
+                environment="staging",
+                number=number,
+                slug=self.slug,
+                config=sha,
+                resolved=formation,
+                created_at=datetime.now(UTC),
+                created_by="tester",
+                why="test",
+                origin=number,
+            )
+
+        release = publish(self.store, app=APP, environment="staging", make=make)
+        self.releases[release.number] = release
+        return release
+
+
+class LocalWorld:
+    def __init__(self, home: Home, published: Published) -> None:
+        self.home = home
+        self.published = published
+        self.store = published.store
+        self.clock = SystemClock()
+        self.changed = threading.Event()
+        self.engine = LocalEngine(
+            home,
+            store=self.store,
+            encryption=wiring.encryption(home),
+            clock=self.clock,
+            balancer=HaproxyBalancer(home),
+        )
+        self.engine.on_change(self.changed.set)
+        self.place = published.resolved.place
+        self.tree = WatchTree(home)
+        self.tree.start(("/bin/sleep", "infinity"), {})
+        self.url = self.engine.open_environment(self.place)
+        self.tree.start_haproxy()
+
+    def release(self, number: int) -> Release:
+        return self.published.releases[number]
+
+    def until(self, ready: Callable[[Observation], bool], seconds: float = 20) -> Observation:
+        deadline = self.clock.monotonic() + seconds
+        while True:
+            self.changed.clear()
+            observed = self.engine.observe(self.place.id)
+            if ready(observed):
+                return observed
+            assert self.clock.monotonic() < deadline, f"never ready: {observed}"
+            self.changed.wait(0.05)
+
+    def destroy(self, instance: str) -> None:
+        found = next(each for each in self.engine.observe(self.place.id).instances if each.id == instance)
+        assert found.pid
+        os.kill(found.pid, signal.SIGKILL)
+
+    def clear(self) -> None:
+        """The environment is gone, with all that was in it."""
+        if self.place.id not in self.engine.environments():
+            return
+        self.until(lambda seen: not any(each.run is Run.STARTING for each in seen.instances))
+        for each in self.engine.observe(self.place.id).instances:
+            if each.state is not State.TERMINATED:
+                if each.run is not Run.STOPPED:
+                    self.destroy(each.id)
+                self.until(lambda seen, id_=each.id: any(i.id == id_ and i.run is Run.STOPPED for i in seen.instances))
+                self.engine.execute(self.place.id, Terminate(instance=each.id), fence=1_000)
+        self.engine.close_environment(self.place.id)
+
+    def close(self) -> None:
+        """Everything has ended."""
+        self.clear()
+        self.tree.stop()
+        self.engine.close()
+
+
+@contextlib.contextmanager
+def home_in(path: Path) -> Iterator[Home]:
+    """A home below a test's directory."""
+    before = os.environ.get("HOMEPORT_HOME")
+    os.environ["HOMEPORT_HOME"] = str(path / "home")
+    try:
+        yield wiring.home()
+    finally:
+        if before is None:
+            del os.environ["HOMEPORT_HOME"]
+        else:
+            os.environ["HOMEPORT_HOME"] = before
+
+
+@contextlib.contextmanager
+def local_world(path: Path) -> Iterator[LocalWorld]:
+    with home_in(path) as home:
+        published = Published(
+            home, path, file=lambda text: text.replace("[groups.web]", 'settle = "200ms"\n\n[groups.web]', 1)
+        )
+        for values in CONFIGS.values():
+            published.publish(values)
+        world = LocalWorld(home, published)
+        try:
+            yield world
+        finally:
+            world.close()
