@@ -52,7 +52,7 @@ def read_code(asked: Asked) -> list[Code]:
 
 def _codes(asked: Asked, text: str | None, *, root: Path | None, source: Source | None) -> list[Code]:
     if text is None:
-        where = asked.tarball or place.shown(asked.directory.resolve())
+        where = asked.tarball or asked.directory.resolve()
         raise Invalid(f"no {publish.FILE} in {where}", hint="homeport init")
     found = platform.parse(text)
     environment = platform.environment_name(found, _own(asked.environment, found.name))

@@ -15,7 +15,7 @@ from homeport.cli import options, output
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 @options.as_json
 def completion(shell: str, as_json: bool) -> None:
-    """Print the completion script of a shell."""
+    """Print a shell's completion script."""
     from click.shell_completion import get_completion_class
 
     from homeport.cli.main import cli

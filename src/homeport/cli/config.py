@@ -20,7 +20,10 @@ no_deploy = click.option("--no-deploy", is_flag=True, help="Only keep it: it tak
 
 @click.group()
 def config() -> None:
-    """Config: what `config/` in the repository says, below what was set here."""
+    """Config: an environment's variables.
+
+    What `config/` in the repository says, below what was set here.
+    """
 
 
 @config.command(

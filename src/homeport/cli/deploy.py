@@ -1,11 +1,16 @@
 """`homeport deploy`: a new release into an environment."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeport.cli import options, output, place
 from homeport.errors import Invalid
+
+if TYPE_CHECKING:
+    from homeport.cli.bring import Asked
+    from homeport.model.release import Release
 
 
 @click.command(
@@ -27,10 +32,10 @@ def deploy(
     release_name: str | None,
     force: bool,
 ) -> None:
-    """Build the last commit, deploy it, print the verdict.
+    """Build the last commit and deploy it.
 
-    The engine does it: Ctrl-C, or the end of this terminal, leaves the deployment alone. A release that isn't good is
-    taken back by itself, and the exit code is 6.
+    Ends with the verdict. The engine does the work: Ctrl-C, or the end of this terminal, leaves the deployment alone.
+    A release that isn't good is taken back by itself, and the exit code is 6.
     """
     if release_name is not None:
         if dirty or tarball or force:
@@ -57,13 +62,10 @@ def _deploy_existing(environment: str | None, directory: Path, app: str | None, 
     finish(bring.Asked(directory=directory, why="deploy"), release, as_json=as_json)
 
 
-def finish(asked: object, release: object, *, as_json: bool) -> None:
+def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:
     """An existing release runs; prints what became of it. Also called by `rollback` and `config`."""
     from homeport.cli import bring
-    from homeport.model.release import Release
 
-    assert isinstance(asked, bring.Asked)
-    assert isinstance(release, Release)
     api = place.running_engine()
     with output.Progress(quiet=as_json) as progress:
         by = place.person(asked.directory)

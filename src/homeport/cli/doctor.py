@@ -9,7 +9,10 @@ from homeport.errors import Failed
 @click.command(epilog=options.example("homeport doctor", "homeport doctor --json"))
 @options.as_json
 def doctor(as_json: bool) -> None:
-    """Check what the engine needs of this machine. Exit code 6 where something that is needed is missing."""
+    """Check what this machine lacks.
+
+    Exit code 6 where something that is needed is missing.
+    """
     from homeport import wiring
 
     checks = wiring.doctor(wiring.home())

@@ -18,9 +18,9 @@ AWAY_SECONDS = 30.0
 @click.option("--purge", is_flag=True, help="Remove its releases and config too.")
 @options.common
 def down(environment: str | None, directory: Path, as_json: bool, yes: bool, purge: bool) -> None:
-    """End an environment: instances, balancer, addresses. Releases are kept unless --purge.
+    """End an environment.
 
-    The engine ends with the last environment.
+    Instances, balancer and addresses go; releases are kept unless --purge. The engine ends with the last environment.
     """
     from homeport import wiring
 

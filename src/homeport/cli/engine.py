@@ -12,7 +12,10 @@ from homeport.errors import HomeportError, Unavailable
 
 @click.group()
 def engine() -> None:
-    """The engine: a daemon and HAProxy, started by `homeport up`. Killing them harms nothing that serves."""
+    """The engine: a daemon and HAProxy.
+
+    `homeport up` starts it. Killing it harms nothing that serves.
+    """
 
 
 @engine.command(epilog=options.example("homeport engine start"))

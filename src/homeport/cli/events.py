@@ -16,7 +16,10 @@ POLL_SECONDS = 25.0
 @click.option("-n", "--lines", type=click.IntRange(1, 10000), default=100, help="The newest so many. Default: 100.")
 @options.common
 def events(environment: str | None, directory: Path, as_json: bool, follow: bool, lines: int) -> None:
-    """Show what was done in an environment, and why. With --follow and --json, one document a line."""
+    """Show what was done, and why.
+
+    With --follow and --json, one document a line.
+    """
     api = place.client()
     where = place.environment_id(directory, environment, api)
     found = api.events(where, limit=lines)

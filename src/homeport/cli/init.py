@@ -2,11 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeport.cli import options, output, place
 from homeport.errors import Invalid
+
+if TYPE_CHECKING:
+    from homeport.plan.detect import Detected
+    from homeport.plan.procfile import Procfile
 
 SKIPPED = {"node_modules", "venv", "env", "__pycache__", "site-packages"}
 DEPTH = 4
@@ -18,7 +23,10 @@ DEPTH = 4
 @options.directory
 @options.as_json
 def init(directory: Path, as_json: bool, app: str | None, force: bool) -> None:
-    """Write homeport.toml from what the code says. Asks nothing."""
+    """Write homeport.toml.
+
+    From what the code says; asks nothing.
+    """
     path, lines = write(directory, app=app, force=force)
     if as_json:
         output.emit({"file": str(path), "detected": lines})
@@ -61,12 +69,7 @@ def write(directory: Path, *, app: str | None, force: bool) -> tuple[Path, tuple
     return path, tuple(_sentences(detected, processes, declared=declared.is_file()))
 
 
-def _sentences(detected: object, processes: object, *, declared: bool) -> list[str]:
-    from homeport.plan.detect import Detected
-    from homeport.plan.procfile import Procfile
-
-    assert isinstance(detected, Detected)
-    assert isinstance(processes, Procfile)
+def _sentences(detected: "Detected", processes: "Procfile", *, declared: bool) -> list[str]:
     lines = []
     if detected.language:
         parts = [detected.framework, detected.dependencies and f"dependencies from {detected.dependencies}"]

@@ -39,7 +39,10 @@ def logs(
     grep: str,
     lines: int | None,
 ) -> None:
-    """Show what the environment's processes wrote, in order of time. With --json, one document a line."""
+    """Show what the processes wrote.
+
+    In order of time. With --json, one document a line.
+    """
     from homeport import wiring
     from homeport.plan.quantity import parse_duration
     from homeport.ports.engine import LogQuery

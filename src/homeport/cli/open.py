@@ -13,7 +13,10 @@ from homeport.cli import options, output, place
 @click.command("open", epilog=options.example("homeport open", "homeport open -e production"))
 @options.common
 def open_(environment: str | None, directory: Path, as_json: bool) -> None:
-    """Open the environment's URL in a browser; print it where there is no display."""
+    """Open the environment in a browser.
+
+    Where there is no display, its URL is printed only.
+    """
     api = place.client()
     url = api.status(place.environment_id(directory, environment, api)).urls[0]
     if as_json:

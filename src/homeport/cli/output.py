@@ -27,10 +27,10 @@ def emit_line(value: Any) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> None:
-    """Aligned columns; None and empty texts as `-`."""
+    """Aligned columns; None and empty texts as `-`. Without a line of headers where all are empty."""
     texts = [[_cell(each) for each in row] for row in rows]
     widths = [max(len(line[at]) for line in [list(headers), *texts]) for at in range(len(headers))]
-    for line in [list(headers), *texts]:
+    for line in [list(headers), *texts] if any(headers) else texts:
         print(indent + "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
 
 

@@ -99,7 +99,7 @@ def stored_environment(directory: Path, asked: str | None) -> str:
     platform = platform_here(directory)
     if platform is None:
         raise Invalid(
-            f"no {FILE} in {shown(directory.resolve())} or above",
+            f"no {FILE} in {directory.resolve()} or above",
             hint="homeport init, or -C <the app's directory>, or -e platform/environment",
         )
     from homeport.plan.platform import environment_name

@@ -11,7 +11,7 @@ from homeport.cli import options, output, place
 @click.option("--all", "ended", is_flag=True, help="Also instances that have ended, while they are remembered.")
 @options.common
 def ps(environment: str | None, directory: Path, as_json: bool, ended: bool) -> None:
-    """List instances: what runs where, on which release, how it is."""
+    """List instances, and how they are."""
     api = place.client()
     found = api.instances(place.environment_id(directory, environment, api), ended=ended)
     if as_json:

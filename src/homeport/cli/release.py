@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def release() -> None:
-    """Releases: code, config and formation, numbered per app and environment."""
+    """Releases: code, config, formation."""
 
 
 @release.command(epilog=options.example("homeport release create", "homeport release create --from shop.tar.gz --json"))

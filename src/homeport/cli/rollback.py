@@ -22,7 +22,10 @@ def rollback(
     target_name: str | None,
     keep_config: bool,
 ) -> None:
-    """Deploy what was good before, as a new release: nothing is built, and the release task isn't run again."""
+    """Deploy what was good before.
+
+    It becomes a new release: nothing is built, and the release task isn't run again.
+    """
     from homeport import wiring
     from homeport.cli import bring, publish
     from homeport.cli.deploy import finish

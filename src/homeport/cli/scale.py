@@ -25,7 +25,10 @@ def scale(
     no_wait: bool,
     timeout_text: str,
 ) -> None:
-    """Set how many instances groups have; it holds over the file's `desired`, within its min and max."""
+    """Set how many instances groups have.
+
+    It holds over the file's `desired`, within its min and max.
+    """
     from homeport.plan.quantity import parse_duration
 
     seconds = parse_duration(timeout_text).total_seconds()

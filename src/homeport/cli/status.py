@@ -11,7 +11,7 @@ from homeport.console.views import AppView, DeploymentView, StatusView
 @click.command(epilog=options.example("homeport status", "homeport status -e production --json"))
 @options.common
 def status(environment: str | None, directory: Path, as_json: bool) -> None:
-    """Show an environment: its URL, and how each app and group is."""
+    """Show an environment at a glance."""
     api = place.client()
     found = api.status(place.environment_id(directory, environment, api))
     if as_json:

@@ -1,11 +1,15 @@
 """`homeport up`: from a repository to a running environment."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeport.cli import options, output, place
 from homeport.errors import Invalid
+
+if TYPE_CHECKING:
+    from homeport.cli.bring import Asked
 
 
 @click.command(epilog=options.example("homeport up", "homeport up -e production", "homeport up --from shop.tar.gz"))
@@ -23,7 +27,9 @@ def up(
     app: str | None,
     yes: bool,
 ) -> None:
-    """Bring the environment up: start the engine, build, deploy, print the URL.
+    """Bring the environment up.
+
+    Starts the engine, builds the last commit, deploys it, prints the URL.
 
     Without a homeport.toml, one is written first. Does nothing where what is asked for runs already.
     """
@@ -34,12 +40,11 @@ def up(
     deploy_all(asked, as_json=as_json)
 
 
-def deploy_all(asked: object, *, as_json: bool, notice_new: bool = False) -> None:
+def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> None:
     """Every app that is asked for runs; prints what became of it. Also called by `deploy`."""
     from homeport import wiring
     from homeport.cli import bring
 
-    assert isinstance(asked, bring.Asked)
     outcomes = []
     with output.Progress(quiet=as_json) as progress:
         catalogue = wiring.catalogue(wiring.store(wiring.home()))

@@ -10,7 +10,10 @@ from homeport.errors import HomeportError
 @click.command(epilog=options.example("homeport version", "homeport version --json"))
 @options.as_json
 def version(as_json: bool) -> None:
-    """Print the version of the command, and of the engine if it runs."""
+    """Print versions.
+
+    That of the command, and of the engine if it runs.
+    """
     try:
         engine = place.client().daemon().version
     except HomeportError:

@@ -12,6 +12,7 @@ from typing import Any
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from homeport.console import views
 from homeport.console.queries import Queries
@@ -70,46 +71,66 @@ def environments(state: State) -> views.EnvironmentList:
 
 
 @get("/v1/environments/{platform:str}/{name:str}", sync_to_thread=True)
-def status(state: State, platform: str, name: str) -> views.StatusView:
+def status(state: State, platform: FromPath[str], name: FromPath[str]) -> views.StatusView:
     return queries(state).status(f"{platform}/{name}")
 
 
 @get("/v1/environments/{platform:str}/{name:str}/instances", sync_to_thread=True)
-def instances(state: State, platform: str, name: str, ended: bool = False) -> views.InstanceList:
+def instances(
+    state: State, platform: FromPath[str], name: FromPath[str], ended: FromQuery[bool] = False
+) -> views.InstanceList:
     return queries(state).instances(f"{platform}/{name}", ended=ended)
 
 
 @post("/v1/environments/{platform:str}/{name:str}/deployments", sync_to_thread=True)
-def deploy(state: State, platform: str, name: str, data: views.DeployRequest) -> views.Begun:
+def deploy(
+    state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.DeployRequest]
+) -> views.Begun:
     return queries(state).deploy(f"{platform}/{name}", data)
 
 
 @get("/v1/environments/{platform:str}/{name:str}/deployments", sync_to_thread=True)
-def deployments(state: State, platform: str, name: str, app: str) -> views.DeploymentList:
+def deployments(
+    state: State, platform: FromPath[str], name: FromPath[str], app: FromQuery[str]
+) -> views.DeploymentList:
     return queries(state).deployments(f"{platform}/{name}", app)
 
 
 @get("/v1/environments/{platform:str}/{name:str}/deployments/{app:str}/{number:int}", sync_to_thread=True)
 def journal(
-    state: State, platform: str, name: str, app: str, number: int, after: int = 0, waits_for: str = "", wait: float = 0
+    state: State,
+    platform: FromPath[str],
+    name: FromPath[str],
+    app: FromPath[str],
+    number: FromPath[int],
+    after: FromQuery[int] = 0,
+    waits_for: FromQuery[str] = "",
+    wait: FromQuery[float] = 0,
 ) -> views.JournalView:
     environment = f"{platform}/{name}"
     return queries(state).journal(environment, app, number, after=after, known=waits_for, seconds=bounded(wait))
 
 
 @post("/v1/environments/{platform:str}/{name:str}/scale", sync_to_thread=True)
-def scale(state: State, platform: str, name: str, data: views.ScaleRequest) -> views.Scaled:
+def scale(
+    state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.ScaleRequest]
+) -> views.Scaled:
     return queries(state).scale(f"{platform}/{name}", data)
 
 
 @post("/v1/environments/{platform:str}/{name:str}/down", status_code=202, sync_to_thread=True)
-def down(state: State, platform: str, name: str) -> None:
+def down(state: State, platform: FromPath[str], name: FromPath[str]) -> None:
     queries(state).down(f"{platform}/{name}")
 
 
 @get("/v1/environments/{platform:str}/{name:str}/events", sync_to_thread=True)
 def events(
-    state: State, platform: str, name: str, after: int = 0, limit: int = 1000, wait: float = 0
+    state: State,
+    platform: FromPath[str],
+    name: FromPath[str],
+    after: FromQuery[int] = 0,
+    limit: FromQuery[int] = 1000,
+    wait: FromQuery[float] = 0,
 ) -> views.EventList:
     if not 1 <= limit <= 10_000:
         raise Invalid(f"limit is {limit}, expected 1 to 10000")
