@@ -151,10 +151,10 @@ class _Run:
         place = self._workplace(built, ())
         for each in made.dependencies:
             step.run(self.builder.sandbox, place, each, self.progress)
-        missing = [path for path in made.provides if not (built / path).exists()]
+        missing = [path for path in made.provides if (built / path).is_symlink() or not (built / path).is_dir()]
         if missing:
             raise Failed(
-                f"the build of {self.app} failed: its dependencies command made no {', '.join(missing)}",
+                f"the build of {self.app} failed: its dependencies command made no directory {', '.join(missing)}",
                 hint="name what it makes in homeport.toml: [build] dependencies = { command = …, paths = […] }",
             )
         python = built / VENV / "bin/python"
