@@ -215,7 +215,7 @@ VALUES: Mapping[str, bytes] = {
 
 
 def scenario_of_values(directory: Path, uid: int | None) -> dict[bytes, bytes]:
-    environment = [("common", {"WINS": "common", "OVER": "1 "}), ("environment", {**VALUES, "WINS": "b"})]
+    environment = [("common", {"WINS": "common", "OVER": "1 ", "FIRST": "1"}), ("environment", {**VALUES, "WINS": "b"})]
     environment.append(("group", {"WINS": "group", "OVER": "2"}))
     command = "cat /proc/self/environ >environ.new && mv environ.new environ; sleep 1000"
     with running(assembly_of(directory, uid, command, environment=environment)) as generation:
@@ -228,7 +228,7 @@ def scenario_of_values(directory: Path, uid: int | None) -> dict[bytes, bytes]:
 def test_values_arrive_exactly_and_later_layers_win(role: Role) -> None:
     found = role.call(scenario_of_values, role.directory, role.uid)
     assert {key: found[key.encode()] for key in VALUES} == dict(VALUES)
-    assert (found[b"WINS"], found[b"OVER"]) == (b"group", b"2")
+    assert (found[b"FIRST"], found[b"WINS"], found[b"OVER"]) == (b"1", b"group", b"2")
     assert 29000 <= int(found[b"PORT"]) < 30000
     assert {found[b"HOME"], found[b"USER"]} == {b"/home", b"app"}
 
