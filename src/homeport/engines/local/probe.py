@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import http.client
 import io
+import os
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -142,7 +143,7 @@ async def ask(target: Target, clock: Clock) -> Probe:
         error = f"no answer within {health.timeout.total_seconds():g} s"
         return Probe(asked=asked, ok=False, at=clock.now(), error=error)
     except (OSError, http.client.HTTPException) as failure:
-        error = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
+        error = os.strerror(failure.errno) if isinstance(failure, OSError) and failure.errno else str(failure)
         return Probe(asked=asked, ok=False, at=clock.now(), error=error or type(failure).__name__)
     return Probe(
         asked=asked,

@@ -1,0 +1,53 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from homeport.model.fleet import Probe
+from homeport.plan.diagnosis import explain
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+PORT = 20017
+
+
+def answered(status: int, **headers: str) -> Probe:
+    return Probe(
+        asked="GET /healthz", ok=False, at=AT, status=status, headers=headers, body="<h1>No\n way</h1>" + "x" * 900
+    )
+
+
+def silent(error: str) -> Probe:
+    return Probe(asked="GET /healthz", ok=False, at=AT, error=error)
+
+
+def test_a_good_probe_needs_no_words() -> None:
+    assert explain(Probe(asked="x", ok=True, at=AT), (), PORT) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("probe", "listening", "line", "hint"),
+    [
+        (answered(301, location="https://shop.example/"), (), "answered 301", "SECURE_PROXY_SSL_HEADER"),
+        (answered(302, location="/login"), (), "location: /login", "redirects to /login"),
+        (answered(400), (), "answered 400, expected 200 to 299", "ALLOWED_HOSTS"),
+        (answered(403), (), "answered 403", "login"),
+        (answered(404), (), "answered 404", "[health] path"),
+        (answered(500), (), "<h1>No way</h1>", "its log"),
+        (answered(418), (), "answered 418", "answers 200"),
+        (
+            silent("refused"),
+            ("127.0.0.1:5000",),
+            "it listens on 127.0.0.1:5000, expected 0.0.0.0:$PORT (20017)",
+            "PORT",
+        ),
+        (silent("refused"), ("127.0.0.1:20017",), "it listens on 127.0.0.1:20017, expected", "bind to 0.0.0.0"),
+        (silent("refused"), (), "it listens on nothing, expected 0.0.0.0:$PORT (20017)", "its log"),
+        (silent("no answer within 2 s"), ("0.0.0.0:20017",), "doesn't answer in time", "timeout"),
+        (silent("no answer within 2 s"), ("[::]:20017",), "doesn't answer in time", "timeout"),
+        (None, (), "nothing was asked yet", "its log"),
+    ],
+)
+def test_a_failure_says_what_to_change(probe: Probe | None, listening: tuple[str, ...], line: str, hint: str) -> None:
+    lines, said = explain(probe, listening, PORT)
+    assert line in "\n".join(lines)
+    assert hint in said
+    assert all(len(each) < 300 for each in lines)
