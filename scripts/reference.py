@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Writes docs/reference/commands.md from the commands themselves. A test fails where the two have drifted apart.
 
-python scripts/reference.py
+`--check`: writes nothing, exit code 1 where the page isn't what would be written.
 """
 
+import sys
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ Made by `scripts/reference.py`; don't edit. Exit codes: [exit-codes.md](exit-cod
 
 def text() -> str:
     """The whole page."""
-    return HEAD + "".join(_sections(cli, click.Context(cli, info_name="homeport")))
+    return HEAD + "".join(_sections(cli, click.Context(cli, info_name="homeport", **cli.context_settings)))
 
 
 def _sections(command: click.Command, context: click.Context) -> list[str]:
@@ -37,4 +38,6 @@ def _sections(command: click.Command, context: click.Context) -> list[str]:
 
 
 if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(0 if TARGET.read_text() == text() else 1)
     TARGET.write_text(text())

@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -36,8 +38,30 @@ COMMANDS = {
 """Name → module of this package, and the command in it."""
 
 
+class PipeClosed(Exception):
+    """Whoever read our output went away. Not an OSError: click would end with 1 at those."""
+
+
+@contextmanager
+def _pipes() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise PipeClosed from error
+
+
 class Lazy(click.Group):
     """Imports a command's module when it is asked for."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _pipes():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _pipes():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -93,7 +117,7 @@ def run(arguments: list[str]) -> int:
         return _refused(Invalid(error.format_message()), as_json=as_json)
     except (click.Abort, KeyboardInterrupt):
         return 128 + signal.SIGINT
-    except BrokenPipeError:
+    except (BrokenPipeError, PipeClosed):
         return _broken_pipe()
     except Exception as error:  # noqa: BLE001 - the last door: what comes here is a bug of ours
         return _unexpected(error, as_json=as_json)
