@@ -130,8 +130,9 @@ def test_what_is_killed_comes_back_and_there_is_one_of_it(home: Home) -> None:
     root, supervisors = tree(home)
     os.kill(root, signal.SIGKILL)
     until(lambda: not watch.running(), "it is noticed")
-    watch.start(daemon(home), ENVIRON)
-    assert watch.running()
+    assert watch.keep()
+    until(watch.running, "there is another")
+    assert not watch.keep()
     assert (watch.daemon_pid(), masters(home)) == before, "what ran wasn't touched"
     os.kill(supervisors["daemon"], signal.SIGKILL)
     until(lambda: watch.daemon_pid() not in (before[0], None), "the new runsvdir's supervisor takes over")

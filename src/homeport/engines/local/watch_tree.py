@@ -1,5 +1,5 @@
 """The watchman is watched: daemon and HAProxy as services of a runit tree of their own. Called by the CLI (start,
-stop), by the installed unit at boot, and by the daemon (HAProxy's service, and `start` again when runsvdir is gone).
+stop), by the installed unit at boot, and by the daemon (HAProxy's service; `keep`, in case runsvdir is gone).
 
     runsvdir services/             restarts a runsv that has died
     ├── runsv daemon               restarts the daemon       └── svlogd → engine/daemon/
@@ -7,9 +7,9 @@ stop), by the installed unit at boot, and by the daemon (HAProxy's service, and 
 
 How it heals, whatever is killed -9: daemon or HAProxy: by its runsv, at once (after 1 s if it hadn't run so long);
 HAProxy's workers end with their master. A runsv: its service dies with it (pdeathsig), so that there are never two;
-runsvdir starts runsv and service again. runsvdir: its runsvs go on; `start` makes a new one, whose own runsvs find the
-services locked and are retried every few seconds until they are needed. Found by what they execute (runsvdir and the
-services' path), so that nothing need be recorded between a start and a crash.
+runsvdir starts runsv and service again within 5 s. runsvdir: its runsvs go on; `start` or `keep` makes a new one,
+whose own runsvs find the services locked and are retried every few seconds until they are needed. It is found by what
+it executes (runsvdir and the services' path), so that nothing need be recorded between a start and a crash.
 """
 
 import os
@@ -61,15 +61,22 @@ class WatchTree:
         haproxy = (program(), "-W", "-db", "-S", self._master_socket(), "-f", str(self._home.runtime / CONFIG))
         self._define(self._haproxy, haproxy, {}, down=not configured)
         self._define(self._daemon, daemon_argv, environ, down=False)
-        if not self._runsvdirs():
-            # With a fresh time of change runsvdir would wait a second before it looks inside.
-            os.utime(self._services, (1, 1))
-            self._spawn()
+        self.keep()
         self._wait(lambda: self._daemon.supervised() and self._haproxy.supervised(), "runsvdir started no services")
         self._daemon.control("u")
         self._wait(lambda: self._daemon.pid() is not None, "the daemon doesn't start")
         if configured:
             self.start_haproxy()
+
+    def keep(self) -> bool:
+        """Whether runsvdir was gone and has been started again, with the services as they are: for the daemon, now and
+        then. Takes some ms. Raises `Unavailable`."""
+        if self._runsvdirs():
+            return False
+        # With a fresh time of change runsvdir would wait a second before it looks inside.
+        os.utime(self._services, (1, 1))
+        self._spawn()
+        return True
 
     def running(self) -> bool:
         """Whether the tree and its daemon run."""
