@@ -112,6 +112,10 @@ class LocalWorld:
         assert found.pid
         os.kill(found.pid, signal.SIGKILL)
 
+    def pause(self, seconds: float | None) -> None:
+        self.changed.wait(0.05 if seconds is None else min(seconds, 0.05))
+        self.changed.clear()
+
     def clear(self) -> None:
         """The environment is gone, with all that was in it."""
         if self.place.id not in self.engine.environments():

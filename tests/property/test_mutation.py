@@ -1,14 +1,17 @@
 """Deleting any rule of a decider fails a behaviour that the suite states."""
 
+from pathlib import Path
+
 import pytest
 
-from homeport.plan import fleet
+from homeport.plan import deployment, fleet
+from tests.unit.control import test_deployment
 from tests.unit.plan import test_fleet
 
 
-def fails(check) -> bool:
+def fails(check, *arguments) -> bool:
     try:
-        check()
+        check(*arguments)
     except (AssertionError, StopIteration):
         return True
     return False
@@ -18,3 +21,10 @@ def fails(check) -> bool:
 def test_every_fleet_rule_is_needed(rule, monkeypatch) -> None:
     monkeypatch.setattr(fleet, "RULES", tuple(each for each in fleet.RULES if each is not rule))
     assert any(fails(check) for check in test_fleet.CHECKS), f"nothing notices that {rule.name!r} is gone"
+
+
+@pytest.mark.parametrize("rule", deployment.RULES, ids=lambda rule: rule.name)
+def test_every_deployment_rule_is_needed(rule, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(deployment, "RULES", tuple(each for each in deployment.RULES if each is not rule))
+    noticed = any(fails(check, tmp_path / str(n)) for n, check in enumerate(test_deployment.CHECKS))
+    assert noticed, f"nothing notices that {rule.name!r} is gone"

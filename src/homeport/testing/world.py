@@ -1,11 +1,13 @@
 """A world for the contract suite: an engine with releases to try, and a way to let time pass."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol, cast
 
+from homeport.control.control import Control
 from homeport.engines.memory.clock import VirtualClock
 from homeport.engines.memory.engine import Behaviour, MemoryEngine
-from homeport.model.fleet import Observation
+from homeport.model.deployment import Deployment, Verdict
+from homeport.model.fleet import Action, Observation, Run, State, Target
 from homeport.model.platform import Place
 from homeport.model.release import Release
 from homeport.ports.clock import Clock
@@ -33,6 +35,10 @@ class World(Protocol):
 
     def destroy(self, instance: str) -> None:
         """The instance's whole process tree is killed."""
+        ...
+
+    def pause(self, seconds: float | None) -> None:
+        """Until something changes, or for so long (None: until something changes); sooner is right too."""
         ...
 
 
@@ -70,3 +76,81 @@ class MemoryWorld:
 
     def destroy(self, instance: str) -> None:
         self.memory.die(self.place.id, instance)
+
+    def pause(self, seconds: float | None) -> None:
+        self.virtual.advance(0.05 if seconds is None else min(max(seconds, 0.01), 0.05))
+
+
+class Recorder:
+    """An engine that notes every action it is told to execute, and hands all on."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.inner = engine
+        self.actions: list[Action] = []
+
+    def execute(self, environment: str, action: Action, *, fence: int) -> None:
+        self.actions.append(action)
+        self.inner.execute(environment, action, fence=fence)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class Controlled:
+    """Control over a world, ticked by hand: no thread, no hidden order."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.recorder = Recorder(world.engine)
+        self.control = self.restarted()
+
+    def restarted(self, holder: str = "test") -> Control:
+        """A new control plane that knows nothing but what the engine and the store hold."""
+        self.control = Control(cast(Engine, self.recorder), self.world.store, self.world.clock, holder=holder)
+        return self.control
+
+    def deploy(self, number: int) -> int:
+        return self.control.deploy(self.world.place, APP, number, by="tester", why="test")
+
+    def settle(self, ready: Callable[[], bool], ticks: int = 700) -> None:
+        """Ticks until `ready`, within 35 s of virtual time. Raises AssertionError where it doesn't come."""
+        for _ in range(ticks):
+            wake = self.control.tick()
+            if ready():
+                return
+            self.world.pause(wake)
+        observed = self.world.engine.observe(self.world.place.id)
+        raise AssertionError(f"never ready: {self.newest} {observed}")
+
+    @property
+    def newest(self) -> Deployment:
+        found = self.control.newest(self.world.place.id, APP)
+        assert found is not None
+        return found
+
+    def verdict(self) -> Verdict:
+        """Of the newest deployment, once it has one."""
+        self.settle(lambda: self.newest.ended is not None)
+        assert self.newest.ended is not None
+        return self.newest.ended.verdict
+
+    def serving(self, group: str = "web") -> list[tuple[str, int]]:
+        """(instance, release) of those that carry traffic, or are in service where there are no targets."""
+        observed = self.world.engine.observe(self.world.place.id)
+        return sorted(
+            (each.id, each.release)
+            for each in observed.instances
+            if each.group == group
+            and each.state is State.IN_SERVICE
+            and (each.port is None or each.target is Target.READY)
+            and each.run is Run.RUNNING
+        )
+
+    def quiet(self) -> None:
+        """Ticks until nothing is on its way in or out."""
+        self.settle(
+            lambda: all(
+                each.state in (State.TERMINATED, State.IN_SERVICE) and each.target is not Target.DRAINING
+                for each in self.world.engine.observe(self.world.place.id).instances
+            )
+        )

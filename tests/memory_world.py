@@ -1,0 +1,72 @@
+"""Worlds on the memory engine: the same releases as `tests.local_world`, of which only the formation is real."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from homeport.engines.memory.engine import Behaviour
+from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route, Strategy
+from homeport.plan.release import release_key
+from homeport.stores.objects import open_store
+from homeport.testing.builder import release
+from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, MemoryWorld
+
+TASK = "python3 task.py"
+
+
+def formation(
+    *, web: int = 2, worker: int = 1, strategy: Strategy = "replace", max_unavailable: int = 1, task: str | None = TASK
+) -> Resolved:
+    """What `tests/apps/plain` resolves to, with short times."""
+    health = Health(path="/healthz", interval=timedelta(milliseconds=200), grace=timedelta(seconds=10))
+    groups = [
+        Group(
+            name="web",
+            run=("web",),
+            instances=Instances(min=1, desired=web, max=10),
+            health=health,
+            balanced=True,
+            stop_grace=timedelta(seconds=3),
+        )
+    ]
+    if worker:
+        groups.append(
+            Group(
+                name="worker",
+                run=("worker",),
+                instances=Instances(min=1, desired=worker, max=10),
+                health=msgspec.structs.replace(health, path=None),
+                stop_grace=timedelta(seconds=3),
+            )
+        )
+    return Resolved(
+        app=APP,
+        place=Place(platform=APP, name="staging"),
+        groups=tuple(groups),
+        routes=(Route(to="web"),),
+        deploy=Deploy(strategy=strategy, bake=timedelta(milliseconds=500), max_unavailable=max_unavailable),
+        processes={"web": "exec python3 web.py", "worker": "exec python3 worker.py"},
+        release_task=task,
+    )
+
+
+def memory_world(
+    tmp_path: Path,
+    formations: Mapping[int, Resolved] | None = None,
+    behaviours: Mapping[int, Behaviour] | None = None,
+) -> MemoryWorld:
+    """Releases 1 to 9, in the store and on the engine; all good ones but for the named."""
+    root = tmp_path / "store"
+    root.mkdir(parents=True)
+    store = open_store(str(root))
+    releases = {number: release(number, (formations or {}).get(number, formation())) for number in range(1, 10)}
+    for number, each in releases.items():
+        store.create(release_key(APP, "staging", number), msgspec.json.encode(each))
+    world = MemoryWorld(releases, store)
+    world.memory.behaviours |= dict(behaviours or {})
+    return world
+
+
+__all__ = ["BAD_TASK", "BETTER", "DEAF", "GOOD", "NEVER_HEALTHY", "formation", "memory_world"]
