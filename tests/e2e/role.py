@@ -45,9 +45,10 @@ def as_uid(uid: int, function: Callable[..., Any], *arguments: Any) -> Any:
     if child == 0:
         try:
             os.close(read)
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
+            if uid != os.getuid():
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
             result = (True, function(*arguments))
         except BaseException:
             result = (False, traceback.format_exc())
