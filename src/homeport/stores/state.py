@@ -85,10 +85,10 @@ class State:
                 (kind, environment, key),
             )
 
-    def forget(self, environment: str) -> None:
-        """All records of an environment are gone, at once; its events stay."""
+    def forget(self, environment: str, *, but: str) -> None:
+        """All records of an environment are gone, at once, but for those of the kind `but`; its events stay."""
         with self._lock, self._translated():
-            _write(self._connection, "delete from records where environment = ?", (environment,))
+            _write(self._connection, "delete from records where environment = ? and kind != ?", (environment, but))
 
     def record(self, event: Event, *, keep: int = 20_000) -> None:
         """One more event; the oldest beyond `keep` go."""

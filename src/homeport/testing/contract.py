@@ -205,6 +205,9 @@ class EngineContract:
         healthy(world)
         end(world, "web-1")
         assert world.engine.observe(world.place.id).last_ordinal["web"] == 1
+        world.engine.close_environment(world.place.id)
+        world.engine.open_environment(world.place)
+        assert world.engine.observe(world.place.id).last_ordinal["web"] == 1
 
     def test_sizes(self, world: World) -> None:
         size = GroupSize(app=APP, group="web", desired=4, scaled=True)

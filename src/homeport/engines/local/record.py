@@ -90,9 +90,9 @@ class Records:
         self.state.put(ENVIRONMENT, "", kept.place.id, kept, durable=True)
 
     def forget_environment(self, id_: str) -> None:
-        """All of its records are gone; its events stay."""
+        """Its records are gone, but for the ordinals: an instance's id, and so its logs, are never another's."""
         self.state.remove(ENVIRONMENT, "", id_)
-        self.state.forget(id_)
+        self.state.forget(id_, but=ORDINAL)
 
     def apps(self, environment: str) -> dict[str, AppRecord]:
         return self.state.all(APP, environment, AppRecord)

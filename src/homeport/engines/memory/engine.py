@@ -91,6 +91,7 @@ class MemoryEngine:
         """Fault: nothing can be observed."""
         self.unknown: set[str] = set()
         """Fault: instances of which nobody knows what they do."""
+        self._ordinals: dict[str, dict[str, int]] = {}
         self._wakes: list[Callable[[], None]] = []
 
     # --- environments -------------------------------------------------------------------------------------------------
@@ -100,6 +101,7 @@ class MemoryEngine:
         known = self.places.get(place.id)
         if known is None:
             known = MemoryEnvironment(place, f"http://{place.listen or f'127.0.0.1:{port}'}")
+            known.last_ordinal = self._ordinals.setdefault(place.id, {})
             self.places[place.id] = known
         known.place = place
         return known.url
