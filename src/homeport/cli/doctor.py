@@ -19,7 +19,7 @@ def doctor(as_json: bool) -> None:
     bad = [each for each in checks if not each.ok and each.needed]
     if as_json:
         output.emit({"ok": not bad, "checks": checks})
-        raise SystemExit(Failed.exit_code if bad else 0)
+        click.get_current_context().exit(Failed.exit_code if bad else 0)
     for each in checks:
         mark = "ok     " if each.ok else "MISSING" if each.needed else "advice "
         print(f"{mark}  {each.name}: {each.found}")

@@ -83,7 +83,8 @@ def _sentences(detected: "Detected", processes: "Procfile", *, declared: bool) -
         lines.append(f"release task: {processes.release}")
     how = f"GET {detected.health_path}" if detected.health_path else "a TCP connect; better: [health] path"
     lines.append(f"health: {how}")
-    return [*lines, *detected.notices]
+    # with a Procfile there is nothing to guess; what else is to be said, the build says
+    return lines if declared else [*lines, *detected.notices]
 
 
 def _wanted(root: Path) -> list[str]:

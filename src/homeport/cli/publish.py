@@ -59,8 +59,8 @@ def read_wanted(source: Source, *, app: str, environment: str, text: str | None)
     elif text is None:
         raise Invalid(f"{source.root} has no {FILE}", hint="homeport init")
     else:
-        notices.append(f"{FILE} isn't part of the commit: taken as it lies there; git add {FILE}, and commit it")
-    if source.uncommitted and not source.dirty:
+        notices.append(f"{FILE} isn't committed yet: taken as it lies there; other such changes are left out")
+    if FILE in files and source.uncommitted and not source.dirty:
         notices.append("the work tree has changes that aren't committed: not part of this release (--dirty takes them)")
     described = platform.parse(text)
     processes = _procfile(source, files.get("Procfile"))

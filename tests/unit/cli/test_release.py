@@ -112,7 +112,7 @@ def test_a_file_that_lies_there_uncommitted_will_do(app: Path, shell: Shell) -> 
     (app / "homeport.toml").write_text(text)
     said = shell("release", "create")
     assert said.code == 0, said
-    assert "isn't part of the commit" in said.out
+    assert "homeport.toml isn't committed yet" in said.out
 
 
 def test_nothing_is_published_where_the_build_fails(app: Path, shell: Shell) -> None:

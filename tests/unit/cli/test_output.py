@@ -1,0 +1,65 @@
+"""What is printed."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from homeport.cli import output
+from homeport.cli.words import in_words
+from homeport.model.deployment import Baking, Ended, Evidence, GroupChange, Started, Verdict
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("ID", "N", "WHY"), [("web-1", None, "a\x1bb"), ("x", 10, "")])
+    assert capsys.readouterr().out == "ID     N   WHY\nweb-1  -   a\\x1bb\nx      10  -\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s ago"), (59, "59 s ago"), (61, "1 min ago"), (7300, "2 h ago"), (200000, "2 d ago")]
+)
+def test_how_long_ago(seconds: int, text: str) -> None:
+    assert output.ago(NOW - timedelta(seconds=seconds), NOW) == text
+
+
+def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.Progress() as progress:
+        progress.say("begins")
+        progress.waiting("a")
+        progress.waiting("a")
+        progress.waiting("b")
+        progress.waiting("")
+        progress.say("done")
+    assert capsys.readouterr().out == "begins\n  … a\n  … b\ndone\n"
+
+
+def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.Progress(quiet=True) as progress:
+        progress.say("begins")
+        progress.waiting("a")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_journal_in_words() -> None:
+    groups = (GroupChange(name="web", old_count=2, new_count=3), GroupChange(name="jobs", old_count=0, new_count=1))
+    started = Started(
+        at=NOW,
+        app="shop",
+        environment="staging",
+        number=7,
+        release=3,
+        previous=2,
+        strategy="replace",
+        groups=groups,
+        bake=timedelta(seconds=5),
+        grace=timedelta(seconds=30),
+        max_unavailable=1,
+        task=None,
+        by="Ada",
+        why="deploy",
+    )
+    assert in_words(started) == "deployment 7: r3 of shop over r2 in staging (replace: web 2 → 3, jobs 1)"
+    assert in_words(Baking(at=NOW, until_at=NOW + timedelta(seconds=5))).endswith("watching for 5 s")
+    evidence = Evidence(summary="web-2 ended")
+    assert in_words(Ended(at=NOW, verdict=Verdict.FAILED, evidence=evidence)) == "failed: web-2 ended"
