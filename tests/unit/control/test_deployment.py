@@ -33,6 +33,18 @@ def rolling(number: int = BETTER, **fields: Any) -> dict[int, Any]:
     return {number: formation(strategy="rolling", web=4, **fields), GOOD: formation(web=4)}
 
 
+def fewest_serving(world: Controlled) -> int:
+    """The smallest number of instances that served at any tick, until the verdict."""
+    seen: list[int] = []
+
+    def ended() -> bool:
+        seen.append(len(world.serving()))
+        return world.newest.ended is not None
+
+    world.settle(ended)
+    return min(seen)
+
+
 def check_first(path: Path) -> None:
     world = up(path)
     assert world.serving() == [("web-1", 1), ("web-2", 1)]
@@ -54,11 +66,7 @@ def check_replace(path: Path) -> None:
 def check_old_serves_until_new_does(path: Path) -> None:
     world = up(path)
     world.deploy(BETTER)
-    fewest = 99
-    while world.newest.ended is None:
-        world.world.pause(world.control.tick())
-        fewest = min(fewest, len(world.serving()))
-    assert fewest == 2
+    assert fewest_serving(world) == 2
 
 
 def check_old_is_kept_for_the_bake(path: Path) -> None:
@@ -150,11 +158,7 @@ def check_first_that_fails_leaves_a_specimen(path: Path) -> None:
 def check_rolling_in_place(path: Path) -> None:
     world = up(path, rolling(max_unavailable=2))
     world.deploy(BETTER)
-    fewest = 99
-    while world.newest.ended is None:
-        world.world.pause(world.control.tick())
-        fewest = min(fewest, len(world.serving()))
-    assert fewest == 2
+    assert fewest_serving(world) == 2
     assert world.verdict() is Verdict.GOOD
     assert world.serving() == [("web-1", 2), ("web-2", 2), ("web-3", 2), ("web-4", 2)]
 
