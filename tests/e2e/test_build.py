@@ -203,14 +203,6 @@ def test_a_build_that_fails_publishes_nothing_and_shows_its_end(workshop: Worksh
     assert (workshop.objects, workshop.scratches) == ([], [])
 
 
-def test_requirements_that_cannot_be_installed(workshop: Workshop) -> None:
-    commit(workshop.app, {"requirements.txt": "bottle=0.13.2\n"})
-    with pytest.raises(Failed, match=r"pip install .* -r requirements\.txt` ended with [12]") as caught:
-        workshop.build()
-    assert any("bottle=0.13.2" in line for line in caught.value.details)
-    assert (workshop.objects, workshop.scratches) == ([], [])
-
-
 def test_a_command_that_makes_links_out_or_no_dependencies(workshop: Workshop) -> None:
     commit(workshop.app, {"index.html": "x"})
     with pytest.raises(Invalid, match="secret -> /etc/shadow leaves the app"):

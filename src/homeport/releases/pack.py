@@ -16,7 +16,7 @@ from homeport.errors import Invalid, Unavailable
 from homeport.releases.archive import link_problem, relative_target
 from homeport.system.effect import effect
 
-LEVEL = 6
+LEVEL = 3
 
 
 class Packed(Struct, frozen=True, kw_only=True):

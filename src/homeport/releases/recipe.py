@@ -71,7 +71,7 @@ def recipe(files: Mapping[str, str], build: Build, available: Sequence[Interpret
             hint='say how, in homeport.toml:\n[build]\ncommand = "npm ci --omit=dev"',
         )
     python, notice = _python(detected, build, available)
-    notices = (*detected.notices, *([notice] if notice else ()))
+    notices = (*_relevant(detected, files), *([notice] if notice else ()))
     if detected.language != "python" or detected.dependencies is None or python is None:
         return Recipe(python=python, notices=notices)
     return Recipe(
@@ -84,6 +84,12 @@ def recipe(files: Mapping[str, str], build: Build, available: Sequence[Interpret
         uses_uv=detected.dependencies == "uv.lock",
         notices=notices,
     )
+
+
+def _relevant(detected: Detected, files: Mapping[str, str]) -> tuple[str, ...]:
+    """What detection has to tell where something may be missing: a Procfile, or a list of dependencies."""
+    complete = "Procfile" in files and detected.dependencies not in (None, "pyproject.toml")
+    return () if complete else detected.notices
 
 
 def _python(
