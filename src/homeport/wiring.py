@@ -136,6 +136,7 @@ def run_daemon(home: Home) -> None:
     from homeport.engines.local.balancer import HaproxyBalancer
     from homeport.engines.local.engine import LocalEngine
     from homeport.engines.local.watch_tree import WatchTree
+    from homeport.engines.local.watchman import Watchman
     from homeport.system.clock import SystemClock
 
     # Its supervisor gone, it would be started a second time.
@@ -150,14 +151,17 @@ def run_daemon(home: Home) -> None:
     objects = store(home)
     tree = WatchTree(home)
     engine = LocalEngine(home, store=objects, encryption=encryption(home), clock=clock, balancer=HaproxyBalancer(home))
-    tree.start_haproxy()
+    watchman = Watchman(engine, tree)
+    watchman.look()
     control = Control(engine, objects, clock, holder=f"{os.uname().nodename}:{home.root}")
     server = Server(control, home.socket, version=__version__)
     signal.signal(signal.SIGTERM, lambda *_: control.end())
     signal.signal(signal.SIGINT, lambda *_: control.end())
     server.start()
+    watchman.start()
     try:
         control.run()
     finally:
+        watchman.stop()
         server.stop()
         engine.close()

@@ -20,7 +20,7 @@ from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.engines.local.task import Tasks
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
-from homeport.errors import Conflict, NotFound
+from homeport.errors import Conflict, Invalid, NotFound
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
@@ -183,13 +183,21 @@ class LocalEngine:
                 self.records.keep_app(environment, action.app, replace(known, launch=action.release))
                 self.traffic.sync()
             case SetRoutes():
-                known = self.records.app(environment, action.app)
-                self.records.keep_app(environment, action.app, replace(known, routes=action.release))
-                self.traffic.sync()
+                self._set_routes(environment, action)
             case RunTask():
                 self.tasks.run(kept, action)
             case Launch():
                 self.generations.launch(kept, action)
+
+    def _set_routes(self, environment: str, action: SetRoutes) -> None:
+        """Routes that no balancer can have are refused: recorded, they would be in the way of every later change."""
+        known = self.records.app(environment, action.app)
+        self.records.keep_app(environment, action.app, replace(known, routes=action.release))
+        try:
+            self.traffic.sync()
+        except Invalid:
+            self.records.keep_app(environment, action.app, known)
+            raise
 
     def _for_instance(
         self,
@@ -239,6 +247,15 @@ class LocalEngine:
 
     def on_change(self, wake: Callable[[], None]) -> None:
         self._wakes.append(wake)
+
+    def refresh(self) -> None:
+        """The balancer equals the records again, whatever happened to it; renewed certificates are loaded."""
+        with self._lock:
+            self.traffic.sync(again=True)
+
+    def note_checks(self) -> None:
+        """Which targets HAProxy finds down is kept for a HAProxy that is started after a crash."""
+        self.traffic.balancer.server_checks()
 
     def close(self) -> None:
         self._wakes.clear()

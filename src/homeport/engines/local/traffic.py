@@ -119,8 +119,9 @@ class Traffic:
         self.balancer = balancer
         self._synced: Balancer | None = None
 
-    def sync(self, opened: EnvironmentRecord | None = None) -> None:
-        """The balancer equals the records, and `opened` beside them. Raises `Invalid` and `Conflict` (then nothing was
+    def sync(self, opened: EnvironmentRecord | None = None, *, again: bool = False) -> None:
+        """The balancer equals the records, and `opened` beside them. `again`: look even where the records say the same
+        as last time. Raises `Invalid` and `Conflict` (then nothing was
         changed), `Unavailable`."""
         environments = self.records.environments()
         if opened is not None:
@@ -138,7 +139,7 @@ class Traffic:
             frontends += one
             backends += other
         wanted = Balancer(frontends=tuple(frontends), backends=tuple(backends))
-        if wanted != self._synced:
+        if again or wanted != self._synced:
             self._synced = None
             self.balancer.sync(wanted)
             self._synced = wanted
