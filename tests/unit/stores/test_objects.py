@@ -206,7 +206,12 @@ attempt(store.size, "a/c")
 
 @pytest.mark.parametrize(
     ("point", "expected"),
-    [("object.stage:before", []), ("object.stage:after", []), ("object.link:before", []), ("object.link:after", ["a/b"])],
+    [
+        ("object.stage:before", []),
+        ("object.stage:after", []),
+        ("object.link:before", []),
+        ("object.link:after", ["a/b"]),
+    ],
 )
 def test_killed_while_creating(store: LocalObjects, point: str, expected: list[str]) -> None:
     script = SCRIPT + 'store.create("a/b", b"whole")'
