@@ -29,7 +29,14 @@ def say(*words):
     print(*words, flush=True)
 
 
-async def respond(writer: Writer, status: int, body: str | bytes | dict, headers: dict[str, str] | None = None) -> None:
+async def respond(
+    writer: Writer,
+    status: int,
+    body: str | bytes | dict,
+    headers: dict[str, str] | None = None,
+    *,
+    bodiless: bool = False,
+) -> None:
     content_type = "text/plain; charset=utf-8"
     if isinstance(body, dict):
         body, content_type = json.dumps(body), "application/json"
@@ -38,7 +45,7 @@ async def respond(writer: Writer, status: int, body: str | bytes | dict, headers
     if stopping.is_set():
         fields["Connection"] = "close"
     head = f"HTTP/1.1 {status} Status\r\n" + "".join(f"{key}: {value}\r\n" for key, value in fields.items()) + "\r\n"
-    writer.write(head.encode() + data)
+    writer.write(head.encode() + (b"" if bodiless else data))
     await writer.drain()
 
 
@@ -148,7 +155,8 @@ async def answer(reader: Reader, writer: Writer) -> bool:
                 os._exit(int(query.get("code", "3")))
             case _:
                 release, instance = os.environ.get("HOMEPORT_RELEASE", ""), os.environ.get("HOMEPORT_INSTANCE", "")
-                await respond(writer, 200, f"plain {VERSION} {release} {instance} {os.getpid()}\n")
+                said = f"plain {VERSION} {release} {instance} {os.getpid()}\n"
+                await respond(writer, 200, said, bodiless=method == "HEAD")
     finally:
         open_requests -= 1
     return headers.get("connection", "").lower() != "close" and not stopping.is_set()
