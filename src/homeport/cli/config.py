@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import options, output, place
-from homeport.errors import Invalid
+from homeport.errors import Failed, Invalid
 
 if TYPE_CHECKING:
     from homeport.model.release import ConfigValue
@@ -193,7 +193,11 @@ def _change(
     if running is not None and not no_deploy:
         release = publish.configure(running, catalogue, by=by, why=what, now=now)
     if release is not None:
-        finish(bring.Asked(directory=directory, why=what), release, as_json=as_json)
+        try:
+            finish(bring.Asked(directory=directory, why=what), release, as_json=as_json)
+        except Failed as error:
+            stays = f"config #{number} stays set, for the next deploy too: homeport config set or unset changes it"
+            raise Failed(error.message, hint=error.hint, details=(*error.details, stays)) from error
     elif as_json:
         output.emit({"app": app, "environment": where, "config": number, "release": None})
     else:

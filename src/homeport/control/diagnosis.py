@@ -10,7 +10,7 @@ from homeport.errors import HomeportError
 from homeport.model.deployment import Ended, Entry, Evidence, Reverting
 from homeport.model.fleet import Instance, Observation
 from homeport.model.platform import Place, Resolved
-from homeport.plan.diagnosis import explain
+from homeport.plan.diagnosis import Patient, explain
 from homeport.ports.engine import Engine, LogQuery
 
 LOG_LINES = 20
@@ -35,21 +35,30 @@ def complete(
 def _words(
     evidence: Evidence, engine: Engine, place: Place, instance: Instance, resolved: Mapping[int, Resolved]
 ) -> Evidence:
-    lines: list[str] = [
-        f"{process.name}: ended {process.exits} times, last: {process.last_exit}"
-        for process in instance.processes
-        if process.exits
-    ]
+    ended = [each for each in instance.processes if each.exits]
+    lines: list[str] = [f"{each.name}: ended {_times(each.exits)}, last: {each.last_exit}" for each in ended]
+    logs = f"homeport logs -e {place.name} --instance {instance.id}"
     hint = ""
     known = resolved.get(instance.release)
     group = known.group(instance.group) if known else None
     if instance.port is not None and group is not None and group.balanced:
-        said, hint = explain(instance.probe, _listening(engine, place, instance), instance.port)
+        patient = Patient(
+            address=instance.address,
+            port=instance.port,
+            environment=place.name,
+            proto="https" if place.tls else "http",
+            logs=logs,
+            ended="; ".join(f"{each.name} ends: {each.last_exit}" for each in ended),
+        )
+        said, hint = explain(instance.probe, _listening(engine, place, instance), patient)
         lines += said
     log = _log(engine, place, instance)
     lines += [f"last lines of {instance.id}:", *(f"  {each}" for each in log)] if log else []
-    hint = hint or f"homeport logs --instance {instance.id}"
-    return replace(evidence, lines=(*evidence.lines, *lines), hint=hint)
+    return replace(evidence, lines=(*evidence.lines, *lines), hint=hint or logs)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _listening(engine: Engine, place: Place, instance: Instance) -> tuple[str, ...]:

@@ -95,11 +95,11 @@ def _prepare(v: View) -> Step | None:
     release = v.started.release
     found = next((p for p in v.observed.prepared if p.app == v.started.app and p.release == release), None)
     if found is None:
-        return Step(action=Prepare(app=v.started.app, release=release), waits_for=f"r{release} is fetched")
+        return Step(action=Prepare(app=v.started.app, release=release), waits_for=f"r{release} to be fetched")
     if found.failed:
         evidence = Evidence(summary=f"r{release} can't be used: {found.failed}")
         return Step(entry=Ended(at=v.now, verdict=Verdict.FAILED, evidence=evidence))
-    return Step(entry=Prepared(at=v.now)) if found.ready else Step(waits_for=f"r{release} is fetched")
+    return Step(entry=Prepared(at=v.now)) if found.ready else Step(waits_for=f"r{release} to be fetched")
 
 
 def _task(v: View) -> Step | None:
@@ -109,13 +109,13 @@ def _task(v: View) -> Step | None:
     if task is None:
         assert v.started.task is not None
         run = RunTask(app=v.started.app, task=v.deployment.task_id, release=v.started.release, command=v.started.task)
-        return Step(action=run, waits_for="the release task")
+        return Step(action=run, waits_for="the release task to end")
     if task.lost:
         summary = "the release task was interrupted: whether it finished can't be known"
         evidence = Evidence(summary=summary, lines=task.tail, hint="look at what it changes, then: homeport deploy")
         return Step(entry=Ended(at=v.now, verdict=Verdict.INCONCLUSIVE, evidence=evidence))
     if task.exit_code is None:
-        return Step(waits_for="the release task")
+        return Step(waits_for="the release task to end")
     if task.exit_code != 0:
         evidence = Evidence(summary=f"the release task ended with status {task.exit_code}", lines=task.tail)
         return Step(entry=Ended(at=v.now, verdict=Verdict.FAILED, evidence=evidence))
@@ -230,7 +230,7 @@ def _good(v: View) -> Step | None:
     until_at = v.deployment.bake_until_at
     assert until_at is not None
     if v.now < until_at:
-        return Step(waits_for="the bake time", wake_at=until_at)
+        return Step(waits_for="the bake time to end", wake_at=until_at)
     for change in v.started.groups:
         if v.carrying(change.name, v.started.release) < change.new_count:
             return Step(waits_for=f"all of {change.name} to serve r{v.started.release}")
@@ -272,7 +272,7 @@ def _back(v: View) -> Step | None:
         if each.app == v.started.app and each.release == v.started.release and each.state is not State.TERMINATED
     ]
     if len(left) > spared * len(v.started.groups):
-        return Step(waits_for=f"{len(left)} instances of r{v.started.release} to end")
+        return Step(waits_for=f"{len(left)} of r{v.started.release} to end")
     return Step(entry=Ended(at=v.now, verdict=reverting.verdict, evidence=reverting.evidence))
 
 

@@ -1,12 +1,16 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from homeport.model.fleet import Probe
-from homeport.plan.diagnosis import explain
+from homeport.plan.diagnosis import Patient, explain
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PORT = 20017
+PATIENT = Patient(
+    address="127.64.0.9", port=PORT, environment="staging", proto="https", logs="homeport logs --instance web-1"
+)
 
 
 def answered(status: int, **headers: str) -> Probe:
@@ -20,7 +24,7 @@ def silent(error: str) -> Probe:
 
 
 def test_a_good_probe_needs_no_words() -> None:
-    assert explain(Probe(asked="x", ok=True, at=AT), (), PORT) == ((), "")
+    assert explain(Probe(asked="x", ok=True, at=AT), (), PATIENT) == ((), "")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +35,7 @@ def test_a_good_probe_needs_no_words() -> None:
         (answered(400), (), "answered 400, expected 200 to 299", "ALLOWED_HOSTS"),
         (answered(403), (), "answered 403", "login"),
         (answered(404), (), "answered 404", "[health] path"),
-        (answered(500), (), "<h1>No way</h1>", "its log"),
+        (answered(500), (), "<h1>No way</h1>", "homeport logs"),
         (answered(418), (), "answered 418", "answers 200"),
         (
             silent("refused"),
@@ -40,14 +44,26 @@ def test_a_good_probe_needs_no_words() -> None:
             "PORT",
         ),
         (silent("refused"), ("127.0.0.1:20017",), "it listens on 127.0.0.1:20017, expected", "bind to 0.0.0.0"),
-        (silent("refused"), (), "it listens on nothing, expected 0.0.0.0:$PORT (20017)", "its log"),
+        (silent("refused"), (), "it listens on nothing, expected 0.0.0.0:$PORT (20017)", "homeport logs"),
         (silent("no answer within 2 s"), ("0.0.0.0:20017",), "doesn't answer in time", "timeout"),
         (silent("no answer within 2 s"), ("[::]:20017",), "doesn't answer in time", "timeout"),
-        (None, (), "nothing was asked yet", "its log"),
+        (silent("refused"), ("127.64.0.9:20017",), "doesn't answer in time", "homeport logs"),
+        (None, (), "nothing was asked yet", "homeport logs"),
     ],
 )
 def test_a_failure_says_what_to_change(probe: Probe | None, listening: tuple[str, ...], line: str, hint: str) -> None:
-    lines, said = explain(probe, listening, PORT)
+    lines, said = explain(probe, listening, PATIENT)
     assert line in "\n".join(lines)
     assert hint in said
     assert all(len(each) < 300 for each in lines)
+
+
+def test_a_redirect_where_there_is_no_tls() -> None:
+    _, said = explain(answered(301, location="https://shop.example/"), (), replace(PATIENT, proto="http"))
+    assert "[environments.staging] tls" in said
+    assert "SECURE_SSL_REDIRECT" in said
+
+
+def test_what_ended_is_named() -> None:
+    _, said = explain(silent("refused"), (), replace(PATIENT, ended="web ends: exit code 3"))
+    assert said == "find out why web ends: exit code 3: homeport logs --instance web-1"
