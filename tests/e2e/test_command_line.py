@@ -1,62 +1,13 @@
 """The main job as a person types it: the installed program, a daemon of its own, real sandboxes and HAProxy."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.app_repository import commit, make_repository, replaced
-
-ARGV = (sys.executable, "-m", "homeport")
-FILE = """app = "plain"
-[health]
-path = "/healthz"
-interval = "100ms"
-grace = "5s"
-[groups.web]
-run = ["web"]
-instances = 2
-stop_grace = "2s"
-[deploy]
-bake = "200ms"
-[environments.staging]
-engine = "local"
-"""
-
-
-class Person:
-    """Types commands in the directory of an app."""
-
-    def __init__(self, app: Path, home: Path) -> None:
-        self.app = app
-        self.environ = {**os.environ, "HOMEPORT_HOME": str(home)}
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(
-            (*ARGV, *words), cwd=self.app, env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
-        )
-        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
-
-    def document(self, *words: str, code: int = 0) -> Any:
-        return json.loads(self(*words, "--json", code=code))
-
-    def get(self, path: str = "/") -> str:
-        (url,) = self.document("status")["urls"]
-        with urllib.request.urlopen(url + path, timeout=10) as response:
-            return str(response.read().decode())
-
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            (*ARGV, *words), cwd=self.app, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+from tests.e2e.person import FILE, Person
 
 
 @pytest.fixture
@@ -66,8 +17,7 @@ def person(tmp_path: Path) -> Iterator[Person]:
     try:
         yield found
     finally:
-        subprocess.run((*ARGV, "down", "--yes"), cwd=app, env=found.environ, capture_output=True, timeout=60)
-        subprocess.run((*ARGV, "engine", "stop"), cwd=app, env=found.environ, capture_output=True, timeout=60)
+        found.leave()
 
 
 def test_the_main_job(person: Person) -> None:

@@ -1,0 +1,82 @@
+"""A person at a terminal: types commands of the installed program in the directory of an app."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ARGV = (sys.executable, "-m", "homeport")
+FILE = """app = "plain"
+[health]
+path = "/healthz"
+interval = "100ms"
+grace = "5s"
+[groups.web]
+run = ["web"]
+instances = 2
+stop_grace = "2s"
+[deploy]
+bake = "200ms"
+[environments.staging]
+engine = "local"
+"""
+"""A platform file for the app `plain`: two of `web`, and everything happens soon."""
+
+
+class Person:
+    """`environ`: what their shell has beside this process's own environment. `uid`: None: the one of this process."""
+
+    def __init__(self, app: Path, home: Path, *, environ: Mapping[str, str] = {}, uid: int | None = None) -> None:
+        self.app = app
+        self.home = home
+        self.uid = uid
+        self.environ = {**os.environ, "HOMEPORT_HOME": str(home), **environ}
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        terminal = self.begin(*words)
+        out, err = terminal.communicate()
+        assert terminal.returncode == code, f"{words}: {terminal.returncode}\n{out}\n{err}"
+        return out + err
+
+    def document(self, *words: str, code: int = 0) -> Any:
+        return json.loads(self(*words, "--json", code=code))
+
+    def instances(self) -> list[dict[str, Any]]:
+        return list(self.document("ps")["instances"])
+
+    def url(self) -> str:
+        (url,) = self.document("status")["urls"]
+        return str(url)
+
+    def get(self, path: str = "/") -> str:
+        return get(self.url() + path)
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        groups: list[int] | None = None if self.uid is None else []
+        return subprocess.Popen(
+            (*ARGV, *words),
+            cwd=self.app,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            user=self.uid,
+            group=self.uid,
+            extra_groups=groups,
+        )
+
+    def leave(self) -> None:
+        """Whatever this person has started has ended, however far they came."""
+        for words in (("down", "--yes"), ("engine", "stop")):
+            self.begin(*words).communicate(timeout=60)
+
+
+def get(url: str) -> str:
+    """The body of a 2xx answer. Raises `OSError`."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return str(response.read().decode())
