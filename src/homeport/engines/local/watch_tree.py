@@ -104,15 +104,16 @@ class WatchTree:
         return self._haproxy.pid() is not None and self._runtime.answer() is not None
 
     def stop(self) -> None:
-        """runsvdir, HAProxy, daemon and their supervisors have ended, in this order; the daemon may call it itself
-        (then it doesn't return). What doesn't end after TERM is killed. Repeating it is harmless. Raises `Unavailable`
-        where something is left."""
+        """Daemon, runsvdir, HAProxy and their supervisors have ended, in this order: the daemon would start the others
+        again. What doesn't end after TERM is killed. Repeating it is harmless. Raises `Unavailable` where something is
+        left."""
+        self._down(self._daemon, "d")
         for pid in self._runsvdirs():
             started = process.start_time(pid)
             if started is not None:
                 process.send(pid, started, signal.SIGTERM)  # ends runsvdir alone
         self._wait(lambda: not self._runsvdirs(), "runsvdir doesn't end")
-        for service in (self._haproxy, self._daemon):
+        for service in (self._daemon, self._haproxy):
             self._end(service)
 
     # --- the tree --------------------------------------------------------------------------------------------------
@@ -187,20 +188,26 @@ class WatchTree:
         return f"{self._home.runtime / MASTER_SOCKET},mode,600,level,admin"
 
     def _end(self, service: Service) -> None:
-        if not service.control("dx"):
+        """The service and its supervisor have ended."""
+        if not self._down(service, "dx"):
             return
-        name = service.directory.name
-        try:
-            self._wait(lambda: service.pid() is None, "", self._stop_grace_seconds)
-        except Unavailable:
-            service.control("k")
-            self._wait(lambda: service.pid() is None, f"the service {name} doesn't end")
         try:
             self._wait(lambda: not service.supervised(), "", LOG_SECONDS)
         except Unavailable:
             # Something that the service has left behind keeps its log open.
             Service(service.directory / "log").control("t")
-            self._wait(lambda: not service.supervised(), f"the supervisor of {name} doesn't end")
+            self._wait(lambda: not service.supervised(), f"the supervisor of {service.directory.name} doesn't end")
+
+    def _down(self, service: Service, commands: str) -> bool:
+        """Whether somebody supervised it; then the service has ended."""
+        if not service.control(commands):
+            return False
+        try:
+            self._wait(lambda: service.pid() is None, "", self._stop_grace_seconds)
+        except Unavailable:
+            service.control("k")
+            self._wait(lambda: service.pid() is None, f"the service {service.directory.name} doesn't end")
+        return True
 
     def _wait(self, condition: Callable[[], bool], problem: str, seconds: float = START_SECONDS) -> None:
         end = time.monotonic() + seconds
