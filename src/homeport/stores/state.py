@@ -36,6 +36,8 @@ class State:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._decoded: dict[tuple[str, str, str], tuple[bytes, object]] = {}
+        """What was read last, and what it said: most records are read at every tick and seldom change."""
         with self._translated():
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._connection.execute("pragma journal_mode = wal")
@@ -67,14 +69,14 @@ class State:
         with self._lock, self._translated():
             query = "select value from records where kind = ? and environment = ? and key = ?"
             row = self._connection.execute(query, (kind, environment, key)).fetchone()
-        return None if row is None else msgspec.json.decode(row[0], type=type_)
+            return None if row is None else self._decode(kind, environment, key, row[0], type_)
 
     def all(self, kind: str, environment: str, type_: type[T]) -> dict[str, T]:
         """Key → record, in order of keys."""
         with self._lock, self._translated():
             query = "select key, value from records where kind = ? and environment = ? order by key"
             rows = self._connection.execute(query, (kind, environment)).fetchall()
-        return {key: msgspec.json.decode(value, type=type_) for key, value in rows}
+            return {key: self._decode(kind, environment, key, value, type_) for key, value in rows}
 
     def remove(self, kind: str, environment: str, key: str) -> None:
         """The record isn't there; no error if it wasn't."""
@@ -84,11 +86,13 @@ class State:
                 "delete from records where kind = ? and environment = ? and key = ?",
                 (kind, environment, key),
             )
+            self._decoded.pop((kind, environment, key), None)
 
     def forget(self, environment: str, *, but: str) -> None:
         """All records of an environment are gone, at once, but for those of the kind `but`; its events stay."""
         with self._lock, self._translated():
             _write(self._connection, "delete from records where environment = ? and kind != ?", (environment, but))
+            self._decoded = {key: each for key, each in self._decoded.items() if key[1] != environment}
 
     def record(self, event: Event, *, keep: int = 20_000) -> None:
         """One more event; the oldest beyond `keep` go."""
@@ -114,6 +118,15 @@ class State:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    def _decode(self, kind: str, environment: str, key: str, value: bytes, type_: type[T]) -> T:
+        """The record, decoded anew only where its bytes are others than last time."""
+        known = self._decoded.get((kind, environment, key))
+        if known is not None and known[0] == value and type(known[1]) is type_:
+            return known[1]
+        decoded = msgspec.json.decode(value, type=type_)
+        self._decoded[kind, environment, key] = (value, decoded)
+        return decoded
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -41,6 +41,20 @@ def ports_in_use() -> set[int]:
     return {each.port for each in tcp_sockets()}
 
 
+def port_is_free(port: int) -> bool:
+    """Whether no TCP socket has this local port, whatever its address and state. Asks the kernel about the one port: a
+    busy server has tens of thousands of sockets in `ports_in_use`."""
+    family, wildcard = (socket.AF_INET6, "::") if socket.has_dualstack_ipv6() else (socket.AF_INET, "0.0.0.0")
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        try:
+            probe.bind((wildcard, port))
+        except OSError:
+            return False
+    return True
+
+
 def addresses_in_use() -> set[str]:
     """Local addresses of all TCP sockets."""
     return {each.address for each in tcp_sockets()}

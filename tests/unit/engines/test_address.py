@@ -80,7 +80,7 @@ def test_a_port_rests_before_it_is_given_out_again(
     tmp_path: Path, clock: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("homeport.engines.local.address.PORTS", range(29990, 29993))
-    monkeypatch.setattr("homeport.engines.local.address.ports_in_use", set)
+    monkeypatch.setattr("homeport.engines.local.address.port_is_free", lambda _: True)
     one, two = addresses(tmp_path, clock), addresses(tmp_path, clock, "two")
     assert [one.port("a"), one.port("b"), two.port("c")] == [29990, 29991, 29992]
     one.release("a")

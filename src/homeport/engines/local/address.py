@@ -25,7 +25,7 @@ from homeport.ports.clock import Clock
 from homeport.system import text_file
 from homeport.system.effect import effect
 from homeport.system.home import Home
-from homeport.system.sockets import addresses_in_use, ports_in_use
+from homeport.system.sockets import addresses_in_use, port_is_free
 
 MACHINE = Path("/tmp/.homeport")
 QUARANTINE = timedelta(seconds=60)
@@ -78,19 +78,20 @@ class Addresses:
 
     def balancer(self, key: str) -> str:
         """A 127.x.y.z on which the balancer serves a group's private name."""
-        return self._claim("balancer", key, _hosts(_BALANCERS), used=addresses_in_use)
+        return self._claim("balancer", key, _hosts(_BALANCERS), free=_not_in(addresses_in_use))
 
     def port(self, key: str) -> int:
         """A port for a process: unused by anybody, and not given back in the last minute."""
-        return int(self._claim("port", key, map(str, _after(self._last_port(), PORTS)), used=ports_in_use))
+        return int(self._claim("port", key, map(str, _after(self._last_port(), PORTS)), free=_port_is_free))
 
     def public_port(self, key: str) -> int:
         """A loopback port for the public side of an environment."""
-        return int(self._claim("public_port", key, map(str, PUBLIC_PORTS), used=ports_in_use))
+        return int(self._claim("public_port", key, map(str, PUBLIC_PORTS), free=_port_is_free))
 
     def uid(self, key: str) -> int:
         """A uid (and gid) that nobody has."""
-        return int(self._claim("uid", key, map(str, UIDS), used=lambda: {each.pw_uid for each in pwd.getpwall()}))
+        free = _not_in(lambda: {str(each.pw_uid) for each in pwd.getpwall()})
+        return int(self._claim("uid", key, map(str, UIDS), free=free))
 
     def all(self) -> tuple[Claim, ...]:
         """This home's claims."""
@@ -114,16 +115,16 @@ class Addresses:
             self._save(self._own.claims, self._own.released)
 
     def _claim(
-        self, kind: Kind, key: str, candidates: Iterable[str], used: Callable[[], Collection[int | str]] = tuple
+        self, kind: Kind, key: str, candidates: Iterable[str], free: Callable[[str], bool] = lambda _: True
     ) -> str:
         with self._locked():
             for each in self._own.claims:
                 if (each.kind, each.key) == (kind, key):
                     return each.value
-            taken = self._taken() | {str(each) for each in used()}
-            value = next((each for each in candidates if each not in taken), None)
+            taken = self._taken()
+            value = next((each for each in candidates if each not in taken and free(each)), None)
             if value is None:
-                raise Unavailable(f"no {kind} is free for {key}: {len(taken)} are taken on this machine")
+                raise Unavailable(f"no {kind} is free for {key}: all are taken on this machine")
             self._save([*self._own.claims, Claim(kind, key, value)], self._own.released)
             return value
 
@@ -176,6 +177,22 @@ class Addresses:
 def _hosts(network: str) -> Iterator[str]:
     """Addresses without those that look like a network's or a broadcast."""
     return (str(each) for each in ipaddress.ip_network(network) if each.packed[-1] not in (0, 255))
+
+
+def _port_is_free(port: str) -> bool:
+    return port_is_free(int(port))
+
+
+def _not_in(used: Callable[[], Collection[str]]) -> Callable[[str], bool]:
+    """Looks once, when it is first asked."""
+    known: list[Collection[str]] = []
+
+    def free(value: str) -> bool:
+        if not known:
+            known.append(used())
+        return value not in known[0]
+
+    return free
 
 
 def _after(last: int, numbers: range) -> Iterator[int]:

@@ -176,8 +176,9 @@ class Generations:
         )
         begun = InstanceRecord(seen=started, ports=ports, boot_id=boot_id())
         self.records.keep_instance(environment, begun)
-        self.traffic.sync()
+        # The balancer learns of it while it boots.
         self.work.begin((environment, seen.id), lambda: self._spawn(kept, begun))
+        self.traffic.sync()
 
     def _spawn(self, kept: EnvironmentRecord, begun: InstanceRecord) -> None:
         environment, id_ = kept.place.id, begun.seen.id

@@ -177,8 +177,9 @@ class Runtime:
 
 
 def attempts(seconds: float) -> Iterator[None]:
-    """At least one, then more until the time is over."""
+    """Two at once, for most things are done as soon as they are asked for; then more until the time is over."""
     end = time.monotonic() + seconds
+    yield
     yield
     while time.monotonic() < end:
         pause(POLL_SECONDS)
