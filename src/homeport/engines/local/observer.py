@@ -46,6 +46,8 @@ class Observer:
         self._timers: dict[str, threading.Timer] = {}
         self._settled: set[str] = set()
         """Generations without a port that were healthy once."""
+        self._ended: dict[tuple[str, str, int | None, int | None], Task] = {}
+        """Tasks that have ended: nothing about them changes any more."""
 
     # --- watching -----------------------------------------------------------------------------------------------------
 
@@ -228,6 +230,15 @@ class Observer:
         return tuple(self._task(environment, each) for each in kept.values())
 
     def _task(self, environment: str, task: TaskRecord) -> Task:
+        key = (environment, task.id, task.pid, task.started)
+        if key not in self._ended:
+            found = self._look_at_task(environment, task)
+            if found.exit_code is None and not found.lost:
+                return found
+            self._ended[key] = found
+        return self._ended[key]
+
+    def _look_at_task(self, environment: str, task: TaskRecord) -> Task:
         if task.exit_code is not None:
             return Task(id=task.id, exit_code=task.exit_code, tail=self._tail(environment, task))
         if task.pid is None or (task.started is not None and process.alive(task.pid, task.started)):
