@@ -42,6 +42,8 @@ class AppControl:
         self.entries: tuple[Entry, ...] = ()
         self.waits_for = ""
         self.loaded = False
+        self.unfinished = False
+        """It has ended, but what follows its end was interrupted."""
         self.resolved: dict[int, Resolved] = {}
         self._beating = threading.Lock()
 
@@ -53,6 +55,10 @@ class AppControl:
     def active(self) -> bool:
         return self.deployment is not None and self.deployment.phase is not Phase.ENDED
 
+    def fence(self, observed: Observation) -> int:
+        """Under which its fleet is kept: its own, or where no deployment goes on and it never had one, the engine's."""
+        return self.lease.fence or (0 if self.active else observed.fence.get(self.app, 0))
+
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def load(self) -> None:
@@ -63,13 +69,15 @@ class AppControl:
         number = self.last_number()
         if number:
             self.entries = self.read(number)
-            self.deployment = fold(self.entries) if self.entries else None
+            self.deployment = fold(self.entries)
+        self.unfinished = not self.active and self.lease.was_left()
         self.loaded = True
 
     def last_number(self) -> int:
-        """Number of the newest deployment; 0: there was none."""
+        """Number of the newest deployment; 0: there was none. One without a first entry never began."""
         prefix = f"{self.prefix}deployments/"
-        return max((int(key[len(prefix) :].split("/")[0]) for key in self.store.list(prefix)), default=0)
+        numbers = {int(key[len(prefix) :].split("/")[0]) for key in self.store.list(prefix)}
+        return next((each for each in sorted(numbers, reverse=True) if self._journal(each).newest() is not None), 0)
 
     def read(self, number: int) -> tuple[Entry, ...]:
         """A deployment's journal. Raises `NotFound`."""
@@ -148,9 +156,9 @@ class AppControl:
         """As many steps as can be made from one observation; `waits_for` says what the next one needs. Raises what the
         store or the engine raise: the next call goes on from the journal."""
         self.load()
-        if not self.active:
-            return
-        if not self._may_act():
+        if self.unfinished and self._may_act():
+            self._finish()
+        if not self.active or not self._may_act():
             return
         for _ in range(20):
             assert self.deployment is not None
@@ -178,6 +186,8 @@ class AppControl:
     def abort(self, reason: str) -> None:
         """The deployment that goes on ends here, without a way back: the environment goes down."""
         self.load()
+        if self.unfinished and self._may_act():
+            self._finish()
         if self.active and self._may_act():
             evidence = Evidence(summary=reason)
             self._write(Ended(at=self.clock.now(), verdict=Verdict.ABORTED, evidence=evidence))
@@ -198,9 +208,9 @@ class AppControl:
                 except Conflict as error:
                     self.waits_for = error.message
                     return False
-                assert self.deployment is not None
-                self.entries = self.read(self.deployment.started.number)
-                self.deployment = fold(self.entries)
+                if self.deployment is not None:
+                    self.entries = self.read(self.deployment.started.number)
+                    self.deployment = fold(self.entries)
             self.lease.beat()
             if not self.lease.may_act:
                 self.waits_for = "the store"
@@ -256,12 +266,12 @@ class AppControl:
 
     def _finish(self) -> None:
         """After the last entry: `current` follows a good verdict, the lease ends."""
-        assert self.deployment is not None
-        ended = self.deployment.ended
-        if ended is not None and ended.verdict is Verdict.GOOD:
+        ended = self.deployment.ended if self.deployment is not None else None
+        if self.deployment is not None and ended is not None and ended.verdict is Verdict.GOOD:
             self._move("current", self.deployment.started.release)
         with self._beating:
             self.lease.release()
+        self.unfinished = False
         self.waits_for = ""
 
     def _journal(self, number: int) -> FencedLog:

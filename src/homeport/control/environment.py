@@ -80,7 +80,7 @@ class EnvironmentControl:
         for group in desired:
             plan = reconcile(group, observed, now)
             for decision in plan.decisions:
-                self._carry_out(app, decision)
+                self._carry_out(app, decision, app.fence(observed))
             if plan.wake_at is not None:
                 wakes.append(_seconds(plan.wake_at, now))
         if (wake := app.wake_in(observed)) is not None:
@@ -106,12 +106,12 @@ class EnvironmentControl:
             present=present,
         )
 
-    def _carry_out(self, app: AppControl, decision: Decision) -> None:
+    def _carry_out(self, app: AppControl, decision: Decision, fence: int) -> None:
         self.reasons[decision.subject] = decision.reason
         action = decision.action
         if action is None:
             return
-        self._guarded(partial(self.engine.execute, self.place.id, action, fence=app.lease.fence))
+        self._guarded(partial(self.engine.execute, self.place.id, action, fence=fence))
         self.engine.record(
             Event(
                 at=self.clock.now(),

@@ -48,6 +48,11 @@ class Lease:
         self.held = True
         return self.fence
 
+    def was_left(self) -> bool:
+        """Whether a holder of this name was killed while it held it."""
+        view = read_lease(self.store.list(self.prefix))
+        return not self.held and not view.released and self._content(view).holder == self.holder
+
     def beat(self) -> None:
         """Shows that the holder lives, where a beat is due. Raises `Conflict` where the lease was taken over,
         `Unavailable` where the store doesn't answer."""
@@ -79,10 +84,7 @@ class Lease:
         self._beaten_at = self.clock.monotonic()
 
     def _refuse_unless_dead(self, view: LeaseView) -> None:
-        try:
-            content = msgspec.json.decode(self.store.get(view.last_key), type=Beat)
-        except (NotFound, msgspec.DecodeError):
-            content = Beat(holder="?", by="somebody", since_at="?")
+        content = self._content(view)
         if content.holder == self.holder:
             return
         now = self.clock.monotonic()
@@ -94,6 +96,12 @@ class Lease:
             f"{self.what} is being changed by {content.by} ({content.holder}), last sign of life {content.since_at}",
             hint=f"try again: after {TIME_TO_LIVE.total_seconds():g} s without a sign of life it is taken over",
         )
+
+    def _content(self, view: LeaseView) -> Beat:
+        try:
+            return msgspec.json.decode(self.store.get(view.last_key), type=Beat)
+        except (NotFound, msgspec.DecodeError):
+            return Beat(holder="?", by="somebody", since_at="?")
 
 
 @effect("lease.beat")

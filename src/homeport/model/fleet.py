@@ -135,6 +135,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     """The environment goes down: nothing is wanted in it any more."""
     last_ordinal: dict[str, int] = {}
     """Per group name: the highest ordinal ever used in an instance id here."""
+    fence: dict[str, int] = {}
+    """App → the highest fence under which anything was done to it."""
 
 
 class Cohort(Struct, frozen=True, kw_only=True):

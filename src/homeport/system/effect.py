@@ -3,7 +3,8 @@
 `@effect("haproxy.write_config")` marks a function. With `HOMEPORT_CRASH=haproxy.write_config:before` (or `:after`) in
 the environment, the process is killed with SIGKILL at that point the first time it gets there (a file named by
 `HOMEPORT_CRASH_ONCE` is created first, and a crash happens only where it wasn't there, so that a restarted process
-goes on). `SITES` holds every label of what has been imported.
+goes on). With `HOMEPORT_CRASH=each` it is killed at every point, once each: `HOMEPORT_CRASH_ONCE` is then a directory,
+which gets a file per point. `SITES` holds every label of what has been imported.
 """
 
 import functools
@@ -17,6 +18,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SITES: set[str] = set()
+EACH = "each"
 
 
 def effect(label: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -39,12 +41,14 @@ def effect(label: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def crash_point(label: str, when: str) -> None:
-    if os.environ.get("HOMEPORT_CRASH") != f"{label}:{when}":
+    """Doesn't return where the process is to die here. In `each`, raises KeyError without `HOMEPORT_CRASH_ONCE`."""
+    wanted, point = os.environ.get("HOMEPORT_CRASH"), f"{label}:{when}"
+    if wanted not in (point, EACH):
         return
-    once = os.environ.get("HOMEPORT_CRASH_ONCE")
+    once = os.environ["HOMEPORT_CRASH_ONCE"] if wanted == EACH else os.environ.get("HOMEPORT_CRASH_ONCE")
     if once:
         try:
-            Path(once).touch(exist_ok=False)
+            Path(once, point if wanted == EACH else "").touch(exist_ok=False)
         except FileExistsError:
             return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -144,6 +144,7 @@ class LocalEngine:
                 launch={app: each.launch for app, each in apps.items() if each.launch is not None},
                 closing=kept.closing,
                 last_ordinal=self.records.ordinals(environment),
+                fence={app: each.fence for app, each in apps.items()},
             )
 
     def release(self, environment: str, app: str, number: int) -> Release | None:

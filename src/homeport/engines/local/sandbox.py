@@ -6,6 +6,7 @@ sandbox's uid and drop everything. Secrets travel in memory files: arguments are
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import select
@@ -40,9 +41,26 @@ class _Status(msgspec.Struct, rename="kebab"):
     exit_code: int | None = None
 
 
+class _Info(msgspec.Struct, rename="kebab"):
+    """What bubblewrap writes to --info-fd."""
+
+    child_pid: int
+
+
 def cgroup_key(info: Path) -> str:
     """Name of the cgroup of the sandbox that was started with this `info` file."""
     return hashlib.sha256(os.fsencode(info.absolute())).hexdigest()[:16]
+
+
+def written_pid(info: Path) -> int | None:
+    """Pid 1 of the sandbox that was started with this `info` file, also by a program that was killed right afterwards:
+    waits while bubblewrap is about to write it. None: there never was one."""
+    try:
+        with info.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            return msgspec.json.decode(file.read(), type=_Info).child_pid
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 class BwrapSandbox:
@@ -79,6 +97,8 @@ class BwrapSandbox:
         before = _size(output)
         with _described(spec) as (arguments, descriptors), _status_pipe() as (status, write):
             with write, info.open("wb") as record, (output or Path(os.devnull)).open("ab") as out:
+                # Bubblewrap inherits the lock, and lets go of it when it has written: see `written_pid`.
+                fcntl.flock(record, fcntl.LOCK_EX)
                 arguments += ["--as-pid-1", "--info-fd", str(record.fileno()), "--json-status-fd", str(write.fileno())]
                 with _arguments(arguments) as passed:
                     line = [*outer, _bwrap(), "--args", str(passed), "--", *_command(spec)]

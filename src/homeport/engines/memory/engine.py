@@ -136,6 +136,7 @@ class MemoryEngine:
             routes=dict(found.routes),
             launch=dict(found.launch),
             last_ordinal=dict(found.last_ordinal),
+            fence=dict(found.fences),
             closing=found.closing,
         )
 
