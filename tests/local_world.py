@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from homeport import wiring
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.engine import LocalEngine
@@ -151,13 +153,17 @@ def home_in(path: Path) -> Iterator[Home]:
 
 
 @contextlib.contextmanager
-def local_world(path: Path) -> Iterator[LocalWorld]:
+def local_world(path: Path, *, rolled: int | None = None) -> Iterator[LocalWorld]:
+    """`rolled`: number of one more release, deployed in place."""
+    path.mkdir(parents=True, exist_ok=True)
     with home_in(path) as home:
-        published = Published(
-            home, path, file=lambda text: text.replace("[groups.web]", 'settle = "200ms"\n\n[groups.web]', 1)
-        )
+        settled = "[groups.web]"
+        published = Published(home, path, file=lambda text: text.replace(settled, f'settle = "200ms"\n\n{settled}', 1))
         for values in CONFIGS.values():
             published.publish(values)
+        if rolled is not None:
+            deploy = replace(published.resolved.deploy, strategy="rolling")
+            assert published.publish({}, replace(published.resolved, deploy=deploy)).number == rolled
         world = LocalWorld(home, published)
         try:
             yield world
