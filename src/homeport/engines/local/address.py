@@ -109,6 +109,12 @@ class Addresses:
             recent |= {each.value: now for each in gone if each.kind == "port"}
             self._save([each for each in self._own.claims if each not in gone], recent)
 
+    def keep_only(self, wanted: Callable[[Claim], bool]) -> None:
+        """Every other claim of this home is given back."""
+        for each in self.all():
+            if not wanted(each):
+                self.release(each.key)
+
     def show(self) -> None:
         """The others see our claims, even if somebody emptied their directory."""
         with self._locked():
@@ -169,6 +175,8 @@ class Addresses:
         with self._mutex:
             descriptor = _lock(self._machine)
             try:
+                # A build of this home claims for itself.
+                self._own = _read(self._kept, os.getuid()) or self._own
                 yield
             finally:
                 os.close(descriptor)

@@ -2,6 +2,7 @@
 nothing. Its parts: `generation` (instances), `task` (releases and one-off processes), `traffic` (HAProxy), `observer`.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from homeport.engines.local import log as logs
 from homeport.engines.local import record
-from homeport.engines.local.address import Addresses
+from homeport.engines.local.address import Addresses, Claim
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.generation import Generations, remove_tree
 from homeport.engines.local.launcher import Launcher
@@ -20,7 +21,7 @@ from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.engines.local.task import Tasks
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
-from homeport.errors import Conflict, Invalid, NotFound
+from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
@@ -48,6 +49,8 @@ from homeport.ports.objects import ObjectStore
 from homeport.stores import state as states
 from homeport.system.home import Home
 from homeport.system.sockets import listening
+
+log = logging.getLogger("homeport.engine")
 
 
 class LocalEngine:
@@ -85,11 +88,16 @@ class LocalEngine:
             clock=clock,
             lock=self._lock,
         )
+        launcher.sweep()
         for kept in self.records.environments().values():
             self.traffic.write_hosts(kept.place.id)
             self.generations.adopt(kept)
             self.tasks.adopt(kept)
-        self.traffic.sync()
+        self.addresses.keep_only(self._is_claimed)
+        try:
+            self.traffic.sync()
+        except HomeportError as error:
+            log.warning("%s %s: tried again", error.message, " ".join(error.details))
 
     # --- environments -------------------------------------------------------------------------------------------------
 
@@ -117,11 +125,29 @@ class LocalEngine:
             live = [key for key, each in instances.items() if each.seen.state is not State.TERMINATED]
             if live:
                 raise Conflict(f"{environment} still has {', '.join(live)}")
+            # Its record goes last: without it nobody would look for the rest.
+            remove_tree(self.home.instances / environment)
             self.records.forget_environment(environment)
             self.traffic.sync()
-            remove_tree(self.home.instances / environment)
             self.addresses.release(environment)
             self.tasks.forget(environment)
+
+    def _is_claimed(self, claim: Claim) -> bool:
+        """Whether a record speaks of what has this claim."""
+        platform, _, rest = claim.key.partition("/")
+        name, _, below = rest.partition("/")
+        environment = f"{platform}/{name}"
+        if not name:
+            return True
+        if environment not in self.records.environments():
+            return False
+        if claim.kind not in ("instance", "port"):
+            return True
+        id_, _, port = below.partition("/")
+        found = self.records.instance(environment, id_)
+        if found is None or found.seen.state is State.TERMINATED:
+            return False
+        return not port or port.partition("/")[0] == str(found.seen.generation)
 
     def environments(self) -> dict[str, tuple[Place, str]]:
         return {id_: (each.place, _url(each)) for id_, each in self.records.environments().items()}

@@ -22,6 +22,7 @@ from homeport.ports.clock import Clock
 from homeport.system import process
 from homeport.system.effect import effect
 
+AGAIN_SECONDS = 0.05
 KEPT_ENDED = 20
 """Ended instances that are remembered per group."""
 
@@ -47,6 +48,8 @@ class Generations:
         self.work = work
         self.clock = clock
         self.lock = lock
+        self._told: dict[tuple[str, str], set[str]] = {}
+        """(environment, instance) that stops → processes whose supervisors have heard it."""
 
     def adopt(self, kept: EnvironmentRecord) -> None:
         """What another daemon left: whatever lives is watched again, what was told to stop is told once more."""
@@ -58,7 +61,7 @@ class Generations:
             if current.seen.run is Run.RUNNING and current.seen.state is not State.TERMINATED:
                 self._watch(kept, current)
                 if current.seen.stop_at is not None:
-                    supervision.stop(self.observer.services(environment, current.seen.id))
+                    self._tell_to_stop(environment, current.seen)
 
     def launch(self, kept: EnvironmentRecord, action: Launch) -> None:
         environment = kept.place.id
@@ -80,6 +83,7 @@ class Generations:
     def start_next(self, kept: EnvironmentRecord, found: InstanceRecord, release: int) -> None:
         if not self.work.goes_on((kept.place.id, found.seen.id)):
             self.observer.forget(kept.place.id, found.seen)
+            self.addresses.release(f"{kept.place.id}/{found.seen.id}/{found.seen.generation}")
             self._begin(kept, found, release)
 
     def put_in_service(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
@@ -100,7 +104,7 @@ class Generations:
             next_release=next_release,
             stop_at=seen.stop_at or self.clock.now(),
         )
-        supervision.stop(self.observer.services(kept.place.id, seen.id))
+        self._tell_to_stop(kept.place.id, seen)
 
     def kill(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         self._change(kept, found, killed=True)
@@ -113,6 +117,7 @@ class Generations:
             return
         seen = self.observe(environment, found, {})
         self.observer.forget(environment, seen)
+        self._told.pop((environment, id_), None)
         self._change(kept, found, target=Target.UNUSED)
         remove_tree(self.launcher.directory(environment, id_))
         self.addresses.release(f"{environment}/{id_}")
@@ -131,16 +136,25 @@ class Generations:
     def observe(
         self, environment: str, found: InstanceRecord, in_flight: dict[tuple[str, str], int] | None
     ) -> Instance:
-        """The instance as it is now."""
-        return self.observer.observe(
+        """The instance as it is now. One that stops is told so until all its supervisors have heard it."""
+        seen = self.observer.observe(
             environment,
             found,
             self.records.group(environment, found.seen),
             in_flight,
             busy=self.work.goes_on((environment, found.seen.id)),
         )
+        if seen.run is Run.STOPPING:
+            self._tell_to_stop(environment, seen)
+        return seen
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _tell_to_stop(self, environment: str, seen: Instance) -> None:
+        """A supervisor that has only just begun doesn't listen yet, and is told later."""
+        told = self._told.setdefault((environment, seen.id), set())
+        if not supervision.stop(self.observer.services(environment, seen.id), told):
+            self.observer.look_in(f"stop {environment} {seen.id}", AGAIN_SECONDS)
 
     def _change(self, kept: EnvironmentRecord, found: InstanceRecord, **fields: object) -> None:
         changed = replace(found, seen=replace(found.seen, **fields))
@@ -174,6 +188,7 @@ class Generations:
             died=False,
             reason="",
         )
+        self._told.pop((environment, seen.id), None)
         begun = InstanceRecord(seen=started, ports=ports, boot_id=boot_id())
         self.records.keep_instance(environment, begun)
         # The balancer learns of it while it boots.
@@ -195,8 +210,8 @@ class Generations:
             running = replace(found, seen=replace(found.seen, pid=pid, run=Run.RUNNING), started=started)
             self.records.keep_instance(environment, running)
             self._watch(kept, running)
-        if running.seen.stop_at is not None:
-            supervision.stop(self.observer.services(environment, id_))
+            if running.seen.stop_at is not None:
+                self._tell_to_stop(environment, running.seen)
 
     def _watch(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         known = self.records.release(kept.place.id, found.seen.app, found.seen.release)

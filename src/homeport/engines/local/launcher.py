@@ -41,6 +41,12 @@ class Launcher:
         self.sandbox = sandbox
         self.encryption = encryption
 
+    def sweep(self) -> None:
+        """What a daemon that was killed left of its downloads is gone; nothing may be prepared meanwhile."""
+        for path in self.home.layers.iterdir():
+            if path.is_file():
+                remove_archive(path)
+
     # --- releases -----------------------------------------------------------------------------------------------------
 
     def prepare(self, environment: EnvironmentRecord, app: str, number: int) -> None:

@@ -4,7 +4,6 @@ Used by `engines.local.engine`, under its lock. An instance's processes are beli
 say so.
 """
 
-import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -18,7 +17,7 @@ from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.probe import Prober
 from homeport.engines.local.probe import Target as ProbeTarget
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, TaskRecord
-from homeport.engines.local.sandbox import BwrapSandbox
+from homeport.engines.local.sandbox import BwrapSandbox, written_pid
 from homeport.engines.local.traffic import server_name
 from homeport.instance.assemble import service_directory
 from homeport.model.fleet import Check, Instance, Probe, Process, Run, State, Target, Task
@@ -66,7 +65,7 @@ class Observer:
             )
             self.prober.watch(_key(environment, seen), target)
         elif group is not None:
-            self._look_in(_key(environment, seen), group.health.settle.total_seconds() + 0.02)
+            self.look_in(_key(environment, seen), group.health.settle.total_seconds() + 0.02)
 
     def forget(self, environment: str, seen: Instance) -> None:
         """A generation that has ended."""
@@ -86,7 +85,7 @@ class Observer:
         self.prober.close()
         self.deaths.close()
 
-    def _look_in(self, key: str, seconds: float) -> None:
+    def look_in(self, key: str, seconds: float) -> None:
         """Have an observation made in a moment: of something that sends no event."""
         waiting = self._timers.get(key)
         if waiting is not None and waiting.is_alive():
@@ -212,9 +211,9 @@ class Observer:
             if self.clock.now() - youngest >= settle:
                 self._settled.add(key)
                 return Check.HEALTHY
-            self._look_in(key, settle.total_seconds())
+            self.look_in(key, settle.total_seconds())
             return Check.INITIAL if key not in self._settled else Check.HEALTHY
-        self._look_in(key, settle.total_seconds())
+        self.look_in(key, settle.total_seconds())
         return Check.INITIAL if key not in self._settled else Check.UNHEALTHY
 
     def _in_flight(
@@ -222,7 +221,7 @@ class Observer:
     ) -> int | None:
         if seen.target is not Target.DRAINING:
             return None
-        self._look_in("draining", DRAIN_LOOK_SECONDS)
+        self.look_in("draining", DRAIN_LOOK_SECONDS)
         backend = backend_name(environment, seen.app, seen.group)
         return None if in_flight is None else in_flight.get((backend, server_name(seen)), 0)
 
@@ -257,14 +256,6 @@ class Observer:
 
 def _key(environment: str, seen: Instance) -> str:
     return f"{environment} {seen.id}.{seen.generation}"
-
-
-def written_pid(info: Path) -> int | None:
-    """The pid that bubblewrap wrote for a sandbox; None: it never came so far."""
-    try:
-        return int(json.loads(info.read_text())["child-pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def boot_id() -> str:

@@ -32,11 +32,16 @@ def processes(service_directory: Path) -> tuple[Process, ...]:
     return tuple(_process(service_directory, name) for name in _names(service_directory))
 
 
-def stop(service_directory: Path) -> bool:
+def stop(service_directory: Path, told: set[str] | None = None) -> bool:
     """Every runsv has been told to end its process (TERM, through `control/t`) and its log, and to exit; False: some
-    weren't listening, either ended or not begun yet. Doesn't wait; when all have exited the sandbox ends by itself."""
-    _forbid_restart(service_directory)
-    return all([_control(service_directory, name, b"x") for name in _names(service_directory)])
+    weren't listening, either ended or not begun yet. `told`: those that have heard it and aren't told again; gets the
+    ones that hear it now. Doesn't wait; when all have exited the sandbox ends by itself."""
+    told = set() if told is None else told
+    names = set(_names(service_directory))
+    if names - told:
+        _forbid_restart(service_directory)
+    told |= {name for name in sorted(names - told) if _control(service_directory, name, b"x")}
+    return names <= told
 
 
 def stopped(service_directory: Path) -> bool:
