@@ -6,13 +6,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from homeport import __version__
 from homeport.errors import Conflict, Unavailable
 from homeport.system.home import Home
 
 if TYPE_CHECKING:
+    from homeport.engines.local.boot import Installed
     from homeport.engines.local.doctor import Check
     from homeport.ports.encryption import Encryption
     from homeport.ports.engine import LogLine, LogQuery
@@ -95,7 +97,7 @@ def start_engine(home: Home) -> None:
 
     if engine_running(home):
         return
-    WatchTree(home).start((sys.executable, "-m", "homeport", "engine", "run"), daemon_environment(home))
+    WatchTree(home).start(_engine("run"), daemon_environment(home))
     waited = 0.0
     while not engine_running(home):
         if waited > START_SECONDS:
@@ -115,6 +117,48 @@ def stop_engine(home: Home) -> None:
     from homeport.engines.local.watch_tree import WatchTree
 
     WatchTree(home).stop()
+
+
+def boot_engine(home: Home) -> NoReturn:
+    """This process becomes the root of the watch tree: what the installed unit runs. Raises `Unavailable`."""
+    from homeport.engines.local.watch_tree import WatchTree
+
+    WatchTree(home).become(_engine("run"), daemon_environment(home))
+
+
+def engine_unit(home: Home) -> tuple[Path, str]:
+    """Where the unit that starts the engine at boot belongs, and its text."""
+    from homeport.engines.local.boot import unit_path
+    from homeport.plan.unit import Unit, render, unit_name
+
+    kept = ("PATH", "HOME", "LANG", "XDG_DATA_HOME", "PYTHONPATH")
+    unit = Unit(
+        home=str(home.root),
+        start=_engine("boot"),
+        stop=_engine("stop"),
+        environment={key: os.environ[key] for key in kept if key in os.environ} | {"HOMEPORT_HOME": str(home.root)},
+        user=os.getuid() != 0,
+    )
+    return unit_path(unit_name(home.runtime.name)), render(unit)
+
+
+def install_engine(home: Home) -> Installed:
+    """The engine is started at boot. Harmless to repeat. Raises `Unavailable`."""
+    from homeport.engines.local.boot import install
+
+    return install(*engine_unit(home))
+
+
+def uninstall_engine(home: Home) -> Installed:
+    """The engine isn't started at boot any more. Harmless to repeat. Raises `Unavailable`."""
+    from homeport.engines.local.boot import uninstall
+
+    return uninstall(engine_unit(home)[0])
+
+
+def _engine(*words: str) -> tuple[str, ...]:
+    """A command line of this very program."""
+    return (sys.executable, "-m", "homeport", "engine", *words)
 
 
 def daemon_environment(home: Home) -> dict[str, str]:

@@ -154,6 +154,48 @@ def test_a_daemon_that_ignores_term_is_killed_whatever_it_leaves_behind(home: Ho
         os.kill(left, signal.SIGKILL)
 
 
+BECOME = """
+import sys
+from pathlib import Path
+from homeport.engines.local.watch_tree import WatchTree
+from homeport.system.home import Home
+WatchTree(Home(Path(sys.argv[1]), Path(sys.argv[2]))).become(("/bin/sleep", "100000"), {})
+"""
+
+
+def become(home: Home, **environ: str) -> subprocess.Popen[bytes]:
+    """What systemd does at boot."""
+    argv = (sys.executable, "-c", BECOME, str(home.root), str(home.runtime))
+    return subprocess.Popen(argv, env={**os.environ, **environ})
+
+
+def test_systemd_watches_the_tree_that_it_starts(home: Home) -> None:
+    watch = WatchTree(home)
+    killed = become(home, HOMEPORT_CRASH="watch_tree.become:before")
+    assert killed.wait(20) == -signal.SIGKILL
+    assert not watch.running()
+    first = become(home)
+    try:
+        until(watch.running, "the tree and its daemon", 20)
+        pid = watch.daemon_pid()
+        assert processes("runsvdir", str(home.services)) == [first.pid], "it is the very process that systemd knows"
+
+        second = become(home)  # such as by `systemctl start` beside a tree that a person has started
+        try:
+            assert first.wait(20) == 0, "the other has ended well: nobody starts it again"
+            until(lambda: process.name(second.pid) == "runsvdir", "it takes over", 20)
+            assert processes("runsvdir", str(home.services)) == [second.pid]
+            assert watch.daemon_pid() == pid, "what ran wasn't touched"
+            watch.stop()
+            assert second.wait(20) == 0
+        finally:
+            second.kill()
+            second.wait()
+    finally:
+        first.kill()
+        first.wait()
+
+
 CRASH = """
 import sys
 from pathlib import Path
@@ -168,6 +210,7 @@ watch.start_haproxy()
 def test_whoever_is_killed_in_the_middle_is_succeeded(home: Home) -> None:
     configure(home)
     labels = sorted(each for each in SITES if each.startswith(("watch_tree.", "service.")))
+    labels.remove("watch_tree.become")  # has its own test: nothing of ours runs after it
     assert labels == ["service.control", "watch_tree.enable", "watch_tree.spawn", "watch_tree.write"]
     for number, (label, when) in enumerate((label, when) for label in labels for when in ("before", "after")):
         (home.services / "haproxy").mkdir(exist_ok=True)

@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeport import __version__
 from homeport.cli import options, output, place
 from homeport.errors import HomeportError, Unavailable
+
+if TYPE_CHECKING:
+    from homeport.engines.local.boot import Installed
 
 
 @click.group()
@@ -81,15 +85,36 @@ def status(as_json: bool) -> None:
         print(f"this command is Homeport {__version__}: homeport engine restart")
 
 
-@engine.command(epilog=options.example("homeport engine install"))
+@engine.command(epilog=options.example("homeport engine install", "homeport engine install --print"))
+@click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
 @options.as_json
-def install(as_json: bool) -> None:
-    """Have the engine started when the machine boots; every environment comes back then."""
+def install(only_print: bool, as_json: bool) -> None:
+    """Have the engine started when the machine boots; every environment comes back then.
+
+    Writes a unit for systemd: the machine's as root, else the user's own.
+    """
     from homeport import wiring
 
     home = wiring.home()
-    wiring.install_engine(home)
-    _told(as_json, f"the engine of {home.root} starts when the machine boots", home=str(home.root))
+    path, text = wiring.engine_unit(home)
+    if only_print:
+        if as_json:
+            output.emit({"unit": str(path), "text": text})
+        else:
+            print(f"# {path}\n{text}", end="")
+        return
+    _installed(as_json, wiring.install_engine(home), f"the engine of {home.root} starts when the machine boots")
+
+
+@engine.command(epilog=options.example("homeport engine uninstall"))
+@options.as_json
+def uninstall(as_json: bool) -> None:
+    """Don't start the engine at boot any more. One that runs goes on until it is stopped."""
+    from homeport import wiring
+
+    home = wiring.home()
+    done = wiring.uninstall_engine(home)
+    _installed(as_json, done, f"the engine of {home.root} doesn't start at boot any more")
 
 
 @engine.command(epilog=options.example("homeport engine logs", "homeport engine logs -n 500"))
@@ -114,6 +139,29 @@ def run(as_json: bool) -> None:
 
     os.umask(0o077)
     wiring.run_daemon(wiring.home())
+
+
+@engine.command(hidden=True, epilog=options.example("homeport engine boot   # what systemd does"))
+@options.as_json
+def boot(as_json: bool) -> None:
+    """Be the root of the tree that keeps the engine running, in the foreground."""
+    from homeport import wiring
+
+    os.umask(0o077)
+    wiring.boot_engine(wiring.home())
+
+
+def _installed(as_json: bool, done: "Installed", text: str) -> None:
+    if as_json:
+        output.emit({"unit": str(done.unit), "changed": done.changed, "enabled": done.enabled, "left": done.left})
+        return
+    wrote = "removed" if not done.unit.exists() else "wrote"
+    print(f"{wrote} {done.unit}" if done.changed else f"{done.unit}: nothing to do")
+    if done.left:
+        print("systemd has yet to be told; type:")
+        print("\n".join(f"  {each}" for each in done.left))
+    else:
+        print(text)
 
 
 def _tail(path: Path, lines: int) -> list[str]:

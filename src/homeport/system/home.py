@@ -43,7 +43,8 @@ class Home:
     @classmethod
     def from_environment(cls, environ: dict[str, str] | None = None) -> "Home":
         """From HOMEPORT_HOME (and XDG_DATA_HOME, XDG_RUNTIME_DIR). The runtime directory is /run/homeport/<key> for
-        root, else $XDG_RUNTIME_DIR/homeport/<key>, else /tmp/homeport-<uid>/<key>; key is made from the home's path."""
+        root, else $XDG_RUNTIME_DIR/homeport/<key> (where that isn't set, as in cron or su: /run/user/<uid>), else
+        /tmp/homeport-<uid>/<key>; key is made from the home's path."""
         env = dict(os.environ) if environ is None else environ
         stated = env.get("HOMEPORT_HOME")
         if stated:
@@ -55,10 +56,10 @@ class Home:
             root = Path(data) / "homeport"
         key = hashlib.sha256(os.fsencode(root)).hexdigest()[:10]
         uid = os.getuid()
-        runtime_dir = env.get("XDG_RUNTIME_DIR")
+        runtime_dir = env.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
         if uid == 0:
             runtime = Path("/run/homeport")
-        elif runtime_dir and len(runtime_dir) < 60 and os.access(runtime_dir, os.W_OK):
+        elif len(runtime_dir) < 60 and os.access(runtime_dir, os.W_OK):
             runtime = Path(runtime_dir) / "homeport"
         else:
             runtime = Path(f"/tmp/homeport-{uid}")

@@ -14,12 +14,14 @@ it executes (runsvdir and the services' path), so that nothing need be recorded 
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 from homeport.engines.local.balancer import MASTER_SOCKET, program
 from homeport.engines.local.haproxy import Runtime
@@ -56,17 +58,23 @@ class WatchTree:
         """The tree runs, and its daemon is to run with exactly this environment; HAProxy if there is a configuration.
         One that runs already is adopted: what is stated differently holds from the service's next start. Raises
         `Unavailable`."""
-        configured = (self._home.runtime / CONFIG).exists()
-        # HAProxy's environment is empty: the daemon's may hold what isn't its business.
-        haproxy = (program(), "-W", "-db", "-S", self._master_socket(), "-f", str(self._home.runtime / CONFIG))
-        self._define(self._haproxy, haproxy, {}, down=not configured)
-        self._define(self._daemon, daemon_argv, environ, down=False)
+        configured = self._define_both(daemon_argv, environ)
         self.keep()
         self._wait(lambda: self._daemon.supervised() and self._haproxy.supervised(), "runsvdir started no services")
         self._daemon.control("u")
         self._wait(lambda: self._daemon.pid() is not None, "the daemon doesn't start")
         if configured:
             self.start_haproxy()
+
+    def become(self, daemon_argv: tuple[str, ...], environ: Mapping[str, str]) -> NoReturn:
+        """This very process is the tree's runsvdir from now on, for whoever watches it: systemd. What `start` says of
+        the daemon holds; it starts HAProxy. Where there is a runsvdir, that one ends; its services go on, each adopted
+        when it is next started. Raises `Unavailable`."""
+        self._define_both(daemon_argv, environ)
+        self._end_runsvdir()
+        self._daemon.control("u")  # whoever was interrupted in `stop` has left it down
+        os.utime(self._services, (1, 1))
+        self._execute()
 
     def keep(self) -> bool:
         """Whether runsvdir was gone and has been started again, with the services as they are: for the daemon, now and
@@ -108,15 +116,20 @@ class WatchTree:
         again. What doesn't end after TERM is killed. Repeating it is harmless. Raises `Unavailable` where something is
         left."""
         self._down(self._daemon, "d")
-        for pid in self._runsvdirs():
-            started = process.start_time(pid)
-            if started is not None:
-                process.send(pid, started, signal.SIGTERM)  # ends runsvdir alone
-        self._wait(lambda: not self._runsvdirs(), "runsvdir doesn't end")
+        self._end_runsvdir()
         for service in (self._daemon, self._haproxy):
             self._end(service)
 
     # --- the tree --------------------------------------------------------------------------------------------------
+
+    def _define_both(self, daemon_argv: tuple[str, ...], environ: Mapping[str, str]) -> bool:
+        """Whether there is a configuration for HAProxy."""
+        configured = (self._home.runtime / CONFIG).exists()
+        # HAProxy's environment is empty: the daemon's may hold what isn't its business.
+        haproxy = (program(), "-W", "-db", "-S", self._master_socket(), "-f", str(self._home.runtime / CONFIG))
+        self._define(self._haproxy, haproxy, {}, down=not configured)
+        self._define(self._daemon, daemon_argv, environ, down=False)
+        return configured
 
     def _define(self, service: Service, argv: tuple[str, ...], environ: Mapping[str, str], *, down: bool) -> None:
         """The service's directory, complete, as runit wants it."""
@@ -147,18 +160,11 @@ class WatchTree:
 
     @effect("watch_tree.spawn")
     def _spawn(self) -> None:
-        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/bin:/bin"
-        argv = (
-            "setsid",
-            "--fork",
-            "runsvdir",
-            "-P",
-            str(self._services),
-        )  # a child of init: nobody here has to reap it
+        argv = ("setsid", "--fork", *self._runsvdir())  # a child of init: nobody here has to reap it
         try:
             subprocess.run(
                 argv,
-                env={"PATH": path},
+                env={"PATH": _path()},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -167,6 +173,29 @@ class WatchTree:
             )
         except (OSError, subprocess.CalledProcessError) as error:
             raise Unavailable(f"can't start runsvdir: {error}", hint="apt-get install runit") from error
+
+    @effect("watch_tree.become")
+    def _execute(self) -> NoReturn:
+        path = shutil.which(RUNIT, path=_path())
+        if path is None:
+            raise Unavailable("runsvdir isn't installed", hint="apt-get install runit")
+        os.chdir("/")
+        # As in `_spawn`: while supervisors of another runsvdir live, those of this one complain every few seconds.
+        null = os.open(os.devnull, os.O_RDWR)
+        for each in (0, 1, 2):
+            os.dup2(null, each)
+        os.execve(path, self._runsvdir(), {"PATH": _path()})
+
+    def _runsvdir(self) -> tuple[str, ...]:
+        return RUNIT, "-P", str(self._services)
+
+    def _end_runsvdir(self) -> None:
+        """It alone has ended."""
+        for pid in self._runsvdirs():
+            started = process.start_time(pid)
+            if started is not None:
+                process.send(pid, started, signal.SIGTERM)
+        self._wait(lambda: not self._runsvdirs(), "runsvdir doesn't end")
 
     def _runsvdirs(self) -> list[int]:
         """Pids of the tree's runsvdir: one, or none."""
@@ -215,3 +244,8 @@ class WatchTree:
             if time.monotonic() > end:
                 raise Unavailable(f"{problem} (waited {seconds:.0f} s)", retry_after=timedelta(seconds=1))
             pause(POLL_SECONDS)
+
+
+def _path() -> str:
+    """Where runit's programs and what they start are found; an ordinary user's PATH often lacks the last."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/bin:/bin"
