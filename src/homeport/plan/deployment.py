@@ -197,6 +197,9 @@ def _switch(v: View) -> Step | None:
     for change in v.started.groups:
         if change.in_place:
             lack = min(v.deployment.moved, change.new_count) - v.carrying(change.name, v.started.release)
+        elif v.started.previous is None and change.name not in v.balanced:
+            # No traffic is taken from anybody; before the bake time they are waited for all the same.
+            lack = 0
         else:
             lack = change.new_count - v.healthy(change.name)
         if lack > 0:

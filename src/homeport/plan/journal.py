@@ -115,7 +115,9 @@ def launch_release(deployment: Deployment) -> int | None:
 
 
 def routes_release(deployment: Deployment) -> int | None:
-    """Whose routes the balancer has: the new release's once all its groups carry traffic."""
-    if deployment.reverting is None and deployment.bake_until_at is not None:
+    """Whose routes the balancer has: the new release's once all its groups carry traffic; a first one's from the switch
+    on, for there are none to lose."""
+    first = deployment.started.previous is None and deployment.switched_at is not None
+    if deployment.reverting is None and (first or deployment.bake_until_at is not None):
         return deployment.started.release
     return deployment.started.previous

@@ -1,0 +1,77 @@
+"""When traffic moves: a first release takes it as soon as its targets are healthy, a later one when all of it is."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from homeport.model.deployment import Baking, Deployment, Entry, GroupChange, Prepared, Started, Switched
+from homeport.model.fleet import Check, Instance, Observation, Run, State, Target
+from homeport.plan.deployment import next_steps
+from homeport.plan.journal import apply, fold, routes_release
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def deployment(previous: int | None) -> Deployment:
+    """Of r2, its instances launched."""
+    groups = tuple(
+        GroupChange(name=name, old_count=0 if previous is None else 1, new_count=1) for name in ("web", "worker")
+    )
+    started = Started(
+        at=AT,
+        app="plain",
+        environment="staging",
+        number=1,
+        release=2,
+        previous=previous,
+        strategy="replace",
+        groups=groups,
+        bake=timedelta(seconds=5),
+        grace=timedelta(seconds=30),
+        max_unavailable=1,
+        task=None,
+        by="tester",
+        why="test",
+    )
+    return fold((started, Prepared(at=AT)))
+
+
+def instance(group: str, check: Check, *, serving: bool = False) -> Instance:
+    return Instance(
+        id=f"{group}-1",
+        app="plain",
+        group=group,
+        zone="a",
+        release=2,
+        created_at=AT,
+        run=Run.RUNNING,
+        check=check,
+        state=State.IN_SERVICE if serving else State.PENDING,
+        target=Target.READY if serving and group == "web" else Target.UNUSED,
+    )
+
+
+def entry(of: Deployment, *instances: Instance) -> Entry | None:
+    return next_steps(of, Observation(at=AT, instances=instances), frozenset({"web"}), AT).entry
+
+
+@pytest.mark.parametrize(("web", "moves"), [(Check.INITIAL, False), (Check.HEALTHY, True)])
+def test_a_first_release_takes_traffic_before_its_workers_have_settled(web: Check, moves: bool) -> None:
+    found = entry(deployment(None), instance("web", web), instance("worker", Check.INITIAL))
+    assert isinstance(found, Switched) is moves
+
+
+def test_its_workers_are_waited_for_before_the_bake_time() -> None:
+    switched = apply(deployment(None), Switched(at=AT))
+    assert routes_release(switched) == 2
+    web = instance("web", Check.HEALTHY, serving=True)
+    assert entry(switched, web, instance("worker", Check.INITIAL)) is None
+    assert isinstance(entry(switched, web, instance("worker", Check.HEALTHY, serving=True)), Baking)
+
+
+@pytest.mark.parametrize(("worker", "moves"), [(Check.INITIAL, False), (Check.HEALTHY, True)])
+def test_a_later_release_must_be_healthy_as_a_whole(worker: Check, moves: bool) -> None:
+    begun = deployment(1)
+    found = entry(begun, instance("web", Check.HEALTHY), instance("worker", worker))
+    assert isinstance(found, Switched) is moves
+    assert routes_release(begun) == 1
