@@ -32,10 +32,10 @@ def home() -> Home:
     return found
 
 
-def store(home: Home) -> ObjectStore:
+def store(home: Home, *, must_exist: bool = True) -> ObjectStore:
     from homeport.stores.objects import open_store
 
-    return open_store(str(home.store))
+    return open_store(str(home.store), must_exist=must_exist)
 
 
 def encryption(home: Home) -> Encryption:
@@ -192,7 +192,7 @@ def run_daemon(home: Home) -> None:
     except OSError as error:
         raise Conflict(f"another engine holds {home.lock}", hint="homeport engine status") from error
     clock = SystemClock()
-    objects = store(home)
+    objects = store(home, must_exist=False)  # what runs is kept well without it
     tree = WatchTree(home)
     engine = LocalEngine(home, store=objects, encryption=encryption(home), clock=clock, balancer=HaproxyBalancer(home))
     watchman = Watchman(engine, tree)

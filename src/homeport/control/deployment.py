@@ -10,7 +10,7 @@ import msgspec
 from homeport.control.diagnosis import complete
 from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
-from homeport.errors import Conflict, HomeportError, NotFound
+from homeport.errors import Conflict, HomeportError, NotFound, Unavailable
 from homeport.model.deployment import Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
 from homeport.model.event import Event
 from homeport.model.fleet import Observation, SetLaunch, SetRoutes
@@ -19,6 +19,7 @@ from homeport.model.release import Release
 from homeport.plan.deployment import next_steps
 from homeport.plan.desired import group_changes
 from homeport.plan.journal import apply, fold, launch_release, routes_release
+from homeport.plan.release import release_key
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
@@ -106,7 +107,8 @@ class AppControl:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def begin(self, release: Release, observed: Observation, *, by: str, why: str) -> int:
-        """Number of the deployment that has begun. Raises `Conflict` where one goes on, or the release runs already."""
+        """Number of the deployment that has begun. Raises `Conflict` where one goes on, or the release runs already;
+        `Unavailable` where the store doesn't answer, or isn't the one it was."""
         self.load()
         if self.active and self.deployment is not None:
             started = self.deployment.started
@@ -118,6 +120,12 @@ class AppControl:
         previous = observed.launch.get(self.app)
         if previous == release.number:
             raise Conflict(f"{release.id} of {self.app} already runs in {self.place.name}", hint="homeport status")
+        if previous is not None and self.store.size(release_key(self.app, self.place.name, previous)) is None:
+            raise Unavailable(
+                f"r{previous} of {self.app} runs in {self.place.name}, but isn't in the store: that was emptied, or is "
+                "another one",
+                hint="bring the store back (mount it, restore it); or homeport down, then up, to begin anew",
+            )
         fence = self.lease.take(by)
         try:
             started = self._started(release, observed, previous, by=by, why=why)

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -27,29 +28,33 @@ STALE = timedelta(days=1)
 """What lies in staging for so long was left by a process that was killed."""
 
 
-def open_store(url_or_path: str) -> ObjectStore:
+def open_store(url_or_path: str, *, must_exist: bool = True) -> ObjectStore:
     """The store at a directory's path or `file://` URL. Raises `Invalid` for another scheme, `Unavailable` where the
-    directory isn't there or can't be read."""
+    directory isn't there or can't be read; without `must_exist` only its methods do."""
     parts = urlsplit(url_or_path)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return LocalObjects(Path(unquote(parts.path)))
+        return LocalObjects(Path(unquote(parts.path)), must_exist=must_exist)
     if "://" in url_or_path:
         raise Invalid(
             f"object store {url_or_path!r}: scheme {parts.scheme!r} isn't known, expected a directory",
             hint="write a path, or file:///path",
         )
-    return LocalObjects(Path(url_or_path))
+    return LocalObjects(Path(url_or_path), must_exist=must_exist)
 
 
 class LocalObjects:
     """A directory as object store. Implements `ports.objects.ObjectStore`."""
 
-    def __init__(self, root: Path) -> None:
-        """Raises `Unavailable` where `root` isn't a directory that can be used."""
+    def __init__(self, root: Path, *, must_exist: bool = True) -> None:
+        """Raises `Unavailable` where `root` isn't a directory that can be used and `must_exist`."""
         self.root = root.absolute()
-        with self._translated("open the store"):
-            self._objects = LocalStore(prefix=self.root)
-            self._sweep()
+        if must_exist or self.root.is_dir():
+            with self._translated("open the store"):
+                self._sweep()
+
+    @cached_property
+    def _objects(self) -> LocalStore:
+        return LocalStore(prefix=self.root)
 
     def create(self, key: str, data: bytes) -> None:
         with self._translated(f"create {key}", len(data)):

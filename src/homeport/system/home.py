@@ -66,7 +66,8 @@ class Home:
         return cls(root, runtime / key)
 
     def create(self) -> None:
-        """All directories exist, readable by their owner only. Raises `Invalid` where one belongs to somebody else."""
+        """All directories exist, readable by their owner only. Raises `Invalid` where one belongs to somebody else.
+        The store of a home in use isn't made anew: an empty one in its place would number releases from r1 again."""
         for path in (self.root, self.runtime.parent, self.runtime):
             try:
                 path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,5 +80,7 @@ class Home:
                 raise Invalid(f"{path} belongs to uid {info.st_uid}, expected {os.getuid()} (yourself)")
             if stat.S_IMODE(info.st_mode) & 0o077:
                 path.chmod(0o700)
-        for path in (self.store, self.builds, self.layers, self.instances, self.logs, self.engine_logs, self.services):
+        if not self.state.exists():
+            self.store.mkdir(exist_ok=True, mode=0o700)
+        for path in (self.builds, self.layers, self.instances, self.logs, self.engine_logs, self.services):
             path.mkdir(exist_ok=True, mode=0o700)
