@@ -165,7 +165,9 @@ def _troubled(v: View) -> Step | None:
 
 
 def _never_healthy(v: View, each: Instance) -> str:
-    if each.check is Check.HEALTHY or each.state is not State.PENDING or each.run is Run.UNKNOWN:
+    if each.check is Check.HEALTHY or each.state is not State.PENDING:
+        return ""
+    if each.run in (Run.UNKNOWN, Run.STARTING):  # its code is still being copied: the app's time hasn't begun
         return ""
     if each.check is Check.UNKNOWN or v.now < overdue_at(each, v.started.grace):
         return ""

@@ -207,7 +207,8 @@ class Generations:
         started = process.start_time(pid)
         with self.lock:
             found = self.records.instance(environment, id_) or begun
-            running = replace(found, seen=replace(found.seen, pid=pid, run=Run.RUNNING), started=started)
+            now_runs = replace(found.seen, pid=pid, run=Run.RUNNING, started_at=self.clock.now())
+            running = replace(found, seen=now_runs, started=started)
             self.records.keep_instance(environment, running)
             self._watch(kept, running)
             if running.seen.stop_at is not None:
