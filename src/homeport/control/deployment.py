@@ -129,6 +129,8 @@ class AppControl:
         fence = self.lease.take(by)
         try:
             started = self._started(release, observed, previous, by=by, why=why)
+            # The engine first: who comes after us finds the journals of the apps that it knows.
+            self.engine.admit(self.place.id, self.app, fence=fence)
             self._journal(started.number).append(fence, msgspec.json.encode(started))
         except HomeportError:
             self.lease.release()

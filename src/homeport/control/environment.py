@@ -50,7 +50,7 @@ class EnvironmentControl:
         """Seconds until it must look again at the latest; None: only when something changes."""
         self.trouble = ""
         observed = self.observe()
-        names = {each.app for each in observed.instances} | set(observed.launch) | set(self.apps)
+        names = {each.app for each in observed.instances} | set(observed.fence) | set(self.apps)
         wakes: list[float] = []
         for name in sorted(names):
             app = self.app(name)

@@ -71,6 +71,11 @@ class Engine(Protocol):
         Raises `Conflict` for a fence lower than one seen for the action's app, `Unavailable`, `NotFound`."""
         ...
 
+    def admit(self, environment: str, app: str, *, fence: int) -> None:
+        """From now on the environment has the app, in its observation's `fence`, and lower fences are refused. Raises
+        `Conflict` for one that is lower itself."""
+        ...
+
     def release(self, environment: str, app: str, number: int) -> Release | None:
         """A release that was prepared here, from the engine's own memory (the store may be gone); None: never was."""
         ...

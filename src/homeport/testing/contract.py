@@ -197,6 +197,14 @@ class EngineContract:
             run(world, SetLaunch(app=APP, release=None), fence=6)
         assert world.engine.observe(world.place.id).launch == {APP: GOOD}
 
+    def test_an_app_is_known_before_anything_is_done_to_it(self, world: World) -> None:
+        world.engine.admit(world.place.id, APP, fence=7)
+        assert world.engine.observe(world.place.id).fence == {APP: 7}
+        with pytest.raises(Conflict):
+            world.engine.admit(world.place.id, APP, fence=6)
+        with pytest.raises(Conflict):
+            prepare(world, GOOD)
+
     def test_unknown_instance(self, world: World) -> None:
         with pytest.raises(NotFound):
             run(world, Drain(instance="web-9"))

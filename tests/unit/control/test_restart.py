@@ -38,6 +38,13 @@ def test_what_follows_the_verdict_is_made_up_for(tmp_path: Path) -> None:
     assert FencedLog(store, f"{prefix}current/").newest() == b'{"release":1}'
 
 
+def test_the_first_deployment_goes_on_before_there_is_any_instance(tmp_path: Path) -> None:
+    world = Controlled(memory_world(tmp_path))
+    world.deploy(GOOD)
+    world.restarted()
+    world.settle(lambda: len(world.serving()) == 2)
+
+
 def test_a_deployment_that_never_began_is_none(tmp_path: Path) -> None:
     world = up(tmp_path)
     journal = "plain/staging/deployments/0002/"

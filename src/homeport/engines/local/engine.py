@@ -193,6 +193,10 @@ class LocalEngine:
                     self._for_instance(kept, found, action)
         self._changed()
 
+    def admit(self, environment: str, app: str, *, fence: int) -> None:
+        with self._lock:
+            self._admit(environment, app, fence)
+
     def _admit(self, environment: str, app: str, fence: int) -> None:
         known = self.records.app(environment, app)
         if fence < known.fence:

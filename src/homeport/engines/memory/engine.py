@@ -176,12 +176,15 @@ class MemoryEngine:
 
     # --- executing ----------------------------------------------------------------------------------------------------
 
-    def execute(self, environment: str, action: Action, *, fence: int) -> None:
+    def admit(self, environment: str, app: str, *, fence: int) -> None:
         found = self._find(environment)
-        app = self._app_of(found, action)
         if fence < found.fences.get(app, 0):
             raise Conflict(f"fence {fence} of {app} is over: {found.fences[app]} was seen")
         found.fences[app] = fence
+
+    def execute(self, environment: str, action: Action, *, fence: int) -> None:
+        found = self._find(environment)
+        self.admit(environment, self._app_of(found, action), fence=fence)
         self.actions.append(action)
         now = self.clock.now()
         match action:
