@@ -1,0 +1,126 @@
+"""Releases that don't work, one after the other over a running one: each verdict says why, and what runs serves on."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.app_repository import commit, make_repository
+from tests.e2e.person import FILE, Person
+from tests.e2e.role import wait_for
+from tests.load import Load, load
+
+SOON = (
+    FILE.replace("instances = 2", "instances = 1")
+    .replace('grace = "5s"', 'grace = "700ms"\ntimeout = "300ms"')
+    .replace('grace = "2s"', 'grace = "700ms"')
+)
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    directory = tmp_path_factory.mktemp("bad-release")
+    app = make_repository("plain", directory, edits={"homeport.toml": SOON, "Procfile": "web: exec python3 web.py\n"})
+    found = Person(app, directory / "home")
+    try:
+        found("up")
+        yield found
+    finally:
+        found.leave()
+
+
+@pytest.fixture(scope="module")
+def traffic(person: Person) -> Iterator[Load]:
+    """Somebody asks what runs, all the time."""
+    with load(person.url() + "/", rate=40, methods=("GET",)) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("setting", "lines", "hint"),
+    [
+        ("APP_HEALTH=301", ["answered 301", "location: https://"], "SECURE_SSL_REDIRECT"),
+        ("APP_HEALTH=400", ["Host 127.0.0.1: answered 400", "health says 400"], "ALLOWED_HOSTS"),
+        ("APP_HEALTH=404", ["answered 404"], "[health] path"),
+        ("APP_HEALTH=500", ["answered 500"], "homeport logs -e staging --instance web-"),
+        ("APP_HEALTH=slow", ["no answer within 0.3 s", "doesn't answer in time"], "`timeout`"),
+        ("APP_HEALTH=never", ["no answer within 0.3 s", "doesn't answer in time"], "`timeout`"),
+        ("APP_START=exit", ["exiting as told", "web: ended", "exit code 1"], "homeport logs -e staging"),
+        ("APP_START=never-listen", ["it listens on nothing, expected 0.0.0.0:$PORT"], "homeport logs -e staging"),
+        ("APP_START=wrong-port", ["it listens on 127.", ", expected 0.0.0.0:$PORT"], "PORT"),
+        ("APP_START=localhost", ["it listens on 127.0.0.1:"], "bind to 0.0.0.0"),
+    ],
+)
+def test_the_verdict_explains(person: Person, traffic: Load, setting: str, lines: list[str], hint: str) -> None:
+    error = person.document("config", "set", "APP_HEALTH=200", "APP_START=listen", setting, code=6)["error"]
+    assert error["kind"] == "failed"
+    said = "\n".join(error["details"])
+    for line in lines:
+        assert line in said
+    assert hint in error["hint"]
+    assert "stays set" in said
+
+
+def test_bad_releases_harmed_nobody(person: Person, traffic: Load) -> None:
+    person("config", "unset", "APP_HEALTH", "APP_START")
+    report = traffic.end()
+    assert report.failures == []
+    assert set(report.releases) == {"r1"}
+    (instance,) = person.instances()
+    assert (instance["id"], instance["release"], instance["check"]) == ("web-1", "r1", "healthy")
+    first, *others = reversed(person.document("deployment", "list")["deployments"])
+    assert first["verdict"] == "good"
+    assert {(each["verdict"], each["previous"]) for each in others} == {("failed", "r1")}
+
+
+def test_a_process_deaf_to_term_goes_within_its_grace(person: Person) -> None:
+    person("config", "set", "APP_IGNORE_TERM=1")
+    newest = person.document("release", "list")["releases"][0]["release"]
+    deaf = {each["id"]: each["pid"] for each in person.instances() if each["release"] == newest}
+    assert deaf
+    person("config", "unset", "APP_IGNORE_TERM")
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in deaf.values()), "the deaf have ended", 20)
+    wait_for(lambda: not deaf.keys() & {each["id"] for each in person.instances()}, "nobody speaks of them", 20)
+    killed = {each["subject"] for each in person.document("events", "-n", "200")["events"] if each["kind"] == "kill"}
+    assert deaf.keys() <= killed
+
+
+def test_a_build_that_fails_publishes_nothing(person: Person) -> None:
+    before = person.document("release", "list")
+    edit = {"homeport.toml": SOON + '[build]\ncommand = "echo compiling the lamp; exit 3"\n'}
+    with committed(person, edit):
+        error = person.document("deploy", code=6)["error"]
+    assert "3" in error["message"]
+    assert any("compiling the lamp" in line for line in error["details"])
+    assert person.document("release", "list") == before
+
+
+def test_a_port_in_use(person: Person) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        edit = {
+            "homeport.toml": f'default = "staging"\n{SOON}[environments.demo]\nengine = "local"\n'
+            f'listen = "127.0.0.1:{port}"\n'
+        }
+        with committed(person, edit):
+            error = person.document("up", "-e", "demo", code=4)["error"]
+    assert str(port) in error["message"]
+    assert error["hint"]
+    assert [each["name"] for each in person.document("engine", "status")["environments"]] == ["staging"]
+
+
+class committed:
+    """A commit with these edits, taken back at the end."""
+
+    def __init__(self, person: Person, edits: dict[str, str]) -> None:
+        self.person, self.edits = person, edits
+
+    def __enter__(self) -> None:
+        commit(self.person.app, self.edits)
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(("git", "-C", self.person.app, "reset", "-q", "--hard", "HEAD~1"), check=True)
