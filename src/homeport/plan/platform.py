@@ -148,5 +148,6 @@ def _not_toml(text: str, file: str, error: tomllib.TOMLDecodeError) -> Invalid:
     """tomllib of Python 3.11 tells the place only in its message."""
     match = _WHERE.search(str(error))
     reason = str(error)[: match.start()] if match else str(error)
+    reason = "this key is there twice" if reason == "Cannot overwrite a value" else reason
     line, column = (match[1], match[2]) if match and match[1] else (str(text.count("\n") + 1), "1")
     return Invalid(f"{file} isn't valid TOML", details=(f"{file}:{line}:{column}: {reason}",))
