@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -142,6 +141,8 @@ def _unexpected(error: Exception, *, as_json: bool) -> int:
 
 def _trace() -> None:
     if os.environ.get("HOMEPORT_DEBUG") == "1":
+        import traceback  # 5 ms that only this needs
+
         traceback.print_exc()
 
 

@@ -212,8 +212,9 @@ RULES: tuple[Rule, ...] = (
 
 
 def reconcile(desired: GroupDesired, observed: Observation, now: datetime) -> Plan:
-    """What to do now for one group: decisions in the order in which they are to be carried out (what carries traffic
-    first, what is to be launched last), each with its reason, and when to look again at the latest."""
+    """What to do now for one group: decisions in the order in which they are to be carried out (what shall carry
+    traffic first, launches before what is cleaned up: nobody waits for that), each with its reason, and when to look
+    again at the latest."""
     everyone = [each for each in observed.instances if each.app == desired.app and each.group == desired.name]
     present = [each for each in everyone if each.state is not State.TERMINATED]
     roles = assign(desired, present)
@@ -229,7 +230,9 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime) -> Pl
     decisions.sort(key=lambda each: not isinstance(each.action, PutInService))
     launches, wake_at = _launches(desired, observed, everyone, roles, now)
     wakes += [wake_at] if wake_at else []
-    return Plan(decisions=(*decisions, *launches), wake_at=min(wakes, default=None))
+    cleaned = [each for each in decisions if isinstance(each.action, Terminate)]
+    others = [each for each in decisions if not isinstance(each.action, Terminate)]
+    return Plan(decisions=(*others, *launches, *cleaned), wake_at=min(wakes, default=None))
 
 
 def _enough(desired: GroupDesired, present: list[Instance], roles: dict[str, Role]) -> bool:

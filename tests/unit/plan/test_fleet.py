@@ -87,7 +87,7 @@ def check_dead_is_replaced() -> None:
     dead = instance("web-1", run=Run.STOPPED, died=True, zone="a")
     plan = reconcile(desired(Cohort(release=1, count=3)), observation(dead, *THREE[1:]), NOW)
     launch = Launch(app="shop", group="web", instance="web-4", zone="a", release=1)
-    assert actions(plan) == (Terminate(instance="web-1"), launch)
+    assert actions(plan) == (launch, Terminate(instance="web-1")), "nobody waits for the cleaning up"
 
 
 def check_successors_first() -> None:

@@ -20,7 +20,7 @@ from homeport.model.fleet import Probe
 from homeport.model.platform import Health
 from homeport.ports.clock import Clock
 
-QUICK_SECONDS = 0.03
+QUICK_SECONDS = 0.01
 """Until something listens; a refused connection costs next to nothing."""
 AGAIN_SECONDS = 0.25
 """While it answers, but wrongly; and before a first failure counts."""
