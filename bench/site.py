@@ -1,0 +1,211 @@
+"""What the benches stand on: a home and a repository of their own, commands as typed, controls by hand, results."""
+
+import contextlib
+import http.client
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from homeport.system.clock import pause
+from tests.app_repository import commit, make_repository
+
+RESULTS = Path(__file__).resolve().parent / "results"
+ARGV = (sys.executable, "-m", "homeport")
+DEADLINE_SECONDS = 60.0
+POLL_SECONDS = 0.002
+FILE = """app = "plain"
+default = "staging"
+[health]
+path = "/healthz"
+[groups.web]
+run = ["web"]
+instances = {instances}
+[deploy]
+bake = "1s"
+[environments.staging]
+engine = "local"
+listen = "127.0.0.1:{port}"
+[environments.beside]
+engine = "local"
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Site:
+    """An app of `instances` web processes, not up yet."""
+
+    def __init__(self, directory: Path, instances: int) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        text = FILE.format(instances=instances, port=self.port)
+        edits = {"homeport.toml": text, "Procfile": "web: exec python3 web.py\n"}
+        self.app = make_repository("plain", directory, edits=edits)
+        self.environ = {**os.environ, "HOMEPORT_HOME": str(directory / "home")}
+
+    def __call__(self, *words: str) -> str:
+        """What the command printed. Raises AssertionError where it failed."""
+        done = subprocess.run(
+            (*ARGV, *words), cwd=self.app, env=self.environ, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def begin(self, *words: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            (*ARGV, *words),
+            cwd=self.app,
+            env=self.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def document(self, *words: str) -> Any:
+        return json.loads(self(*words, "--json"))
+
+    def instances(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.document("ps")["instances"]
+        return found
+
+    def commit(self) -> None:
+        """Another release's worth of change: the source layer is built anew."""
+        commit(self.app, {"change.txt": str(time.monotonic_ns())})
+
+    def release(self) -> str:
+        """Whose answer the next request gets: `r3 web-7`, or "" where there is none."""
+        return answer("127.0.0.1", self.port)
+
+    def close(self) -> None:
+        for words in (("down", "--yes", "-e", "staging"), ("down", "--yes", "-e", "beside"), ("engine", "stop")):
+            subprocess.run((*ARGV, *words), cwd=self.app, env=self.environ, capture_output=True, check=False)
+
+
+@contextlib.contextmanager
+def site(instances: int) -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        found = Site(Path(directory), instances)
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+def answer(address: str, port: int) -> str:
+    """Release and instance that answered `GET /` with 200; "" for anything else."""
+    connection = http.client.HTTPConnection(address, port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        body = response.read().decode()
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
+    return " ".join(body.split(" ")[2:4]).strip() or "-" if response.status == 200 else ""
+
+
+def until(ready: Callable[[], object]) -> float:
+    """Seconds until `ready`."""
+    begun = time.monotonic()
+    while not ready():
+        assert time.monotonic() - begun < DEADLINE_SECONDS, "it never became ready"
+        pause(POLL_SECONDS)
+    return time.monotonic() - begun
+
+
+def by_hand(app: Path, count: int) -> float:
+    """Seconds until `count` processes of the app, started from a shell's place at once, have all answered 200."""
+    ports = [free_port() for _ in range(count)]
+    begun = time.monotonic()
+    started = [
+        subprocess.Popen(
+            ("/usr/bin/python3", "web.py"),
+            cwd=app,
+            env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port)},
+            stdout=subprocess.DEVNULL,
+        )
+        for port in ports
+    ]
+    try:
+        for port in ports:
+            until(lambda port=port: answer("127.0.0.1", port))
+        return time.monotonic() - begun
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
+
+
+def machine() -> dict[str, Any]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "haproxy": subprocess.run(
+            ("haproxy", "-v"),
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"},
+        ).stdout.split()[2],
+        "load_average": round(os.getloadavg()[0], 1),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median first, then what it is the median of."""
+    return {"median": round(statistics.median(values), 4), "values": [round(each, 4) for each in values]}
+
+
+class Figure:
+    """One line of a table: what, its value, the control in the same run, and how they compare."""
+
+    def __init__(self, what: str, unit: str, values: Sequence[float], control: Sequence[float], goal: str = "") -> None:
+        self.what, self.unit, self.goal = what, unit, goal
+        self.values, self.control = spread(values), spread(control) if control else None
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        value = self.values["median"]
+        if self.control is None:
+            return (self.what, f"{value:g} {self.unit}", "", "", "", self.goal)
+        control = self.control["median"]
+        ratio = f"{value / control:.2f}" if control else ""
+        return (self.what, f"{value:g} {self.unit}", f"{control:g}", f"{value - control:+.4g}", ratio, self.goal)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {
+            "what": self.what,
+            "unit": self.unit,
+            "goal": self.goal,
+            "value": self.values,
+            "control": self.control,
+        }
+
+
+def publish(name: str, control: str, figures: Sequence[Figure]) -> None:
+    """Prints the table, and keeps it in `results/<name>.json`. `control`: what the control column is."""
+    head = (name, "here", "control", "difference", "ratio", "goal")
+    rows = [head, *(figure.line for figure in figures)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(f"control: {control}\n", flush=True)
+    document = {"machine": machine(), "control": control, "figures": [each.document for each in figures]}
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
