@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ARGV = (sys.executable, "-m", "homeport")
+PATIENCE_SECONDS = 120
 FILE = """app = "plain"
 [health]
 path = "/healthz"
@@ -36,9 +37,14 @@ class Person:
         self.uid = uid
         self.environ = {**os.environ, "HOMEPORT_HOME": str(home), **environ}
 
-    def __call__(self, *words: str, code: int = 0) -> str:
-        terminal = self.begin(*words)
-        out, err = terminal.communicate()
+    def __call__(self, *words: str, code: int = 0, typed: str | None = None) -> str:
+        """What the command says, once it has ended with that code. `typed`: its standard input; None: there is none."""
+        terminal = self.begin(*words, stdin=subprocess.DEVNULL if typed is None else subprocess.PIPE)
+        try:
+            out, err = terminal.communicate(typed, timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            terminal.kill()
+            raise
         assert terminal.returncode == code, f"{words}: {terminal.returncode}\n{out}\n{err}"
         return out + err
 
@@ -55,13 +61,13 @@ class Person:
     def get(self, path: str = "/") -> str:
         return get(self.url() + path)
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
+    def begin(self, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         groups: list[int] | None = None if self.uid is None else []
         return subprocess.Popen(
             (*ARGV, *words),
             cwd=self.app,
             env=self.environ,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """Input that is wrong: one clear message, exit code 2, and nothing is published. No engine runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def person(tmp_path: Path, home: Path) -> Iterator[Person]:
-    yield Person(make_repository("plain", tmp_path), home)
+def person(tmp_path: Path, home: Path) -> Person:
+    return Person(make_repository("plain", tmp_path), home)
 
 
 def no_repository(app: Path) -> None:
