@@ -148,3 +148,17 @@ def test_a_machine_directory_that_cannot_be_used_is_said(tmp_path: Path, clock: 
     with pytest.raises(Unavailable, match=r"can't lock .*machine/lock") as caught:
         addresses(tmp_path, clock)
     assert caught.value.hint == f"sudo rm -r {tmp_path}/machine"
+
+
+def test_a_home_that_was_not_seen_takes_another_private_address(tmp_path: Path, clock: Hand) -> None:
+    """After a reboot that has emptied the shared directory, another home came back sooner."""
+    one = addresses(tmp_path, clock)
+    kept = (one.balancer("shop/web"), one.uid("shop"), one.public_port("shop"))
+    shutil.rmtree(tmp_path / "machine")
+    other = addresses(tmp_path, clock, "two")
+    assert other.balancer("blog/web") == kept[0]
+
+    again = addresses(tmp_path, clock)
+    assert again.balancer("shop/web") not in (kept[0], other.balancer("blog/web"))
+    assert (again.uid("shop"), again.public_port("shop")) == kept[1:]
+    assert addresses(tmp_path, clock, "two").balancer("blog/web") == kept[0]

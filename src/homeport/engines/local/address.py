@@ -27,7 +27,8 @@ from homeport.system.effect import effect
 from homeport.system.home import Home
 from homeport.system.sockets import addresses_in_use, port_is_free
 
-MACHINE = Path("/tmp/.homeport")
+MACHINE = Path("/var/tmp/.homeport")
+"""Not below /tmp: what one home was given before a reboot mustn't be given to another that comes back sooner."""
 QUARANTINE = timedelta(seconds=60)
 """How long a port that was given back isn't given out: clients may still try the old one."""
 
@@ -70,7 +71,7 @@ class Addresses:
         self._shown = machine / f"{os.getuid()}-{key}.json"
         self._mutex = threading.Lock()
         self._own = _read(self._kept, os.getuid()) or _Claims(home=str(home.root))
-        self.show()
+        self._yield()
 
     def instance(self, key: str) -> str:
         """A 127.x.y.z of its own for an instance."""
@@ -115,10 +116,24 @@ class Addresses:
             if not wanted(each):
                 self.release(each.key)
 
+    @contextlib.contextmanager
+    def unclaimed(self, kind: Kind) -> Iterator[bool]:
+        """Whether no home of the machine has a claim of this kind; while it is asked, none gets one."""
+        with self._locked():
+            yield not any(each.kind == kind for claims in (self._own, *self._others()) for each in claims.claims)
+
     def show(self) -> None:
         """The others see our claims, even if somebody emptied their directory."""
         with self._locked():
             self._save(self._own.claims, self._own.released)
+
+    def _yield(self) -> None:
+        """The others see our claims. Where somebody had emptied their directory, others may have been given addresses
+        of our private names: then we take new ones."""
+        with self._locked():
+            theirs = {each.value for claims in self._others() for each in claims.claims if each.kind == "balancer"}
+            kept = [each for each in self._own.claims if each.kind != "balancer" or each.value not in theirs]
+            self._save(kept, self._own.released)
 
     def _claim(
         self, kind: Kind, key: str, candidates: Iterable[str], free: Callable[[str], bool] = lambda _: True
@@ -168,7 +183,8 @@ class Addresses:
             _keep(self._kept, text)
             _show(self._shown, text)
         except OSError as error:
-            raise Unavailable(f"can't write {error.filename}: {error.strerror}", hint="df -h /tmp") from error
+            hint = f"df -h {self._machine}"
+            raise Unavailable(f"can't write {error.filename}: {error.strerror}", hint=hint) from error
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from homeport.engines.local.haproxy import Runtime, Usage, attempts, parse_server
 from homeport.engines.local.service import Service
-from homeport.errors import Conflict, Invalid, Unavailable
+from homeport.errors import Conflict, HomeportError, Invalid, Unavailable
 from homeport.model.platform import Tls
 from homeport.plan.balancer import LISTEN, Balancer, ServerId, check
 from homeport.plan.balancer_change import Change, difference
@@ -69,7 +69,8 @@ class HaproxyBalancer:
             setting = self._setting({name: str(path) for name, (path, _) in certificates.items()})
             files = render(desired, setting)
             before = text_file.read(self._config)
-            self._check_addresses(desired, "" if before is None or not running else before)
+            for error in self._blocked(desired, before if running else None).values():
+                raise error
             for path, text in certificates.values():
                 if not path.exists():
                     self._write(path, text)
@@ -77,6 +78,11 @@ class HaproxyBalancer:
             if self._exists():
                 self._bring(desired, files, before)
             self._forget_certificates({path for path, _ in certificates.values()})
+
+    def blocked(self, desired: Balancer) -> dict[str, HomeportError]:
+        """Names of the frontends that can't listen, because their address is taken or isn't this machine's → why."""
+        with self._one_at_a_time:
+            return self._blocked(desired, text_file.read(self._config) if self._exists() else None)
 
     def in_flight(self) -> dict[ServerId, int]:
         """(backend, server) → requests and open connections, those of replaced workers included; empty while HAProxy
@@ -197,14 +203,19 @@ class HaproxyBalancer:
             certificates=certificates,
         )
 
-    def _check_addresses(self, desired: Balancer, text: str) -> None:
-        """Raises `Conflict` or `Invalid` where HAProxy couldn't listen; `text` is what it runs on ("": it doesn't)."""
-        held = set(re.findall(r"^    bind (\S+)", text, re.MULTILINE))
+    def _blocked(self, desired: Balancer, text: str | None) -> dict[str, HomeportError]:
+        """As `blocked`; `text` is what HAProxy runs on (None: it doesn't)."""
+        held = set(re.findall(r"^    bind (\S+)", text or "", re.MULTILINE))
+        found: dict[str, HomeportError] = {}
         for frontend in desired.frontends:
             for listen in filter(None, (frontend.listen, frontend.redirect_from)):
                 if listen not in held:
-                    # One that was killed a moment ago may still be going.
-                    _check_address(frontend.name, listen, patience_seconds=0.0 if text else 1.0)
+                    try:
+                        # One that was killed a moment ago may still be going.
+                        _check_address(frontend.name, listen, patience_seconds=1.0 if text is None else 0.0)
+                    except (Conflict, Invalid) as error:
+                        found[frontend.name] = error
+        return found
 
     # --- the running one -----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from homeport.engines.local import packet_filter
 from homeport.engines.local.address import PORTS
 from homeport.engines.local.cgroup import Cgroups
 from homeport.engines.local.sandbox import BwrapSandbox
@@ -32,11 +33,6 @@ PROGRAMS = {
     "git": "git",
 }
 """Program → Debian's package."""
-TABLE = "homeport"
-FILTER = (
-    f"add table inet {TABLE}; add chain inet {TABLE} input {{ type filter hook input priority -5; }}; "
-    f'add rule inet {TABLE} input iifname != "lo" tcp dport {PORTS.start}-{PORTS.stop - 1} drop'
-)
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -162,14 +158,12 @@ def _memory() -> Iterator[Check]:
 
 def _packet_filter() -> Iterator[Check]:
     sudo = "" if os.getuid() == 0 else "sudo "
-    mend = f"{sudo}nft '{FILTER}'"
-    nft = program.find("nft")
-    if nft is None:
-        code, text, mend = 127, "nft isn't installed", f"{install('nftables')}; {mend}"
-    else:
-        code, text = program.ask(nft, "list", "table", "inet", TABLE)
-    active = code == 0 and "drop" in text
-    problem = "instances can be reached from outside" if os.getuid() == 0 or nft is None else "can't be seen by you"
+    mend = f"{sudo}nft '{packet_filter.RULES}'"
+    found = packet_filter.active()
+    if found is None:
+        mend = f"{install('nftables')}; {mend}"
+    active = bool(found)
+    problem = "instances can be reached from outside" if os.getuid() == 0 or found is None else "can't be seen by you"
     yield Check(
         name="packet filter",
         ok=active,

@@ -2,8 +2,11 @@
 
 Called by `engines.local.engine` and its parts."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from homeport.engines.local.address import Addresses
 from homeport.engines.local.balancer import HaproxyBalancer
@@ -27,6 +30,7 @@ from homeport.system.effect import effect
 from homeport.system.home import Home
 
 PRIVATE_PORT = 8080
+log = logging.getLogger("homeport.traffic")
 
 
 def environment_traffic(
@@ -118,11 +122,13 @@ class Traffic:
         self.addresses = addresses
         self.balancer = balancer
         self._synced: Balancer | None = None
+        self._blocked: frozenset[str] = frozenset()
 
     def sync(self, opened: EnvironmentRecord | None = None, *, again: bool = False) -> None:
         """The balancer equals the records, and `opened` beside them. `again`: look even where the records say the same
-        as last time. Raises `Invalid` and `Conflict` (then nothing was
-        changed), `Unavailable`."""
+        as last time. One environment's address that somebody else has taken keeps no other from being served: it is
+        logged, and tried again at each call. Raises `Invalid`, and `Conflict` where the address is that of `opened`
+        (then nothing was changed), `Unavailable`."""
         environments = self.records.environments()
         if opened is not None:
             environments[opened.place.id] = opened
@@ -141,8 +147,19 @@ class Traffic:
         wanted = Balancer(frontends=tuple(frontends), backends=tuple(backends))
         if again or wanted != self._synced:
             self._synced = None
-            self.balancer.sync(wanted)
-            self._synced = wanted
+            blocked = self.balancer.blocked(wanted)
+            if opened is not None and (error := blocked.get(public_name(opened.place.id))) is not None:
+                raise error
+            self.balancer.sync(replace(wanted, frontends=tuple(each for each in frontends if each.name not in blocked)))
+            self._synced = None if blocked else wanted
+            self._complain(blocked)
+
+    def _complain(self, blocked: Mapping[str, HomeportError]) -> None:
+        """Of each once."""
+        for name, error in blocked.items():
+            if name not in self._blocked:
+                log.warning("%s: tried again", error.message)
+        self._blocked = frozenset(blocked)
 
     def in_flight(self) -> dict[tuple[str, str], int] | None:
         """(backend, server) → requests and connections; None: not known."""
