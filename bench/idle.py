@@ -75,12 +75,13 @@ def main() -> None:
         around = [pss_mb(tree) - pss_mb(app) for tree, app in zip(trees, apps, strict=True)]
         publish(
             "idle",
-            "none for CPU; for memory, the app's own process",
+            "none: both are beside the app's own, which is shown",
             [
                 Figure("CPU of the daemon, 3 instances", "% of a core", used["daemon"], (), "< 0.5 in all"),
                 Figure("CPU of HAProxy", "% of a core", used["haproxy"], ()),
                 Figure("CPU of their supervision", "% of a core", used["supervision"], ()),
-                Figure("PSS around an instance's app", "MB", around, [pss_mb(app) for app in apps], "< 3 MB"),
+                Figure("PSS around an instance's app", "MB", around, (), "< 3 MB"),
+                Figure("PSS of an instance's app", "MB", [pss_mb(app) for app in apps], ()),
                 Figure("PSS of the daemon", "MB", [pss_mb(pids["daemon"])], ()),
                 Figure("PSS of HAProxy", "MB", [pss_mb(pids["haproxy"])], ()),
             ],
