@@ -251,5 +251,4 @@ class EngineContract:
         healthy(world)
         before = len(heard)
         world.destroy("web-1")
-        when(world, "web-1", lambda each: each.run is Run.STOPPED)
-        assert len(heard) > before
+        world.until(lambda _: len(heard) > before)
