@@ -274,7 +274,7 @@ def _wait_for_command(status: BinaryIO, said: Callable[[], bytes]) -> int:
     pidfd = None if started is None else process.open_pidfd(pid, started)
     try:
         while pidfd is not None and not process.ended(pidfd, 0.001):
-            if process.name(pid) != "bwrap":
+            if process.name(pid) not in (None, "bwrap"):
                 return pid
     finally:
         if pidfd is not None:
