@@ -68,6 +68,15 @@ def local_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) -
     return read_logs(home, environment, query, follow=follow)
 
 
+def engine_logs(home: Home, query: LogQuery, *, follow: bool) -> Iterator[LogLine]:
+    """What daemon and HAProxy wrote, straight from disk; they lie there as the logs of an instance do."""
+    from msgspec.structs import replace
+
+    from homeport.engines.local import log
+
+    return log.read(home.engine_logs.parent, replace(query, instance=home.engine_logs.name), follow=follow)
+
+
 def doctor(home: Home) -> list[Check]:
     """What the local engine needs of this machine, looked at."""
     from homeport.engines.local.doctor import examine

@@ -196,10 +196,10 @@ def test_a_dirty_tree_is_told_from_a_commit(workshop: Workshop) -> None:
 def test_a_build_that_fails_publishes_nothing_and_shows_its_end(workshop: Workshop) -> None:
     commit(workshop.app, {"index.html": "x"})
     with pytest.raises(Failed, match="the build of shop failed: `seq 100; echo '") as caught:
-        workshop.build(Build(command="seq 100; echo 'no \033[31mcolour' >&2; exit 3"))
+        workshop.build(Build(command="seq 100; echo 'no \033[31mcolour' >&2; printf 'y%.0s' {1..1000}; exit 3"))
     assert caught.value.message.endswith("ended with 3")
     assert len(caught.value.details) == 30
-    assert caught.value.details[-2:] == ("100", "no ?[31mcolour")
+    assert caught.value.details[-3:] == ("100", "no ?[31mcolour", 400 * "y" + " …")
     assert (workshop.objects, workshop.scratches) == ([], [])
 
 

@@ -1,5 +1,6 @@
 """The main job as a person types it: the installed program, a daemon of its own, real sandboxes and HAProxy."""
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,14 +37,18 @@ def test_the_main_job(person: Person) -> None:
     assert person.document("deploy")["release"] == "r2"
     assert person.document("rollback")["release"] == "r3"
     assert person.document("release", "show", "r3")["origin"] == 1
+    assert "plain runs r3, rolled back to r1" in person("up")
 
     assert person.document("scale", "web=3")["groups"] == [{"app": "plain", "group": "web", "desired": 3}]
     assert len(person.document("ps")["instances"]) == 3
 
-    assert person.document("config", "set", "APP_START=listen")["release"] == "r4"
+    assert person.document("config", "set", "APP_START=listen")["release"] == "r5"
     assert person("logs", "-n", "1", "--group", "web").strip()
-    assert [each["verdict"] for each in person.document("deployment", "list")["deployments"]] == ["good"] * 4
+    assert [each["verdict"] for each in person.document("deployment", "list")["deployments"]] == ["good"] * 5
     assert any(each["kind"] == "launch" for each in person.document("events")["events"])
+
+    for words in (("status", "--watch"), ("ps", "-w"), ("engine", "logs", "-f"), ("logs", "-f")):
+        _looks_on(person, *words)
 
     assert "nobody is here to confirm" in person("down", code=2)
     pids = [each["pid"] for each in person.document("ps")["instances"]]
@@ -55,6 +60,17 @@ def test_the_main_job(person: Person) -> None:
     assert person.document("up")["verdict"] == "good"
     assert "removed" in person("down", "--yes", "--purge")
     assert person.document("release", "list")["releases"] == []
+
+
+def _looks_on(person: Person, *words: str) -> None:
+    """The command prints, and goes on until Ctrl-C."""
+    terminal = person.begin(*words, "--json")
+    assert terminal.stdout is not None
+    assert json.loads(terminal.stdout.readline())
+    assert terminal.poll() is None
+    terminal.send_signal(signal.SIGINT)
+    terminal.communicate(timeout=20)
+    assert terminal.returncode == 130
 
 
 def test_a_bad_release_is_taken_back(person: Person) -> None:

@@ -101,10 +101,22 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
     def say(line: str) -> None:
         progress.say(f"  {line}")
 
+    def heard(line: str) -> None:
+        progress.passing(f"    {line}")
+
     builder = wiring.builder(home, catalogue.store)
-    release = publish.create(wanted, builder, catalogue, by=by, why=asked.why, now=now, say=say)
+    release = publish.create(wanted, builder, catalogue, by=by, why=asked.why, now=now, say=say, output=heard)
     progress.say(f"released {release.id} of {release.app}")
     return release, True
+
+
+def leaves_rollback(running: Release, source: Source) -> str | None:
+    """A sentence for whoever might not expect it: what runs was rolled back to, and this goes forward again. None:
+    that isn't so."""
+    if running.origin == running.number or running.slug.commit == source.commit:
+        return None
+    was = f"{running.app} runs {running.id}, rolled back to r{running.origin} ({running.slug.commit[:10]})"
+    return f"{was}; now comes what is newest: {source.commit[:10]} {source.subject}"
 
 
 def bring(api: Client, release: Release, *, by: str, why: str, progress: Progress) -> Outcome:

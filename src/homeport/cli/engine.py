@@ -1,14 +1,13 @@
 """`homeport engine`: the daemon that keeps things running, and the balancer."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from homeport import __version__
 from homeport.cli import options, output, place
-from homeport.errors import HomeportError, Unavailable
+from homeport.errors import HomeportError
 
 if TYPE_CHECKING:
     from homeport.engines.local.boot import Installed
@@ -117,18 +116,22 @@ def uninstall(as_json: bool) -> None:
     _installed(as_json, done, f"the engine of {home.root} doesn't start at boot any more")
 
 
-@engine.command(epilog=options.example("homeport engine logs", "homeport engine logs -n 500"))
-@click.option("-n", "--lines", type=click.IntRange(1), default=50, help="The newest so many of each. Default: 50.")
+@engine.command(
+    epilog=options.example("homeport engine logs", "homeport engine logs -f", "homeport engine logs -n 500")
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines come.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=50, help="The newest so many. Default: 50.")
 @options.as_json
-def logs(as_json: bool, lines: int) -> None:
-    """Show what daemon and balancer wrote last."""
-    found = {name: _tail(place.home().engine_logs / name / "current", lines) for name in ("daemon", "haproxy")}
-    if as_json:
-        output.emit(found)
-        return
-    for name, written in found.items():
-        for line in written:
-            print(f"{name} | {output.printable(line)}")
+def logs(as_json: bool, lines: int, follow: bool) -> None:
+    """Show what daemon and balancer wrote.
+
+    In order of time. With --json, one document a line.
+    """
+    from homeport import wiring
+    from homeport.cli.logs import show
+    from homeport.ports.engine import LogQuery
+
+    show(wiring.engine_logs(place.home(), LogQuery(last=lines), follow=follow), as_json=as_json, flush=follow)
 
 
 @engine.command(hidden=True, epilog=options.example("homeport engine run   # what runit does"))
@@ -162,15 +165,6 @@ def _installed(as_json: bool, done: "Installed", text: str) -> None:
         print("\n".join(f"  {each}" for each in done.left))
     else:
         print(text)
-
-
-def _tail(path: Path, lines: int) -> list[str]:
-    try:
-        return path.read_text("utf-8", "replace").splitlines()[-lines:]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise Unavailable(f"can't read {path}: {error.strerror}") from error
 
 
 def _told(as_json: bool, text: str, **facts: object) -> None:

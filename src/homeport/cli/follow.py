@@ -31,7 +31,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def follow(api: Client, environment: str, app: str, number: int, progress: Progress) -> Ended:
-    """The deployment's last entry. Ctrl-C leaves the deployment alone, and says so."""
+    """The deployment's last entry. It is shown only if it is good: else the error says it. Ctrl-C leaves the
+    deployment alone, and says so."""
     seen = 0
     known = ""
     away_since: float | None = None
@@ -48,9 +49,11 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
                 pause(0.2)
                 continue
             for entry in found.entries:
-                _show(entry, progress)
                 if isinstance(entry, Ended):
+                    if entry.verdict is Verdict.GOOD:
+                        _show(entry, progress)
                     return entry
+                _show(entry, progress)
             seen += len(found.entries)
             known = found.waits_for
             progress.waiting(f"waiting for {known}" if known else "")

@@ -1,13 +1,18 @@
 """`homeport logs`: what the processes wrote."""
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeport.cli import options, output, place
 from homeport.errors import Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from homeport.ports.engine import LogLine
 
 DEFAULT_LINES = 200
 
@@ -63,13 +68,18 @@ def logs(
         pattern=grep,
         last=lines if lines is not None or since is not None else DEFAULT_LINES,
     )
-    # a small answer of no lines is one too: nothing is printed then
-    for line in wiring.local_logs(place.home(), _environment(directory, environment), query, follow=follow):
+    found = wiring.local_logs(place.home(), _environment(directory, environment), query, follow=follow)
+    show(found, as_json=as_json, flush=follow)
+
+
+def show(lines: Iterable["LogLine"], *, as_json: bool, flush: bool) -> None:
+    """Print them as they come; nothing where there are none. Also called by `engine logs`."""
+    for line in lines:
         if as_json:
             output.emit_line(line)
         else:
             text = output.printable(line.text)
-            print(f"{output.timestamp(line.at)} {line.instance} {line.process} | {text}", flush=follow)
+            print(f"{output.timestamp(line.at)} {line.instance} {line.process} | {text}", flush=flush)
 
 
 def _environment(directory: Path, asked: str | None) -> str:

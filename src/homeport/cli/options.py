@@ -23,6 +23,7 @@ directory = click.option(
     metavar="DIR",
     help="The app's directory; homeport.toml is looked for from there upwards. Default: the current one.",
 )
+watch = click.option("-w", "--watch", "watching", is_flag=True, help="Show it anew every second, until Ctrl-C.")
 app = click.option("-a", "--app", metavar="APP", help="App, where the platform has several.")
 by_file = click.option("--dirty", is_flag=True, help="Take the work tree as it is, with what isn't committed.")
 tarball = click.option(

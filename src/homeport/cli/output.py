@@ -103,6 +103,15 @@ class Progress:
         self.clear()
         print(printable(text), flush=True)
 
+    def passing(self, text: str) -> None:
+        """A line that is only of interest while it is the newest: on a terminal the next one takes its place."""
+        if self.quiet:
+            return
+        if self._live:
+            self._show(text.strip())
+        else:
+            print(printable(text), flush=True)
+
     def waiting(self, text: str) -> None:
         """What is waited for: a live line on a terminal, else a line each time that it changes. Empty: nothing."""
         if self.quiet or text == self._waiting:
@@ -111,19 +120,24 @@ class Progress:
             self.clear()
             return
         self._waiting = text
-        if not self._live:
+        if self._live:
+            self._show(text)
+        else:
             print(f"  … {printable(text)}", flush=True)
-        elif self._status is None:
-            from rich.console import Console
-            from rich.text import Text
 
-            self._console = self._console or Console(highlight=False)
-            self._status = self._console.status(Text(printable(text)))
+    def _show(self, text: str) -> None:
+        """As the live line, cut to one."""
+        from rich.console import Console
+        from rich.text import Text
+
+        console = self._console = self._console or Console(highlight=False)
+        line = Text(printable(text))
+        line.truncate(max(1, console.width - len("⠋ ")), overflow="ellipsis")
+        if self._status is None:
+            self._status = console.status(line)
             self._status.start()
         else:
-            from rich.text import Text
-
-            self._status.update(Text(printable(text)))
+            self._status.update(line)
 
     def clear(self) -> None:
         self._waiting = ""

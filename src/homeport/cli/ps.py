@@ -5,18 +5,37 @@ from pathlib import Path
 import click
 
 from homeport.cli import options, output, place
+from homeport.cli.watch import watch
+from homeport.console.views import InstanceList
 
 
-@click.command(epilog=options.example("homeport ps", "homeport ps -e staging --json"))
+@click.command(epilog=options.example("homeport ps", "homeport ps --watch", "homeport ps -e staging --json"))
 @click.option("--all", "ended", is_flag=True, help="Also instances that have ended, while they are remembered.")
+@options.watch
 @options.common
-def ps(environment: str | None, directory: Path, as_json: bool, ended: bool) -> None:
-    """List instances, and how they are."""
+def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, watching: bool) -> None:
+    """List instances, and how they are.
+
+    With --watch and --json, one document a line.
+    """
     api = place.client()
-    found = api.instances(place.environment_id(directory, environment, api), ended=ended)
-    if as_json:
-        output.emit(found)
-        return
+    where = place.environment_id(directory, environment, api)
+
+    def look() -> None:
+        found = api.instances(where, ended=ended)
+        if not as_json:
+            _show(found)
+        elif watching:
+            output.emit_line(found)
+        else:
+            output.emit(found)
+
+    if watching:
+        watch(look)
+    look()
+
+
+def _show(found: InstanceList) -> None:
     if not found.instances:
         print(f"{found.environment} has no instances")
         return

@@ -166,13 +166,13 @@ def _digest(found: Snapshot) -> str:
 
 
 def create(
-    wanted: Wanted, builder: Builder, catalogue: Catalogue, *, by: str, why: str, now: datetime, say: Say
+    wanted: Wanted, builder: Builder, catalogue: Catalogue, *, by: str, why: str, now: datetime, say: Say, output: Say
 ) -> Release:
-    """A new release, built and published. Raises `Invalid`, `Failed` (the build, with the tail of its output; nothing
-    is published then), `Unavailable`."""
+    """A new release, built and published. `output` gets what the commands of the build write. Raises `Invalid`,
+    `Failed` (the build, with the tail of its output; nothing is published then), `Unavailable`."""
     # before the build: a mistake in config shows at once
     variables = snapshot(wanted.config, catalogue, wanted.resolved)
-    slug = builder.build(wanted.app, wanted.source, wanted.build, progress=say)
+    slug = builder.build(wanted.app, wanted.source, wanted.build, progress=say, output=output)
     slug = replace(slug, platform_file=wanted.platform_file)
     release = _publish(catalogue, wanted.resolved, slug, variables, by=by, why=why, now=now)
     notice = tag_release(wanted.source, release.app, release.environment, release.number)

@@ -5,19 +5,35 @@ from pathlib import Path
 import click
 
 from homeport.cli import options, output, place
+from homeport.cli.watch import watch
 from homeport.console.views import AppView, DeploymentView, StatusView
 
 
-@click.command(epilog=options.example("homeport status", "homeport status -e production --json"))
+@click.command(
+    epilog=options.example("homeport status", "homeport status --watch", "homeport status -e production --json")
+)
+@options.watch
 @options.common
-def status(environment: str | None, directory: Path, as_json: bool) -> None:
-    """Show an environment at a glance."""
+def status(environment: str | None, directory: Path, as_json: bool, watching: bool) -> None:
+    """Show an environment at a glance.
+
+    With --watch and --json, one document a line.
+    """
     api = place.client()
-    found = api.status(place.environment_id(directory, environment, api))
-    if as_json:
-        output.emit(found)
-        return
-    show(found)
+    where = place.environment_id(directory, environment, api)
+
+    def look() -> None:
+        found = api.status(where)
+        if not as_json:
+            show(found)
+        elif watching:
+            output.emit_line(found)
+        else:
+            output.emit(found)
+
+    if watching:
+        watch(look)
+    look()
 
 
 def show(found: StatusView) -> None:

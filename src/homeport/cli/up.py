@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import options, output, place
-from homeport.errors import Invalid
 
 if TYPE_CHECKING:
     from homeport.cli.bring import Asked
@@ -51,8 +50,11 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
         codes = bring.read_code(asked)
         api = place.running_engine()
         for code in codes:
-            if notice_new and bring.launched(api, f"{code.platform}/{code.environment}", code.app) is None:
+            running = bring.running_if_up(catalogue, f"{code.platform}/{code.environment}", code.app)
+            if running is None and notice_new:
                 progress.say(f"{code.app} isn't up in {code.environment} yet: this brings it up")
+            if running is not None and (notice := bring.leaves_rollback(running, code.source)):
+                progress.say(notice)
             release, _ = bring.make_release(code, asked, progress, catalogue)
             by = place.person(asked.directory)
             outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress)
@@ -73,11 +75,7 @@ def _init_if_needed(directory: Path, *, as_json: bool, tarball: Path | None) -> 
         return
     from homeport.cli.init import write
 
-    try:
-        written, lines = write(directory, app=None, force=False)
-    except Invalid as error:
-        hint = error.hint or "cd into the directory of an app with a Procfile"
-        raise Invalid(error.message, hint=hint, details=error.details) from error
+    written, lines = write(directory, app=None, force=False)
     if not as_json:
         for line in lines:
             print(line)

@@ -59,12 +59,15 @@ class Builder:
             os.environ if environ is None else environ, Path.home() if user_home is None else user_home
         )
 
-    def build(self, app: str, source: Source, build: Build, *, progress: Progress) -> Slug:
-        """The slug, its layers in the store. `progress` gets lines for people. Raises `Invalid` (what the app or its
+    def build(
+        self, app: str, source: Source, build: Build, *, progress: Progress, output: Progress | None = None
+    ) -> Slug:
+        """The slug, its layers in the store. `progress` gets lines for people, `output` what the commands of the build
+        write (None: `progress` gets that too). Raises `Invalid` (what the app or its
         file says can't be built), `Failed` with the last lines of a command's output, `Unavailable`."""
         try:
             with self._scratch() as scratch:
-                return _Run(self, app, source, build, progress, scratch).slug()
+                return _Run(self, app, source, build, progress, output or progress, scratch).slug()
         except OSError as error:
             raise Unavailable(
                 f"can't build {app} in {self.home.builds}: {error.strerror or error}", hint=f"df -h {self.home.builds}"
@@ -102,11 +105,18 @@ class _Run:
     """One build."""
 
     def __init__(
-        self, builder: Builder, app: str, source: Source, build: Build, progress: Progress, scratch: Path
+        self,
+        builder: Builder,
+        app: str,
+        source: Source,
+        build: Build,
+        progress: Progress,
+        output: Progress,
+        scratch: Path,
     ) -> None:
         self.builder, self.store = builder, builder.store
         self.app, self.source, self.build = app, source, build
-        self.progress, self.scratch = progress, scratch
+        self.progress, self.output, self.scratch = progress, output, scratch
 
     def slug(self) -> Slug:
         root = self._export(tell=True)
@@ -150,7 +160,7 @@ class _Run:
         _move(files.root, built)
         place = self._workplace(built, ())
         for each in made.dependencies:
-            step.run(self.builder.sandbox, place, each, self.progress)
+            step.run(self.builder.sandbox, place, each, self.progress, self.output)
         missing = [path for path in made.provides if (built / path).is_symlink() or not (built / path).is_dir()]
         if missing:
             raise Failed(
@@ -199,7 +209,7 @@ class _Run:
             )
         place = self._workplace(root, mounts)
         for each in made.source:
-            step.run(self.builder.sandbox, place, each, self.progress)
+            step.run(self.builder.sandbox, place, each, self.progress, self.output)
         path = tuple(f"{step.APP}/{path}" for path in made.path if self._provides(made, path) or (root / path).is_dir())
         python = self._compiler(made.python, root)
         if python and any(name.endswith(".py") for name in tree.Tree(root)):

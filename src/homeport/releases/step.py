@@ -14,6 +14,8 @@ from homeport.releases.registry import HOME, Registry
 APP = "/app"
 CACHE = "/cache"
 TAIL_LINES = 30
+LONGEST_LINE = 400
+"""Of a command's output, in characters: pip names every version that there ever was on one line."""
 NICE = 10
 """Builds stand back behind what serves on the same machine."""
 
@@ -31,10 +33,16 @@ class Workplace(Struct, frozen=True, kw_only=True):
     uid: int | None
 
 
-def run(sandbox: Sandbox, workplace: Workplace, step: Step, progress: Callable[[str], None]) -> None:
-    """Nothing, once the step has ended well. Each line of its output goes to `progress`. Raises `Failed` with the
-    last lines, `Unavailable` without sandboxes."""
-    lines = _Lines(progress)
+def run(
+    sandbox: Sandbox,
+    workplace: Workplace,
+    step: Step,
+    progress: Callable[[str], None],
+    output: Callable[[str], None],
+) -> None:
+    """Nothing, once the step has ended well. What is run goes to `progress`, each line that it writes to `output`.
+    Raises `Failed` with the last lines, `Unavailable` without sandboxes."""
+    lines = _Lines(output)
     progress(f"$ {step.text}")
     status = sandbox.run(spec_of(workplace, step), output=lines.take)
     lines.end()
@@ -98,8 +106,8 @@ def _environment() -> dict[str, str]:
 class _Lines:
     """Cuts output into lines; keeps the last ones."""
 
-    def __init__(self, progress: Callable[[str], None]) -> None:
-        self.progress = progress
+    def __init__(self, output: Callable[[str], None]) -> None:
+        self.output = output
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._rest = b""
 
@@ -118,5 +126,6 @@ class _Lines:
         text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace").rstrip()
         shown = "".join(each if each.isprintable() or each == "\t" else "?" for each in text)
         if shown:
-            self.tail.append(shown)
-            self.progress(f"  {shown}")
+            cut = shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]} …"
+            self.tail.append(cut)
+            self.output(cut)

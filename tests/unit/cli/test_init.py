@@ -46,3 +46,5 @@ def test_a_mistake_in_the_procfile_has_its_line(shell: Shell) -> None:
     found = shell("init")
     assert found.code == 2
     assert "Procfile:2" in found.err
+    # and `up`, which writes the file too, doesn't send anybody elsewhere
+    assert "cd into" not in shell("up").err

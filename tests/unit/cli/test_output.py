@@ -1,5 +1,9 @@
 """What is printed."""
 
+import os
+import pty
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,6 +36,33 @@ def test_progress_without_a_terminal_is_plain_lines(capsys: pytest.CaptureFixtur
         progress.waiting("")
         progress.say("done")
     assert capsys.readouterr().out == "begins\n  … a\n  … b\ndone\n"
+
+
+def test_lines_that_pass_stay_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.Progress() as progress:
+        progress.passing("    Collecting flask")
+        progress.passing("    Collecting flask")
+    assert capsys.readouterr().out == "    Collecting flask\n" * 2
+
+
+def test_on_a_terminal_a_line_that_passes_takes_one_line() -> None:
+    long = "begin " + 200 * "x" + " end"
+    program = f"""
+from homeport.cli.output import Progress
+with Progress() as progress:
+    progress.passing({long!r})
+    progress.say("done")
+"""
+    terminal, inside = pty.openpty()
+    environ = {**os.environ, "COLUMNS": "40", "TERM": "xterm"}
+    subprocess.run((sys.executable, "-c", program), stdout=inside, env=environ, check=True)
+    os.close(inside)
+    said = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert "begin xxx" in said
+    assert "…" in said
+    assert " end" not in said
+    assert said.rstrip().endswith("done")
 
 
 def test_quiet_progress_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

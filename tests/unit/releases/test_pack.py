@@ -112,7 +112,8 @@ def test_a_link_that_may_be_there_stays_inside(name: list[str], target: list[str
     relative = relative_target(path, text)
     if link_problem(path, relative) is not None:
         return
-    whole = os.path.normpath(os.path.join("/app", os.path.dirname(path), relative))
+    # normpath keeps two slashes at the beginning, which Linux takes for one
+    whole = os.path.normpath(os.path.join("/app", os.path.dirname(path), relative)).replace("//", "/")
     assert whole == "/app" or whole.startswith(("/app/", "/usr/")) or whole == "/usr"
     if text.startswith("/app"):
         assert whole == os.path.normpath(text)

@@ -146,7 +146,7 @@ class WatchTree:
         command = shlex.join(("env", "-i", *(f"{name}={value}" for name, value in sorted(environ.items())), *argv))
         run = f"#!/bin/sh\nexec 2>&1 </dev/null\ncd /\nexec setpriv --pdeathsig KILL {command}\n"
         texts = {
-            directory / "log" / "run": f"#!/bin/sh\nexec svlogd -tt {shlex.quote(str(log))}\n",
+            directory / "log" / "run": f"#!/bin/sh\nexec svlogd -ttt {shlex.quote(str(log))}\n",
             log / "config": f"s{LOG_BYTES}\nn{LOG_FILES}\n",
             directory / "run": run,
         }
