@@ -169,6 +169,8 @@ def _never_healthy(v: View, each: Instance) -> str:
         return ""
     if each.run in (Run.UNKNOWN, Run.STARTING):  # its code is still being copied: the app's time hasn't begun
         return ""
+    if each.run is Run.STOPPED:  # and not dead: its launch was interrupted, and another takes its place
+        return ""
     if each.check is Check.UNKNOWN or v.now < overdue_at(each, v.started.grace):
         return ""
     return f"{each.id} wasn't healthy within {v.started.grace.total_seconds():g} s"

@@ -107,9 +107,10 @@ class Generations:
         self._tell_to_stop(kept.place.id, seen)
 
     def kill(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
-        self._change(kept, found, killed=True)
+        # The other way round, a daemon that died in between would have it recorded and not done.
         if found.seen.pid is not None and found.started is not None:
             supervision.kill(found.seen.pid, found.started)
+        self._change(kept, found, killed=True)
 
     def terminate(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         environment, id_ = kept.place.id, found.seen.id

@@ -42,6 +42,7 @@ class Observer:
         self.prober = Prober(clock, lambda _: on_change())
         self.deaths = Deaths(lambda _: on_change())
         self.boot_id = boot_id()
+        self.began_at = clock.now()
         self._timers: dict[str, threading.Timer] = {}
         self._settled: set[str] = set()
         """Generations without a port that were healthy once."""
@@ -196,7 +197,9 @@ class Observer:
             return self._settled_check(key, processes, group, up=up), None
         result = self.prober.result(key)
         if result is None or result.ok is None:
-            return Check.INITIAL if seen.in_service_at is None else Check.UNKNOWN, None
+            # One that another daemon started may be well for long: nobody has asked it yet.
+            adopted = seen.started_at is not None and seen.started_at < self.began_at
+            return Check.UNKNOWN if adopted or seen.in_service_at is not None else Check.INITIAL, None
         if result.ok and (up or result.succeeded):
             return Check.HEALTHY, result.probe
         well_before = result.succeeded or seen.in_service_at is not None

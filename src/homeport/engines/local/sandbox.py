@@ -95,15 +95,22 @@ class BwrapSandbox:
         """See `ports.sandbox.Sandbox`."""
         outer = ("/usr/bin/setsid", "--fork", *self._limits(spec, cgroup_key(info)))
         before = _size(output)
-        with _described(spec) as (arguments, descriptors), _status_pipe() as (status, write):
-            with write, info.open("wb") as record, (output or Path(os.devnull)).open("ab") as out:
-                # Bubblewrap inherits the lock, and lets go of it when it has written: see `written_pid`.
-                fcntl.flock(record, fcntl.LOCK_EX)
-                arguments += ["--as-pid-1", "--info-fd", str(record.fileno()), "--json-status-fd", str(write.fileno())]
+        with _described(spec) as (arguments, descriptors), contextlib.ExitStack() as kept:
+            # Not a pipe: bubblewrap would die of it half-way where we do.
+            with (
+                _memory_file("status", b"") as status,
+                info.open("wb") as record,
+                (output or Path(os.devnull)).open("ab") as out,
+            ):
+                said = kept.enter_context(open(f"/proc/self/fd/{status}", "rb"))
+                # Bubblewrap inherits the locks, and lets go of each when it has written all: see `written_pid`.
+                for file in (status, record.fileno()):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                arguments += ["--as-pid-1", "--info-fd", str(record.fileno()), "--json-status-fd", str(status)]
                 with _arguments(arguments) as passed:
                     line = [*outer, _bwrap(), "--args", str(passed), "--", *_command(spec)]
-                    _spawn(line, (*descriptors, passed, record.fileno(), write.fileno()), out.fileno())
-            return _wait_for_command(status, lambda: _tail(output, before))
+                    _spawn(line, (*descriptors, passed, record.fileno(), status), out.fileno())
+            return _wait_for_command(info, said, lambda: _tail(output, before))
 
     def run(
         self,
@@ -265,9 +272,10 @@ def _read_status(status: BinaryIO) -> _Status:
     return msgspec.json.decode(line, type=_Status) if line else _Status()
 
 
-def _wait_for_command(status: BinaryIO, said: Callable[[], bytes]) -> int:
-    """Pid of the sandbox's first process, once it is no longer bubblewrap's own set-up code."""
-    pid = _read_status(status).child_pid
+def _wait_for_command(info: Path, status: BinaryIO, said: Callable[[], bytes]) -> int:
+    """Pid of the sandbox's first process, once it is no longer bubblewrap's own set-up code. `status`: locked while
+    bubblewrap may yet write to it."""
+    pid = written_pid(info)
     if pid is None:
         raise _unavailable("bubblewrap made none", said())
     started = process.start_time(pid)
@@ -280,7 +288,8 @@ def _wait_for_command(status: BinaryIO, said: Callable[[], bytes]) -> int:
         if pidfd is not None:
             os.close(pidfd)
     # Bubblewrap tells an exit code only of a command that it came to execute.
-    if _read_status(status).exit_code is None:
+    fcntl.flock(status, fcntl.LOCK_SH)
+    if all(msgspec.json.decode(line, type=_Status).exit_code is None for line in status):
         raise _unavailable("its set-up failed", said())
     return pid
 
