@@ -1,0 +1,142 @@
+"""The main job as an ordinary user, while root's environment runs beside: they never meet. Where the tests themselves
+are an ordinary user's, that one is alone."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import homeport
+from homeport.system.home import Home
+from tests.app_repository import commit, make_repository
+from tests.e2e.person import ARGV, FILE, Person, get
+from tests.e2e.role import ROOT, as_uid
+
+USER = 61997
+"""Nobody's: whatever runs with it was started here."""
+UNNEEDED = ("mypy*", "*mypyc*", "ruff*", "pip*", "setuptools*", "hypothesis*", "faker*", "grimp*", "__pycache__")
+
+
+def installed(directory: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """A program that the user can run, and what it needs in its environment. The repository may lie where only root may
+    look; then what it needs is copied."""
+    seen = subprocess.run((*ARGV, "--version"), cwd="/", user=USER, group=USER, extra_groups=[], capture_output=True)
+    if seen.returncode == 0:
+        return ARGV, {}
+    origins = {"src": Path(homeport.__file__).parents[1], "packages": Path(sysconfig.get_path("purelib"))}
+    for name, origin in origins.items():
+        shutil.copytree(origin, directory / name, ignore=shutil.ignore_patterns(*UNNEEDED))
+    subprocess.run(("chmod", "-R", "a+rX", str(directory)), check=True)
+    path = os.pathsep.join(str(directory / name) for name in origins)
+    return (str(Path(sys.executable).resolve()), "-m", "homeport"), {"PYTHONPATH": path}
+
+
+def running(uid: int) -> list[str]:
+    """Command lines of all that runs with this uid."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry.stat().st_uid == uid and (command := (entry / "cmdline").read_bytes()):
+                found.append(f"{entry.name} {command.replace(bytes(1), b' ').decode(errors='replace')}")
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def user() -> Iterator[Person]:
+    # Not pytest's own directory: only its owner may look into that.
+    directory = Path(tempfile.mkdtemp(prefix="homeport-user-"))
+    directory.chmod(0o755)
+    try:
+        program, environ = installed(directory) if ROOT else (ARGV, {})
+        own = directory / "own"
+        own.mkdir(mode=0o700)
+        app = make_repository("plain", own, edits={"homeport.toml": FILE, "Procfile": "web: exec python3 web.py\n"})
+        if ROOT:
+            subprocess.run(("chown", "-R", f"{USER}:{USER}", str(own)), check=True)
+        environ |= {"HOME": str(own), "XDG_CONFIG_HOME": str(own / "settings"), "XDG_RUNTIME_DIR": ""}
+        person = Person(app, own / "home", environ=environ, uid=USER if ROOT else None, program=program)
+        try:
+            yield person
+        finally:
+            if (person.home / "engine.lock").exists():  # else there never was an engine
+                person.leave()
+        assert not ROOT or running(USER) == []
+    finally:
+        shutil.rmtree(directory)
+        if ROOT:
+            shutil.rmtree(f"/tmp/homeport-{USER}", ignore_errors=True)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Person | None]:
+    """Somebody else, who was there before."""
+    if not ROOT:
+        yield None
+        return
+    app = make_repository("plain", tmp_path, edits={"homeport.toml": FILE, "Procfile": "web: exec python3 web.py\n"})
+    person = Person(app, tmp_path / "home")
+    try:
+        person("up")
+        yield person
+    finally:
+        person.leave()
+
+
+def work(user: Person, *words: str) -> str:
+    """The release that a command of the main job brings about."""
+    done = user.document(*words)
+    assert done["verdict"] == "good"
+    assert f" {done['release']} " in user.get()
+    return str(done["release"])
+
+
+def test_a_user_works_beside_root_and_they_never_meet(user: Person, root: Person | None) -> None:
+    assert work(user, "up") == "r1"
+    theirs, url = (root.instances(), root.url()) if root else ([], "")
+    own = user.instances()
+    for what in ("address", "port", "pid"):
+        assert {each[what] for each in own}.isdisjoint(each[what] for each in theirs)
+    assert user.url() != url
+    uid = user.uid or os.getuid()
+    assert all(Path(f"/proc/{each['pid']}").stat().st_uid == uid for each in own)
+
+    as_uid(uid, commit, user.app, {"new.txt": "x"})
+    assert work(user, "deploy") == "r2"
+    assert work(user, "rollback") == "r3"
+
+    assert user.document("down", "--yes")["engine_stopped"]
+    assert not ROOT or running(USER) == []
+    if root is not None:
+        assert root.instances() == theirs, "root's weren't touched"
+        assert " r1 " in get(url)
+
+
+def test_a_user_ties_the_engine_to_their_own_systemd(user: Person) -> None:
+    unit = Path(user.environ["XDG_CONFIG_HOME"]) / "systemd/user" / f"homeport-{key(user)}.service"
+    shown = user.document("engine", "install", "--print")
+    assert shown["unit"] == str(unit)
+    assert not unit.exists()
+    first, again = user.document("engine", "install"), user.document("engine", "install")
+    assert unit.read_text() == shown["text"]
+    assert (first["changed"], again["changed"]) == (True, False)
+    # Whatever systemd there is here, it isn't one that looks into this directory.
+    assert not first["enabled"]
+    assert first["left"][-1].startswith(("systemctl --user enable", "loginctl enable-linger"))
+    assert "WantedBy=default.target" in shown["text"]
+
+    gone = user.document("engine", "uninstall")
+    assert gone["changed"]
+    assert not unit.exists()
+    assert not user.document("engine", "uninstall")["changed"]
+
+
+def key(user: Person) -> str:
+    return Home.from_environment({"HOMEPORT_HOME": str(user.home)}).runtime.name
