@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,19 @@ engine = "local"
 
 
 class Person:
-    """`environ`: what their shell has beside this process's own environment. `uid`: None: the one of this process."""
+    """`environ`: what their shell has beside this process's own environment. `uid`: None: the one of this process.
+    `program`: what they have installed."""
 
-    def __init__(self, app: Path, home: Path, *, environ: Mapping[str, str] = {}, uid: int | None = None) -> None:
+    def __init__(
+        self,
+        app: Path,
+        home: Path,
+        *,
+        environ: Mapping[str, str] = {},
+        uid: int | None = None,
+        program: Sequence[str] = ARGV,
+    ) -> None:
+        self.program = program
         self.app = app
         self.home = home
         self.uid = uid
@@ -64,7 +74,7 @@ class Person:
     def begin(self, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         groups: list[int] | None = None if self.uid is None else []
         return subprocess.Popen(
-            (*ARGV, *words),
+            (*self.program, *words),
             cwd=self.app,
             env=self.environ,
             stdin=stdin,

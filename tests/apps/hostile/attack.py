@@ -62,7 +62,8 @@ def write_files(targets: Targets) -> Iterator[str]:
 
 def plant_files(targets: Targets) -> Iterator[str]:
     def plant(directory: str) -> str | None:
-        if not any(targets["token"] in each.read_text(errors="replace") for each in Path(directory).iterdir()):
+        files = [each for each in Path(directory).iterdir() if each.is_file()]
+        if not any(targets["token"] in each.read_text(errors="replace") for each in files):
             return None  # not the host's
         Path(directory, "planted").write_text("hostile")
         return f"planted {directory}/planted"
