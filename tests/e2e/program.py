@@ -33,9 +33,10 @@ def program_for(uid: int, directory: Path) -> Program:
     shutil.copytree(source, copied / "homeport", ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
     for each in _needed("homeport"):
         for file in each.files or ():
-            if ".." not in file.parts:
-                (copied / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(str(file.locate()), copied / file)
+            # programs (uv) lie beside the packages, in the environment's bin
+            target = copied / "bin" / file.name if ".." in file.parts else copied / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(str(file.locate()), target)
     python = os.path.realpath(sys.executable)
     return Program(argv=(python, "-m", "homeport"), environ={"PYTHONPATH": str(copied)})
 

@@ -4,37 +4,20 @@ are an ordinary user's, that one is alone."""
 import os
 import shutil
 import subprocess
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import homeport
 from homeport.system.home import Home
 from tests.app_repository import commit, make_repository
-from tests.e2e.person import ARGV, FILE, Person, get
+from tests.e2e.person import FILE, Person, get
+from tests.e2e.program import program_for
 from tests.e2e.role import ROOT, as_uid
 
 USER = 61997
 """Nobody's: whatever runs with it was started here."""
-UNNEEDED = ("mypy*", "*mypyc*", "ruff*", "pip*", "setuptools*", "hypothesis*", "faker*", "grimp*", "__pycache__")
-
-
-def installed(directory: Path) -> tuple[tuple[str, ...], dict[str, str]]:
-    """A program that the user can run, and what it needs in its environment. The repository may lie where only root may
-    look; then what it needs is copied."""
-    seen = subprocess.run((*ARGV, "--version"), cwd="/", user=USER, group=USER, extra_groups=[], capture_output=True)
-    if seen.returncode == 0:
-        return ARGV, {}
-    origins = {"src": Path(homeport.__file__).parents[1], "packages": Path(sysconfig.get_path("purelib"))}
-    for name, origin in origins.items():
-        shutil.copytree(origin, directory / name, ignore=shutil.ignore_patterns(*UNNEEDED))
-    subprocess.run(("chmod", "-R", "a+rX", str(directory)), check=True)
-    path = os.pathsep.join(str(directory / name) for name in origins)
-    return (str(Path(sys.executable).resolve()), "-m", "homeport"), {"PYTHONPATH": path}
 
 
 def running(uid: int) -> list[str]:
@@ -55,14 +38,15 @@ def user() -> Iterator[Person]:
     directory = Path(tempfile.mkdtemp(prefix="homeport-user-"))
     directory.chmod(0o755)
     try:
-        program, environ = installed(directory) if ROOT else (ARGV, {})
+        program = program_for(USER, directory)
         own = directory / "own"
         own.mkdir(mode=0o700)
         app = make_repository("plain", own, edits={"homeport.toml": FILE, "Procfile": "web: exec python3 web.py\n"})
         if ROOT:
             subprocess.run(("chown", "-R", f"{USER}:{USER}", str(own)), check=True)
-        environ |= {"HOME": str(own), "XDG_CONFIG_HOME": str(own / "settings"), "XDG_RUNTIME_DIR": ""}
-        person = Person(app, own / "home", environ=environ, uid=USER if ROOT else None, program=program)
+        settings = {"HOME": str(own), "XDG_CONFIG_HOME": str(own / "settings"), "XDG_RUNTIME_DIR": ""}
+        environ = {**program.environ, **settings}
+        person = Person(app, own / "home", environ=environ, uid=USER if ROOT else None, program=program.argv)
         try:
             yield person
         finally:
