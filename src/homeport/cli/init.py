@@ -58,7 +58,8 @@ def write(directory: Path, *, app: str | None, force: bool) -> tuple[Path, tuple
             hint="write one, for example: echo 'web: gunicorn --bind 0.0.0.0:$PORT shop:app' > Procfile",
             details=detected.notices,
         )
-    text = detect.init_text(app or detect.app_name(root.name), processes, detected)
+    python, accept = _python(detected)
+    text = detect.init_text(app or detect.app_name(root.name), processes, detected, accept=accept)
     platform.parse(text)
     try:
         part = path.with_name(f".{path.name}.part")
@@ -66,22 +67,42 @@ def write(directory: Path, *, app: str | None, force: bool) -> tuple[Path, tuple
         part.replace(path)
     except OSError as error:
         raise Invalid(f"can't write {path}: {error.strerror}") from error
-    return path, tuple(_sentences(detected, processes, declared=declared.is_file()))
+    return path, tuple(_sentences(detected, processes, python, declared=declared.is_file()))
 
 
-def _sentences(detected: "Detected", processes: "Procfile", *, declared: bool) -> list[str]:
+def _python(detected: "Detected") -> tuple[str | None, str | None]:
+    """A sentence about the Python that the app will get, and, where what it asks for isn't here, which is."""
+    if detected.language != "python":
+        return None, None
+    from homeport.plan.interpreter import choose_python
+    from homeport.releases.image import interpreters
+
+    available = interpreters()
+    try:
+        chosen, _ = choose_python(detected.python, detected.python_source, available)
+    except Invalid as error:
+        return error.message, ".".join(available[0].version.split(".")[:2]) if available else None
+    asked = f"; {detected.python_source} asks for {detected.python}" if detected.python else ""
+    return f"Python {chosen.version}{asked}", None
+
+
+def _sentences(detected: "Detected", processes: "Procfile", python: str | None, *, declared: bool) -> list[str]:
     lines = []
     if detected.language:
         parts = [detected.framework, detected.dependencies and f"dependencies from {detected.dependencies}"]
         about = ", ".join(part for part in parts if part)
         lines.append(f"{detected.language}{f': {about}' if about else ''}")
-    if detected.python:
-        lines.append(f"Python {detected.python}, as {detected.python_source} asks")
+    if python:
+        lines.append(python)
     whence = "Procfile" if declared else "no Procfile; from the framework"
     lines.append(f"process types ({whence}): {', '.join(processes.processes)}")
     if processes.release:
         lines.append(f"release task: {processes.release}")
-    how = f"GET {detected.health_path}" if detected.health_path else "a TCP connect; better: [health] path"
+    how = (
+        f"GET {detected.health_path}"
+        if detected.health_path
+        else "the port accepts connections; better: a path, see [health] in the file"
+    )
     lines.append(f"health: {how}")
     # with a Procfile there is nothing to guess; what else is to be said, the build says
     return lines if declared else [*lines, *detected.notices]

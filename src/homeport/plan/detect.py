@@ -2,6 +2,7 @@
 Called by releases (build) and cli (init, up).
 """
 
+import posixpath
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -76,7 +77,8 @@ def detect(files: Mapping[str, str]) -> Detected:
     """What the app is. `files`: path → text, at least of every path that `is_wanted`. Raises `Invalid` for a
     pyproject.toml or package.json that can't be read, and a requirements file that includes one that isn't there."""
     entry = manifest(files)
-    if entry or any(name in files for name in ("manage.py", "setup.py", "Pipfile", "environment.yml")):
+    managed = any(posixpath.basename(path) == "manage.py" for path in files)
+    if entry or managed or any(name in files for name in ("setup.py", "Pipfile", "environment.yml")):
         return _python(files, entry)
     if "package.json" in files:
         start = start_script(files)
@@ -96,6 +98,8 @@ def _python(files: Mapping[str, str], entry: str | None) -> Detected:
     sources = {path: files[path] for path in files if path.endswith(".py") and is_wanted(path)}
     found = framework(sources, package_names(files, entry))
     notices = _unread(files, entry, ("poetry.lock", "Pipfile", "environment.yml"))
+    if entry is None and not notices:
+        notices = ("Python, but no requirements.txt, uv.lock or pyproject.toml at the top: nothing will be installed",)
     if found and found.notice:
         notices = (*notices, found.notice)
     return Detected(
@@ -126,12 +130,13 @@ def app_name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_NAME].strip("-") or "app"
 
 
-def init_text(app: str, procfile: Procfile, detected: Detected) -> str:
-    """The text of a first homeport.toml: short, commented, each process type a group."""
+def init_text(app: str, procfile: Procfile, detected: Detected, *, accept: str | None = None) -> str:
+    """The text of a first homeport.toml: short, commented, each process type a group. `accept`: the Python that could
+    be accepted in place of the one asked for, where that isn't on this machine."""
     blocks = [f'# What else this file can say: docs/reference/homeport.toml in Homeport.\napp = "{app}"']
-    if detected.python:
-        asked = f"Python {detected.python}, as {detected.python_source} asks"
-        blocks.append(f'# {asked}. To take another:\n# [build]\n# python = "3.11"')
+    if accept:
+        asked = f"{detected.python_source} asks for Python {detected.python}, which isn't on this machine"
+        blocks.append(f'# {asked}. To accept {accept}:\n# [build]\n# python = "{accept}"')
     if detected.health_path:
         blocks.append(f'[health]\npath = "{detected.health_path}"    # found in the code; a 2xx answer is healthy')
     else:

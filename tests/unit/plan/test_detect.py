@@ -225,6 +225,8 @@ def test_inputs_of_locks_and_projects() -> None:
         ("runtime.txt", "python-3.10.2\n", "3.10.2"),
         (".tool-versions", "nodejs 20\npython 3.12.1 3.11\n", "3.12.1"),
         (".tool-versions", "nodejs 20\n", None),
+        ("pyproject.toml", '[project]\nrequires-python = ">=3.12"\n', ">=3.12"),
+        ("pyproject.toml", "[tool.ruff]\n", None),
     ],
 )
 def test_the_python_that_is_asked_for(file: str, text: str, wanted: str | None) -> None:
@@ -243,6 +245,15 @@ HERE = (Interpreter(version="3.11.2", path="/usr/bin/python3"), Interpreter(vers
         ("3.12", "3.12.7", False),
         ("3.12.7", "3.12.7", False),
         ("3.11.9", "3.11.2", True),
+        (">=3.11", "3.11.2", False),
+        (">=3.11.3,<4", "3.12.7", False),
+        (">3.11", "3.11.2", False),
+        (">3.11.2", "3.12.7", False),
+        ("<3.13, !=3.11.*", "3.12.7", False),
+        ("~=3.11", "3.11.2", False),
+        ("==3.12.*", "3.12.7", False),
+        ("<=3.11.2", "3.11.2", False),
+        (">=3.12rc1", "3.12.7", False),
     ],
 )
 def test_an_interpreter_is_chosen(wanted: str | None, version: str, noticed: bool) -> None:
@@ -252,7 +263,9 @@ def test_an_interpreter_is_chosen(wanted: str | None, version: str, noticed: boo
     assert notice == expected
 
 
-@pytest.mark.parametrize("wanted", ["3.1", "3.13", "3.13.1", "pypy3.9", "2.7.18", ">=3.11"])
+@pytest.mark.parametrize(
+    "wanted", ["3.1", "3.13", "3.13.1", "pypy3.9", "2.7.18", ">=3.13", "<3.11", "==3.11", "~=3.11.3", ">3.12.7"]
+)
 def test_an_interpreter_that_isnt_there(wanted: str) -> None:
     with pytest.raises(Invalid) as caught:
         choose_python(wanted, ".python-version", HERE)
@@ -274,10 +287,15 @@ def test_a_name_from_a_directory(text: str, name: str) -> None:
     assert app_name(text) == name
 
 
+def test_python_without_a_list_of_dependencies_is_said() -> None:
+    assert "nothing will be installed" in detect({"mysite/manage.py": ""}).notices[0]
+    assert detect({"web.py": ""}) == Detected()
+
+
 @pytest.mark.parametrize("detected", [detect(DJANGO), Detected(), Detected(python="3.12", python_source="runtime.txt")])
 def test_the_file_that_init_writes_resolves(detected: Detected) -> None:
     processes = procfile.parse("web: a\nHeavy_Jobs: b\nheavy-jobs: c\n___: d\nrelease: e")
-    text = init_text("shop", processes, detected)
+    text = init_text("shop", processes, detected, accept="3.11" if detected.python else None)
     file = platform.parse(text)
     resolved = platform.resolve(file, environment="staging", app="shop", procfile=processes)
     assert platform.unused_processes(file, processes) == ()
