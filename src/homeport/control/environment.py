@@ -1,5 +1,6 @@
 """One environment's tick: observe → decide → execute → record. Called by `control.control`."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -9,7 +10,7 @@ from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Unavailable
 from homeport.model.event import Event
 from homeport.model.fleet import Decision, GroupDesired, Observation, State
-from homeport.model.platform import Place
+from homeport.model.platform import Place, Resolved
 from homeport.plan.desired import desired_groups
 from homeport.plan.fleet import reconcile
 from homeport.ports.clock import Clock
@@ -89,7 +90,8 @@ class EnvironmentControl:
 
     def _desired(self, app: AppControl, observed: Observation, present: list[str]) -> tuple[GroupDesired, ...]:
         if observed.closing:
-            return desired_groups(app.app, deployment=None, launch=None, releases={}, sizes={}, present=present)
+            known = self._known(app, observed)
+            return desired_groups(app.app, deployment=None, launch=None, releases=known, sizes={}, present=present)
         deployment = app.deployment
         launch = observed.launch.get(app.app)
         if not app.loaded and launch is None:
@@ -105,6 +107,14 @@ class EnvironmentControl:
             sizes=sizes,
             present=present,
         )
+
+    def _known(self, app: AppControl, observed: Observation) -> dict[int, Resolved]:
+        """What is known of the releases that run: for how long their instances may take to end."""
+        found = {}
+        for number in sorted({each.release for each in observed.instances if each.app == app.app}):
+            with contextlib.suppress(HomeportError):  # then the defaults hold: going down needs no store
+                found[number] = app.resolve(number)[number]
+        return found
 
     def _carry_out(self, app: AppControl, decision: Decision, fence: int) -> None:
         self.reasons[decision.subject] = decision.reason

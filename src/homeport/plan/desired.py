@@ -61,8 +61,10 @@ def desired_groups(
         for change in deployment.started.groups:
             wanted[change.name] = cohorts(deployment, change, balanced=True)
     before = releases.get(deployment.started.previous or 0) if deployment is not None else None
+    others = [releases[number] for number in sorted(releases, reverse=True)]
     return tuple(
-        _desired(app, name, cohorts_of, _group(name, resolved, before)) for name, cohorts_of in sorted(wanted.items())
+        _desired(app, name, cohorts_of, _group(name, resolved, before, *others))
+        for name, cohorts_of in sorted(wanted.items())
     )
 
 
