@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -22,7 +21,7 @@ from homeport.ports.objects import ObjectStore
 from homeport.releases.archive import open_archive, verify
 from homeport.releases.build import Builder
 from homeport.releases.catalogue import Catalogue
-from homeport.releases.publish import publish, publish_snapshot, read_snapshot
+from homeport.releases.publish import encode, publish, publish_snapshot, read_snapshot
 from homeport.releases.source import Source, read_files, tag_release
 
 FILE = "homeport.toml"
@@ -162,7 +161,7 @@ def fitting(wanted: Wanted, catalogue: Catalogue) -> Release | None:
 
 
 def _digest(found: Snapshot) -> str:
-    return hashlib.sha256(msgspec.json.encode(found, order="sorted")).hexdigest()
+    return hashlib.sha256(encode(found)).hexdigest()
 
 
 def create(
