@@ -178,13 +178,13 @@ def test_systemd_watches_the_tree_that_it_starts(home: Home) -> None:
     try:
         until(watch.running, "the tree and its daemon", 20)
         pid = watch.daemon_pid()
-        assert processes("runsvdir", str(home.services)) == [first.pid], "it is the very process that systemd knows"
+        until(lambda: processes("runsvdir", str(home.services)) == [first.pid], "it is the process that systemd knows")
 
         second = become(home)  # such as by `systemctl start` beside a tree that a person has started
         try:
             assert first.wait(20) == 0, "the other has ended well: nobody starts it again"
             until(lambda: process.name(second.pid) == "runsvdir", "it takes over", 20)
-            assert processes("runsvdir", str(home.services)) == [second.pid]
+            until(lambda: processes("runsvdir", str(home.services)) == [second.pid], "it is the only one")
             assert watch.daemon_pid() == pid, "what ran wasn't touched"
             watch.stop()
             assert second.wait(20) == 0
@@ -228,4 +228,6 @@ def test_whoever_is_killed_in_the_middle_is_succeeded(home: Home) -> None:
         assert watch.running(), label
         assert watch.haproxy_running(), label
         assert len(masters(home)) == 1, label
-        assert len(processes("runsvdir", str(home.services))) == 1, label
+        until(
+            lambda: len(processes("runsvdir", str(home.services))) == 1, f"{label}: one, and none about to be a runsv"
+        )
