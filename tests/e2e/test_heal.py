@@ -112,7 +112,6 @@ class Site:
     def power_up(self) -> None:
         """Only the unit's command is run, with nothing but the unit's environment."""
         text = self.person.document("engine", "install", "--print")["text"]
-        shutil.rmtree(self.home.runtime)  # looking has made it
         keys = [line.partition("=")[::2] for line in text.splitlines() if "=" in line]
         (start,) = [shlex.split(value) for key, value in keys if key == "ExecStart"]
         environ = dict(shlex.split(value)[0].split("=", 1) for key, value in keys if key == "Environment")

@@ -94,7 +94,7 @@ def install(only_print: bool, as_json: bool) -> None:
     """
     from homeport import wiring
 
-    home = wiring.home()
+    home = place.home()
     path, text = wiring.engine_unit(home)
     if only_print:
         if as_json:
@@ -111,7 +111,7 @@ def uninstall(as_json: bool) -> None:
     """Don't start the engine at boot any more. One that runs goes on until it is stopped."""
     from homeport import wiring
 
-    home = wiring.home()
+    home = place.home()
     done = wiring.uninstall_engine(home)
     _installed(as_json, done, f"the engine of {home.root} doesn't start at boot any more")
 
