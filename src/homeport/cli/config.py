@@ -115,6 +115,9 @@ def list_(
     if as_json:
         output.emit({"app": app, "environment": where, "group": group or None, "values": rows})
         return
+    if not rows:
+        print("no variables are set: homeport config set KEY=value, or a file config/common.env", file=sys.stderr)
+        return
     if not explained:
         for each in rows:
             if each.value is not None:

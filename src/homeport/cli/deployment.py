@@ -50,6 +50,7 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
             )
             for each in found
         ],
+        spare=("BY", "WHY"),
     )
 
 

@@ -1,5 +1,6 @@
 """What commands print: tables, JSON, errors, progress. On a terminal long work has a live line; else plain lines."""
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 
+LEAST_OF_A_COLUMN = 4
+WORTH_READING = 20
+"""Characters of a last column, before others are left out for it."""
+
+
 def emit(value: Any) -> None:
     """One JSON document on standard output."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2)
@@ -26,12 +32,38 @@ def emit_line(value: Any) -> None:
     print(msgspec.json.encode(value).decode(), flush=True)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "") -> None:
-    """Aligned columns; None and empty texts as `-`. Without a line of headers where all are empty."""
-    texts = [[_cell(each) for each in row] for row in rows]
-    widths = [max(len(line[at]) for line in [list(headers), *texts]) for at in range(len(headers))]
-    for line in [list(headers), *texts] if any(headers) else texts:
-        print(indent + "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "", spare: Sequence[str] = ()
+) -> None:
+    """Aligned columns; None and empty texts as `-`. Without a line of headers where all are empty. A terminal that is
+    too narrow goes without the columns `spare`, the first of them first, and gets the last column cut."""
+    lines = [list(headers), *([_cell(each) for each in row] for row in rows)]
+    room = _room() - len(indent)
+    for name in spare:
+        if _width(lines) <= room:
+            break
+        at = lines[0].index(name)
+        lines = [line[:at] + line[at + 1 :] for line in lines]
+    widths = _widths(lines)
+    last = max(LEAST_OF_A_COLUMN, room - sum(width + 2 for width in widths[:-1]))
+    for line in lines if any(headers) else lines[1:]:
+        cells = [*line[:-1], line[-1] if len(line[-1]) <= last else f"{line[-1][: last - 1]}…"]
+        print(indent + "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def _room() -> int:
+    """Columns that there are to print on: as many as one likes where that isn't a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+
+
+def _widths(lines: list[list[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def _width(lines: list[list[str]]) -> int:
+    """Without what may be cut of the last column."""
+    *widths, last = _widths(lines)
+    return sum(width + 2 for width in widths) + min(last, WORTH_READING)
 
 
 def _cell(value: object) -> str:

@@ -58,4 +58,5 @@ def _show(found: InstanceList) -> None:
             )
             for each in found.instances
         ],
+        spare=("PID", "ZONE", "TARGET"),
     )

@@ -96,6 +96,7 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
             )
             for each, row in zip(found, rows, strict=True)
         ],
+        spare=("BY", "WHY"),
     )
 
 

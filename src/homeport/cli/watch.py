@@ -20,7 +20,7 @@ def watch(look: Callable[[], None]) -> NoReturn:
     live = sys.stdout.isatty()
     before = None
     while True:
-        text = _seen(look)
+        text = _seen(look, live=live)
         if live:
             _draw(text, first=before is None)
         elif text != before:
@@ -29,8 +29,19 @@ def watch(look: Callable[[], None]) -> NoReturn:
         pause(SECONDS)
 
 
-def _seen(look: Callable[[], None]) -> str:
-    kept = io.StringIO()
+class _Kept(io.StringIO):
+    """What is printed, as if it were to the terminal."""
+
+    def __init__(self, *, live: bool) -> None:
+        super().__init__()
+        self.live = live
+
+    def isatty(self) -> bool:
+        return self.live
+
+
+def _seen(look: Callable[[], None], *, live: bool) -> str:
+    kept = _Kept(live=live)
     try:
         with redirect_stdout(kept):
             look()

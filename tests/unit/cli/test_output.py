@@ -20,6 +20,27 @@ def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "ID     N   WHY\nweb-1  -   a\\x1bb\nx      10  -\n"
 
 
+def test_a_table_fits_a_narrow_terminal() -> None:
+    program = """
+from homeport.cli.output import table
+row = ("web-1", "32767", "a", "in service with r1, since its health check passes")
+table(("ID", "PID", "ZONE", "WHY"), [row], spare=("PID", "ZONE"))
+"""
+    assert _on_a_terminal(program, 34) == ["ID     ZONE  WHY", "web-1  a     in service with r1, …"]
+    assert _on_a_terminal(program, 24) == ["ID     WHY", "web-1  in service with …"]
+    assert _on_a_terminal(program, 90)[1] == "web-1  32767  a     in service with r1, since its health check passes"
+
+
+def _on_a_terminal(program: str, columns: int) -> list[str]:
+    terminal, inside = pty.openpty()
+    environ = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    subprocess.run((sys.executable, "-c", program), stdout=inside, env=environ, check=True)
+    os.close(inside)
+    said = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    return said.splitlines()
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s ago"), (59, "59 s ago"), (61, "1 min ago"), (7300, "2 h ago"), (200000, "2 d ago")]
 )
@@ -53,12 +74,7 @@ with Progress() as progress:
     progress.passing({long!r})
     progress.say("done")
 """
-    terminal, inside = pty.openpty()
-    environ = {**os.environ, "COLUMNS": "40", "TERM": "xterm"}
-    subprocess.run((sys.executable, "-c", program), stdout=inside, env=environ, check=True)
-    os.close(inside)
-    said = os.read(terminal, 65536).decode()
-    os.close(terminal)
+    said = "\n".join(_on_a_terminal(program, 40))
     assert "begin xxx" in said
     assert "…" in said
     assert " end" not in said
