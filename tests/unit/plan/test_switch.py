@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from homeport.model.deployment import Baking, Deployment, Entry, GroupChange, Prepared, Started, Switched
+from homeport.model.deployment import Baking, Deployment, Entry, GroupChange, Prepared, Reverting, Started, Switched
 from homeport.model.fleet import Check, Instance, Observation, Run, State, Target
 from homeport.plan.deployment import next_steps
 from homeport.plan.journal import apply, fold, routes_release
@@ -75,3 +76,12 @@ def test_a_later_release_must_be_healthy_as_a_whole(worker: Check, moves: bool) 
     found = entry(begun, instance("web", Check.HEALTHY), instance("worker", worker))
     assert isinstance(found, Switched) is moves
     assert routes_release(begun) == 1
+
+
+@pytest.mark.parametrize(("run", "taken_back"), [(Run.STARTING, False), (Run.RUNNING, True)])
+def test_the_grace_time_is_the_apps_own(run: Run, taken_back: bool) -> None:
+    """Not that of copying its code, however much there is."""
+    late = AT + timedelta(seconds=31)
+    web = replace(instance("web", Check.INITIAL), run=run)
+    step = next_steps(deployment(1), Observation(at=late, instances=(web,)), frozenset({"web"}), late)
+    assert isinstance(step.entry, Reverting) is taken_back
