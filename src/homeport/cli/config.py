@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
 from homeport.errors import Failed, Invalid
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from homeport.plan.config import ConfigLayer
     from homeport.releases.catalogue import Catalogue
 
-group_option = click.option("--group", "group", metavar="GROUP", help="Only for this group.")
+group_option = click.option(
+    "--group", "group", metavar="GROUP", shell_complete=candidates.groups, help="Only for this group."
+)
 no_deploy = click.option("--no-deploy", is_flag=True, help="Only keep it: it takes effect at the next deploy.")
 
 

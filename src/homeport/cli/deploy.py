@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
 from homeport.errors import Invalid
 
 if TYPE_CHECKING:
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 @click.command(
     epilog=options.example("homeport deploy", "homeport deploy -e production", "homeport deploy --release r12")
 )
-@click.option("--release", "release_name", metavar="rN", help="Deploy this release, which exists already.")
+@click.option(
+    "--release",
+    "release_name",
+    metavar="rN",
+    shell_complete=candidates.releases,
+    help="Deploy this release, which exists already.",
+)
 @click.option("--force", is_flag=True, help="Make a new release even if nothing has changed.")
 @options.by_file
 @options.tarball

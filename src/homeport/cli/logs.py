@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
 from homeport.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
@@ -23,8 +23,16 @@ DEFAULT_LINES = 200
     )
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come.")
-@click.option("--group", default="", metavar="GROUP", help="Only instances of this group.")
-@click.option("--instance", default="", metavar="ID", help="Only this instance; ended ones too.")
+@click.option(
+    "--group", default="", metavar="GROUP", shell_complete=candidates.groups, help="Only instances of this group."
+)
+@click.option(
+    "--instance",
+    default="",
+    metavar="ID",
+    shell_complete=candidates.instances,
+    help="Only this instance; ended ones too.",
+)
 @click.option("--process", default="", metavar="TYPE", help="Only this process type.")
 @click.option("--since", metavar="TIME", help="Not older than this, such as 10m.")
 @click.option("--grep", default="", metavar="RE", help="Only lines that this regular expression finds.")

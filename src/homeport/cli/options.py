@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from homeport.cli import candidates
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON; its fields are stable.")
@@ -13,6 +15,7 @@ environment = click.option(
     "-e",
     "--environment",
     metavar="NAME",
+    shell_complete=candidates.environments,
     help="Environment, or platform/environment. Default: the platform's only one, else its `default`.",
 )
 directory = click.option(

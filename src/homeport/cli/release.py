@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
 
 if TYPE_CHECKING:
     from homeport.model.release import Release
@@ -101,7 +101,7 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
 
 
 @release.command(epilog=options.example("homeport release show r3", "homeport release show r3 --json"))
-@click.argument("name", metavar="rN")
+@click.argument("name", metavar="rN", shell_complete=candidates.releases)
 @options.app
 @options.common
 def show(environment: str | None, directory: Path, as_json: bool, name: str, app: str | None) -> None:
@@ -137,7 +137,7 @@ def show(environment: str | None, directory: Path, as_json: bool, name: str, app
 
 
 @release.command(epilog=options.example("homeport release export r3", "homeport release export r3 -o /tmp/r3"))
-@click.argument("name", metavar="rN")
+@click.argument("name", metavar="rN", shell_complete=candidates.releases)
 @click.option(
     "-o",
     "--output",

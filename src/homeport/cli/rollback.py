@@ -4,13 +4,19 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
 
 
 @click.command(
     epilog=options.example("homeport rollback", "homeport rollback --to r7", "homeport rollback --keep-config")
 )
-@click.option("--to", "target_name", metavar="rN", help="Release to go back to. Default: the last good one before.")
+@click.option(
+    "--to",
+    "target_name",
+    metavar="rN",
+    shell_complete=candidates.releases,
+    help="Release to go back to. Default: the last good one before.",
+)
 @click.option("--keep-config", is_flag=True, help="Keep today's config, such as credentials changed since.")
 @options.app
 @options.common
