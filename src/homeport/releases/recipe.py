@@ -66,9 +66,11 @@ def recipe(files: Mapping[str, str], build: Build, available: Sequence[Interpret
         return _by_command(files, build, available)
     detected = detect(files)
     if detected.language == "node":
+        # ci wants a lock
+        install = "npm install" if detected.dependencies == "package.json" else "npm ci"
         raise Invalid(
             f"this is a Node app ({detected.dependencies}), which can't be built by itself yet",
-            hint='say how, in homeport.toml:\n[build]\ncommand = "npm ci --omit=dev"',
+            hint=f'say how, in homeport.toml:\n[build]\ncommand = "{install} --omit=dev"',
         )
     python, notice = _python(detected, build, available)
     notices = (*_relevant(detected, files), *([notice] if notice else ()))

@@ -90,3 +90,10 @@ def test_node_is_told_what_to_write() -> None:
         made({"package.json": "{}", "package-lock.json": "{}"})
     assert caught.value.hint
     assert "[build]" in caught.value.hint
+
+
+@pytest.mark.parametrize(("lock", "command"), [({}, "npm install"), ({"package-lock.json": "{}"}, "npm ci")])
+def test_a_node_app_is_told_a_command_that_works(lock: dict[str, str], command: str) -> None:
+    with pytest.raises(Invalid, match="this is a Node app") as caught:
+        made({"package.json": "{}", **lock})
+    assert f'command = "{command} --omit=dev"' in (caught.value.hint or "")
