@@ -32,7 +32,7 @@ MASTER_SOCKET = "haproxy-master.sock"
 STATE_HEADER = "1\n"
 LONGEST_SOCKET_PATH = 80
 """HAProxy binds `<path>.<pid>.tmp` first, and that must stay below 97 bytes."""
-RELOAD_SECONDS = 10.0
+RELOAD_SECONDS = 30.0
 EQUAL_SECONDS = 2.0
 
 
