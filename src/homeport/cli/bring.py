@@ -13,7 +13,7 @@ from homeport.model.release import Release
 from homeport.plan import platform
 from homeport.plan.release import parse_number
 from homeport.releases.catalogue import Catalogue
-from homeport.releases.source import Source, from_tarball, open_source, read_files
+from homeport.releases.source import Source, from_tarball, open_source, read_files, tag_release
 from homeport.system.clock import SystemClock
 
 
@@ -91,6 +91,8 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
         progress.say(f"note: {notice}")
     release = None if asked.force else publish.fitting(wanted, catalogue)
     if release is not None:
+        # Once more, for a command that was killed before it came to that.
+        tag_release(wanted.source, release.app, release.environment, release.number)
         return release, False
     home = wiring.home()
     what = "the work tree" if wanted.source.dirty else f"{wanted.source.commit[:10]} {wanted.source.subject}"

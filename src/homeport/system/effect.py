@@ -4,7 +4,9 @@
 the environment, the process is killed with SIGKILL at that point the first time it gets there (a file named by
 `HOMEPORT_CRASH_ONCE` is created first, and a crash happens only where it wasn't there, so that a restarted process
 goes on). With `HOMEPORT_CRASH=each` it is killed at each point, with `every` once for every way in which calls lead
-there: `HOMEPORT_CRASH_ONCE` is then a directory, which gets a file per death, `<label>:<when> <callers>`. `SITES` holds every label of what has been imported.
+there: `HOMEPORT_CRASH_ONCE` is then a directory, which gets a file per death, `<label>:<when> <callers>`.
+
+`SITES` holds every label of what has been imported.
 """
 
 import functools

@@ -1,0 +1,355 @@
+"""The program is killed before and after every call that changes the world, started again, and gets there nevertheless:
+what serves goes on serving, and in the end records, processes, HAProxy, claims and journals agree."""
+
+import importlib
+import json
+import os
+import pkgutil
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+import homeport
+from homeport.control.log import FencedLog
+from homeport.engines.local.address import Addresses
+from homeport.engines.local.cgroup import Cgroups
+from homeport.engines.local.haproxy import Runtime
+from homeport.engines.local.record import Records
+from homeport.engines.local.watch_tree import WatchTree
+from homeport.model.deployment import Deployment, Entry, Verdict
+from homeport.model.fleet import Instance, State
+from homeport.model.platform import Resolved
+from homeport.plan.balancer import backend_name
+from homeport.plan.balancer_text import ROUTES
+from homeport.plan.journal import fold
+from homeport.plan.lease import read_lease
+from homeport.stores.state import State as Database
+from homeport.system import process
+from homeport.system.clock import SystemClock
+from homeport.system.effect import SITES
+from homeport.system.home import Home
+from homeport.testing.world import APP
+from homeport.wiring import engine_running
+from tests.app_repository import commit, git, make_repository
+from tests.crash_daemon import Goal
+from tests.e2e.balanced import Load, until
+from tests.local_world import Published, home_in
+
+ROOT = Path(__file__).parents[2]
+MEMORY = 128_000_000
+BUILD = """
+[build]
+command = "ln -sf web.py link.py"
+dependencies = { command = "mkdir -p vendor && echo made > vendor/made", paths = ["vendor"] }
+"""
+
+COMMAND = {
+    "archive.make_hard_link", "build.make", "build.make_scratch", "build.move", "export.write", "git.archive",
+    "git.run", "git.tag", "identity.create", "image.ask_python", "object.discard", "pack.write", "sandbox.end",
+    "sandbox.run", "source.copy", "source.make", "source.strip", "tree.chown", "tree.make_mount_points", "tree.remove",
+}  # fmt: skip
+"""Passed by the command line alone. Whatever is in no list here is passed by the daemon."""
+CLAIM = {"address.remove"}
+CONSOLE = {"console.bind", "console.unbind"}
+ELSEWHERE = {
+    "boot.remove_unit": "engine install is a command that a person repeats: tests/e2e/test_reboot.py",
+    "boot.tell_systemd": "as above",
+    "boot.write_unit": "as above",
+    "log.remove": "nothing calls it yet",
+    "packet_filter.load": "one table of the whole machine, one transaction: tests/e2e/test_packet_filter.py",
+    "watch_tree.become": "the process becomes runsvdir: tests/e2e/test_reboot.py",
+}
+NEED_CGROUP = {"cgroup.create", "cgroup.limit", "cgroup.remove"}
+NEED_ROOT = {"tree.chown"}
+
+
+def every_label() -> set[str]:
+    for module in pkgutil.walk_packages(homeport.__path__, "homeport."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    impossible = set() if Cgroups().kind else NEED_CGROUP
+    return SITES - impossible - (set() if os.getuid() == 0 else NEED_ROOT)
+
+
+def passed(*points: Path) -> set[str]:
+    """Labels at which the program died both before and after."""
+    deaths = {path.name.partition(" ")[0] for directory in points for path in directory.iterdir()}
+    return {each.partition(":")[0] for each in deaths if {f"{each.partition(':')[0]}:{w}" for w in WHEN} <= deaths}
+
+
+WHEN = ("before", "after")
+
+
+def crashing(home: Home, points: Path, *words: str, mode: str = "each") -> "subprocess.CompletedProcess[str]":
+    """The program, killed at every point that has no file in `points` yet and started again, until it ends."""
+    points.mkdir(exist_ok=True)
+    environ = {**os.environ, "HOMEPORT_HOME": str(home.root)}
+    environ |= {"HOMEPORT_CRASH": mode, "HOMEPORT_CRASH_ONCE": str(points)}
+    return subprocess.run(
+        (sys.executable, "-m", "tests.crash_daemon", *words),
+        env=environ,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class Machine:
+    """An environment that a daemon that keeps being killed looks after."""
+
+    def __init__(self, home: Home, published: Published, points: Path) -> None:
+        self.home = home
+        self.published = published
+        self.place = published.resolved.place
+        self.points = points
+        self.mode = "each"
+        self.records = Records(Database(home.state))
+        self.prefix = f"{APP}/{self.place.name}/"
+
+    def reach(self, **goal: object) -> None:
+        said = msgspec.json.encode(Goal(place=self.place, **goal)).decode()  # type: ignore[arg-type]
+        done = crashing(self.home, self.points, "daemon", said, mode=self.mode)
+        assert done.returncode == 0, f"{goal}: {done.returncode}\n{done.stderr}\n{self.live()}"
+
+    def live(self) -> list[Instance]:
+        kept = self.records.instances(self.place.id).values()
+        return [each.seen for each in kept if each.seen.state is not State.TERMINATED]
+
+    def verdicts(self) -> list[Verdict]:
+        return [each.ended.verdict for each in self.deployments() if each.ended is not None]
+
+    def deployments(self) -> list[Deployment]:
+        store, prefix = self.published.store, f"{self.prefix}deployments/"
+        found = []
+        for number in sorted({key[len(prefix) :].split("/")[0] for key in store.list(prefix)}):
+            entries = FencedLog(store, f"{prefix}{number}/").entries()
+            found.append(fold([msgspec.json.decode(each, type=Entry) for each in entries]))
+        return found
+
+    def task_runs(self, deployment: Deployment) -> int:
+        """How often its release task began, by its log."""
+        log = self.home.logs / self.place.id / deployment.task_id
+        return sum(path.read_text().count("release task of") for path in log.rglob("current"))
+
+    # --- what must agree ---------------------------------------------------------------------------------------------
+
+    def agrees(self) -> None:
+        live = self.live()
+        assert sandboxes(self.home) == {each.id: [each.pid] for each in live}
+        assert self.servers() == {
+            f"{each.id}.{each.generation}": (each.address, each.port, "ready") for each in live if each.port
+        }
+        claims = {(each.kind, each.key): each.value for each in Addresses(self.home, SystemClock()).all()}
+        environment = self.place.id
+        expected = {("instance", f"{environment}/{each.id}"): each.address for each in live}
+        for id_, kept in self.records.instances(environment).items():
+            for name, port in kept.ports.items() if kept.seen in live else ():
+                expected["port", f"{environment}/{id_}/{kept.seen.generation}/{name}"] = str(port)
+        assert {key: value for key, value in claims.items() if key[0] in ("instance", "port")} == expected
+        assert {key for key in claims if key[0] not in ("instance", "port")} <= {
+            ("public_port", environment), ("uid", environment), ("uid", "build"),
+            ("balancer", f"{environment}/{APP}/web"),
+        }  # fmt: skip
+        assert read_lease(self.published.store.list(f"{self.prefix}lease/")).released
+        assert sorted(path.name for path in self.home.layers.iterdir()) == sorted(
+            each.sha256 for each in self.published.slug.layers
+        )
+        self.tasks_ran_once()
+
+    def tasks_ran_once(self) -> None:
+        for each in self.deployments():
+            assert each.ended is not None
+            known = each.ended.verdict is not Verdict.INCONCLUSIVE
+            assert self.task_runs(each) == 1 if known else self.task_runs(each) <= 1
+
+    def servers(self) -> dict[str, tuple[str, int, str]]:
+        running = Runtime(self.home.runtime / "haproxy.sock", self.home.runtime / "haproxy-master.sock").running(
+            str(self.home.runtime / ROUTES)
+        )
+        servers = running.backends.get(backend_name(self.place.id, APP, "web"), {})
+        return {name: (each.address, each.port, each.state) for name, each in servers.items()}
+
+
+def sandboxes(home: Home) -> dict[str, list[int | None]]:
+    """Instance or task → host pids of the first processes of the sandboxes that have its directory mounted."""
+    pattern = re.compile(re.escape("/".join(home.instances.parts[-4:])) + r"/[^/ ]+/[^/ ]+/([^/ ]+)/app ")
+    found: dict[str, list[int | None]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            match = pattern.search((entry / "mountinfo").read_text())
+            inner = (entry / "status").read_text().partition("NSpid:")[2].split("\n")[0].split()[-1]
+        except OSError:
+            continue
+        if match and inner == "1" and process.start_time(int(entry.name)):
+            found.setdefault(match[1], []).append(int(entry.name))
+    return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with home_in(tmp_path) as home:
+        shutil.rmtree(home.runtime)  # of a run in the same place, perhaps
+        home.create()
+        short = 'interval = "100ms"\nsettle = "200ms"'
+        published = Published(
+            home,
+            tmp_path,
+            file=lambda text: (
+                text.replace('interval = "200ms"', short)
+                .replace('stop_grace = "3s"', 'stop_grace = "1s"')
+                .replace('bake = "500ms"', 'bake = "200ms"')
+                .replace('grace = "10s"', 'grace = "4s"', 1)
+                .replace("[deploy]", f"{BUILD}[deploy]")
+            ),
+        )
+        made = Machine(home, published, tmp_path / "points")
+        try:
+            yield made
+        finally:
+            said = msgspec.json.encode(Goal(place=made.place, down=True)).decode()
+            subprocess.run((sys.executable, "-m", "tests.crash_daemon", "daemon", said), cwd=ROOT, check=False)
+            WatchTree(home).stop()
+
+
+def rolling(resolved: Resolved) -> Resolved:
+    groups = tuple(replace(each, memory_bytes=MEMORY) for each in resolved.groups)
+    return replace(resolved, groups=groups, deploy=replace(resolved.deploy, strategy="rolling", max_unavailable=1))
+
+
+def test_a_daemon_that_is_killed_everywhere_gets_there_and_nothing_that_serves_notices(machine: Machine) -> None:
+    published, first = machine.published, machine.points
+    first_r, better, sick, in_place, last = (
+        published.publish(values, resolved).number
+        for values, resolved in (
+            ({}, None),
+            ({"APP_BETTER": "yes"}, None),
+            ({"APP_HEALTH": "500"}, None),
+            ({"APP_IGNORE_TERM": "1", "APP_WORKER": "ignore-term"}, rolling(published.resolved)),
+            ({}, None),
+        )
+    )
+    stale = machine.home.runtime / "haproxy" / "tls" / "stale.pem"
+    machine.reach(deployment=1, release=first_r)
+    machine.agrees()
+    machine.points = first.with_name("points-serving")
+    port = int(machine.records.environment(machine.place.id).listen.rpartition(":")[2])
+    machine.mode = "every"
+    stale.touch()
+    with Load(port, rate=30) as load:
+        machine.reach(deployment=2, release=better)
+        victim = next(each for each in machine.live() if each.group == "web")
+        assert victim.pid
+        os.kill(victim.pid, signal.SIGKILL)
+        machine.reach(sizes={"web": 3, "worker": 1})
+        assert victim.id not in [each.id for each in machine.live()]
+        machine.reach(sizes={"web": 2, "worker": 1})
+        machine.reach(deployment=3, release=sick)
+        machine.agrees()
+        machine.reach(deployment=4, release=in_place)
+        machine.agrees()
+        machine.reach(deployment=5, release=last)
+        machine.agrees()
+    assert load.failures == []
+    good, failed = Verdict.GOOD, Verdict.FAILED
+    assert machine.verdicts() == [good, good, failed, good, good]
+    machine.reach(down=True)
+    assert sandboxes(machine.home) == {}
+    assert machine.servers() == {}
+    assert every_label() - COMMAND - CLAIM - CONSOLE - set(ELSEWHERE) <= passed(first, machine.points)
+
+
+def half_published(home: Home) -> list[str]:
+    """Releases that name an object that isn't in the store."""
+    store = home.store / APP
+    wrong = []
+    for path in store.glob("*/r*/release.json"):
+        release = json.loads(path.read_text())
+        names = [store / "layers" / f"{layer['sha256']}.tar.zst" for layer in release["slug"]["layers"]]
+        names.append(path.parent.parent / "env" / release["config"])
+        wrong += [f"{path.parent.name}: {each}" for each in names if not each.is_file()]
+    return wrong
+
+
+def test_a_command_that_is_killed_everywhere_publishes_each_release_once(tmp_path: Path) -> None:
+    app = make_repository("plain", tmp_path)
+    commit(app, {"homeport.toml": (app / "homeport.toml").read_text().replace("[deploy]", f"{BUILD}[deploy]")})
+    points = tmp_path / "points"
+    tarball = tmp_path / "app.tar"
+    with tarfile.open(tarball, "w") as file:
+        file.add(app, "plain", filter=lambda member: None if ".git" in Path(member.name).parts else member)
+        link = tarfile.TarInfo("plain/hard.py")
+        link.type, link.linkname = tarfile.LNKTYPE, "plain/web.py"
+        file.addfile(link)
+    with home_in(tmp_path) as home:
+
+        def does(*words: str, releases: int) -> None:
+            done = crashing(home, points, "command", *words, "-C", str(app))
+            assert done.returncode == 0, f"{words}\n{done.stderr}"
+            assert half_published(home) == []
+            found = {path.parent.name for path in home.store.glob("*/*/r*/release.json")}
+            assert found == {f"r{number + 1}" for number in range(releases)}
+
+        does("config", "set", "--secret", "--no-deploy", "KEY=value", releases=0)
+        does("release", "create", releases=1)
+        assert git(app, "tag", "--points-at", "HEAD") == "homeport/staging/r1"
+        commit(app, {"new.txt": "x"})
+        does("release", "create", releases=2)
+        (app / "new.txt").write_text("y")
+        does("release", "create", "--dirty", releases=3)
+        does("release", "create", "--from", str(tarball), releases=4)
+        does("release", "export", "r1", "-o", str(tmp_path / "exported"), releases=4)
+        assert [path.name for path in home.builds.iterdir() if path.name.startswith("scratch-")] == []
+    assert passed(points) & COMMAND == every_label() & COMMAND
+
+
+def test_claims_of_a_home_that_is_gone(tmp_path: Path) -> None:
+    machine, points = tmp_path / "machine", tmp_path / "points"
+    machine.mkdir(mode=0o1777)
+    with home_in(tmp_path) as home:
+        done = crashing(home, points, "claim", str(machine))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name.rpartition("-")[2] != "gone.json" for path in machine.iterdir()) == [True, True]
+    assert passed(points) >= CLAIM
+
+
+def test_an_api_that_is_killed_everywhere_answers_again(tmp_path: Path) -> None:
+    with home_in(tmp_path) as home:
+        points = tmp_path / "points"
+        points.mkdir()
+        for label in every_label() - CONSOLE:
+            for when in WHEN:
+                (points / f"{label}:{when}").touch()
+        environ = {**os.environ, "HOMEPORT_CRASH": "each", "HOMEPORT_CRASH_ONCE": str(points)}
+        codes = []
+        tree = WatchTree(home)
+        tree.start(("/bin/sleep", "infinity"), {})
+        try:
+            while not codes or codes[-1] != 0:
+                codes.append(life_of_an_api(home, environ))
+        finally:
+            tree.stop()
+        assert codes == [-signal.SIGKILL] * 4 + [0]
+        assert not home.socket.exists()
+
+
+def life_of_an_api(home: Home, environ: dict[str, str]) -> int:
+    """The daemon's exit code: it was told to end as soon as it answered."""
+    argv = (sys.executable, "-m", "homeport", "engine", "run")
+    with subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
+        try:
+            until(lambda: engine_running(home) or daemon.poll() is not None, "it answers, or has died", 30)
+            daemon.terminate()
+            return daemon.wait(30)
+        finally:
+            daemon.kill()
