@@ -33,6 +33,17 @@ def alive(pid: int, started: int) -> bool:
     return start_time(pid) == started
 
 
+def start_time_of_first(pid: int) -> int | None:
+    """As `start_time`, if it is the first process of a pid namespace below the first one; None else, too."""
+    started = start_time(pid)
+    try:
+        text = (PROC / str(pid) / "status").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    pids = text.partition("\nNSpid:")[2].partition("\n")[0].split()
+    return started if len(pids) > 1 and pids[-1] == "1" else None
+
+
 def name(pid: int) -> str | None:
     """The kernel's short name of what it executes (15 characters); None: no such process."""
     try:

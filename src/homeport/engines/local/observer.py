@@ -105,7 +105,8 @@ class Observer:
         if seen.state is State.TERMINATED or seen.run is not Run.STARTING:
             return found
         pid = written_pid(self.launcher.info(environment, seen))
-        started = process.start_time(pid) if pid is not None and found.boot_id == self.boot_id else None
+        # Only a sandbox's: it may have ended long ago, and another process have its pid.
+        started = process.start_time_of_first(pid) if pid is not None and found.boot_id == self.boot_id else None
         if started is None:
             reason = "the engine ended while it was being started"
             return replace(found, seen=replace(seen, run=Run.STOPPED, reason=reason))
@@ -118,7 +119,7 @@ class Observer:
         pid = written_pid(self.launcher.directory(environment, task.id) / "bwrap.json")
         if pid is None:
             return None
-        started = process.start_time(pid)
+        started = process.start_time_of_first(pid)
         return replace(task, pid=pid, started=started if started is not None else -1)
 
     # --- observing ----------------------------------------------------------------------------------------------------
