@@ -1,11 +1,12 @@
 """The local engine keeps the contract. One engine and one HAProxy serve all tests; each has the environment
 to itself."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from homeport.testing.contract import EngineContract
+from homeport.testing.contract import EngineContract, healthy
 from tests.local_world import LocalWorld, local_world
 
 
@@ -23,4 +24,14 @@ def world(machine: LocalWorld) -> Iterator[LocalWorld]:
 
 
 class TestLocalEngine(EngineContract):
-    pass
+    def test_logs_of_the_ended_are_pruned_and_those_of_the_living_are_not(self, world: LocalWorld) -> None:
+        healthy(world)
+        old = world.home.logs / world.place.id / "web-0" / "web" / "current"
+        old.parent.mkdir(parents=True)
+        old.write_text("2020-01-01T00:00:00.00000 long ago\n")
+        living = world.home.logs / world.place.id / "web-1"
+        for each in (old, old.parent, old.parent.parent, *living.rglob("*"), living):
+            os.utime(each, (1_600_000_000, 1_600_000_000))
+        world.engine.prune_logs()
+        assert not old.parent.parent.exists()
+        assert living.exists()

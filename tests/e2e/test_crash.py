@@ -64,7 +64,7 @@ ELSEWHERE = {
     "boot.remove_unit": "engine install is a command that a person repeats: tests/e2e/test_reboot.py",
     "boot.tell_systemd": "as above",
     "boot.write_unit": "as above",
-    "log.remove": "nothing calls it yet",
+    "log.remove": "every ten minutes, one directory each time, repeatable: tests/unit/engines/test_log.py",
     "packet_filter.load": "one table of the whole machine, one transaction: tests/e2e/test_packet_filter.py",
     "watch_tree.become": "the process becomes runsvdir: tests/e2e/test_reboot.py",
 }

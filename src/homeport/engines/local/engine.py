@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -51,6 +52,8 @@ from homeport.system.home import Home
 from homeport.system.sockets import listening
 
 log = logging.getLogger("homeport.engine")
+KEPT_LOGS = timedelta(days=14)
+KEPT_LOG_BYTES = 500_000_000
 
 
 class LocalEngine:
@@ -269,6 +272,16 @@ class LocalEngine:
 
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
         return read_logs(self.home, environment, query, follow=follow)
+
+    def prune_logs(self) -> None:
+        """Logs of ended instances are kept for `KEPT_LOGS`, and of all of them the newest `KEPT_LOG_BYTES`."""
+        live = {
+            self.home.logs / environment / id_
+            for environment in self.records.environments()
+            for id_, each in self.records.instances(environment).items()
+            if each.seen.state is not State.TERMINATED
+        }
+        logs.prune(self.home.logs, live, self.clock, keep_bytes=KEPT_LOG_BYTES, keep_age=KEPT_LOGS)
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:
         found = self.records.instance(environment, instance)
