@@ -98,12 +98,12 @@ def test_a_secret_is_nowhere_in_clear(person: Person) -> None:
     (person.home / "seen").write_text(f"x{SECRET}")
     assert files_with(SECRET, person.home) == [person.home / "seen"]
     (person.home / "seen").unlink()
-    process = subprocess.Popen((sys.executable, "-c", "input()", SECRET), stdin=subprocess.PIPE)
-    try:
+    known = (sys.executable, "-c", "print('here', flush=True); input()", SECRET)
+    with subprocess.Popen(known, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # a process that has only just begun shows no arguments yet
         assert arguments_with(SECRET)
-    finally:
         process.kill()
-        process.wait()
 
 
 def runtime(person: Person) -> Path:
