@@ -99,11 +99,6 @@ class AppControl:
                 self.resolved[number] = self.release(number).resolved
         return self.resolved
 
-    def current(self) -> int | None:
-        """The last release with a good verdict; None: there is none."""
-        newest = FencedLog(self.store, f"{self.prefix}current/").newest()
-        return None if newest is None else int(msgspec.json.decode(newest)["release"])
-
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def begin(self, release: Release, observed: Observation, *, by: str, why: str) -> int:

@@ -51,7 +51,7 @@ def check_first(path: Path) -> None:
     assert world.serving("worker") == [("worker-1", 1)]
     observed = world.world.engine.observe(world.world.place.id)
     assert (observed.launch, observed.routes) == ({APP: 1}, {APP: 1})
-    assert world.control.environments[world.world.place.id].app(APP).current() == 1
+    assert world.control.environments[world.world.place.id].app(APP).catalogue.good(APP, "staging")[-1] == 1
 
 
 def check_replace(path: Path) -> None:
@@ -93,7 +93,7 @@ def check_never_healthy_goes_back(path: Path) -> None:
     assert ended is not None
     assert "wasn't healthy within 10 s" in ended.evidence.summary
     assert world.world.engine.observe(world.world.place.id).launch == {APP: 1}
-    assert world.control.environments[world.world.place.id].app(APP).current() == 1
+    assert world.control.environments[world.world.place.id].app(APP).catalogue.good(APP, "staging")[-1] == 1
 
 
 def check_crash_in_the_bake_goes_back_at_once(path: Path) -> None:
