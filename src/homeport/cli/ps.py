@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from homeport.cli import options, output, place
-from homeport.cli.watch import watch
+from homeport.cli.watch import present
 from homeport.console.views import InstanceList
 
 
@@ -20,19 +20,7 @@ def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, wat
     """
     api = place.client()
     where = place.environment_id(directory, environment, api)
-
-    def look() -> None:
-        found = api.instances(where, ended=ended)
-        if not as_json:
-            _show(found)
-        elif watching:
-            output.emit_line(found)
-        else:
-            output.emit(found)
-
-    if watching:
-        watch(look)
-    look()
+    present(lambda: api.instances(where, ended=ended), _show, as_json=as_json, watching=watching)
 
 
 def _show(found: InstanceList) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from homeport.cli import options, output, place
-from homeport.cli.watch import watch
+from homeport.cli.watch import present
 from homeport.console.views import AppView, DeploymentView, StatusView
 
 
@@ -21,19 +21,7 @@ def status(environment: str | None, directory: Path, as_json: bool, watching: bo
     """
     api = place.client()
     where = place.environment_id(directory, environment, api)
-
-    def look() -> None:
-        found = api.status(where)
-        if not as_json:
-            show(found)
-        elif watching:
-            output.emit_line(found)
-        else:
-            output.emit(found)
-
-    if watching:
-        watch(look)
-    look()
+    present(lambda: api.status(where), show, as_json=as_json, watching=watching)
 
 
 def show(found: StatusView) -> None:

@@ -4,14 +4,33 @@ import io
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
+from homeport.cli import output
 from homeport.errors import Unavailable
 from homeport.system.clock import pause
 
+T = TypeVar("T")
 SECONDS = 1.0
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 _CLEAR = "\x1b[2J"
+
+
+def present(ask: Callable[[], T], show: Callable[[T], None], *, as_json: bool, watching: bool) -> None:
+    """What `ask` gives, as JSON or by `show`: once, or with `watching` again and again, then one document a line."""
+
+    def look() -> None:
+        found = ask()
+        if not as_json:
+            show(found)
+        elif watching:
+            output.emit_line(found)
+        else:
+            output.emit(found)
+
+    if watching:
+        watch(look)
+    look()
 
 
 def watch(look: Callable[[], None]) -> NoReturn:
