@@ -1,7 +1,19 @@
 """The object store, as a port. Only *create if absent* is relied on to be atomic; nothing is ever rewritten."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """An object without its content. `modified_at`: by the store's clock."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
 
 
 class ObjectStore(Protocol):
@@ -29,6 +41,10 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str, after: str = "") -> list[str]:
         """All keys under `prefix` (a whole number of segments, ending in `/`), greater than `after`, sorted."""
+        ...
+
+    def entries(self, prefix: str) -> Sequence[Entry]:
+        """All objects under `prefix`, as `list`; by key."""
         ...
 
     def delete(self, key: str) -> None:

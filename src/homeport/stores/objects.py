@@ -7,7 +7,7 @@ shows half an object.
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
@@ -19,7 +19,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
-from homeport.ports.objects import ObjectStore
+from homeport.ports.objects import Entry, ObjectStore
 from homeport.system.clock import SystemClock
 from homeport.system.effect import effect
 
@@ -85,15 +85,26 @@ class LocalObjects:
             return None
 
     def list(self, prefix: str, after: str = "") -> list[str]:
-        with self._translated(f"list {prefix}"):
-            chunks = obstore.list(self._objects, prefix=prefix.rstrip("/"), offset=after or None)
-            found = sorted(each["path"] for chunk in chunks for each in chunk)
-        return [key for key in found if not key.startswith(f"{STAGING}/")]
+        return [each.key for each in self._listed(prefix, after)]
+
+    def entries(self, prefix: str) -> Sequence[Entry]:
+        return self._listed(prefix)
 
     @effect("object.delete")
     def delete(self, key: str) -> None:
         with self._translated(f"delete {key}"), suppress(FileNotFoundError):
             obstore.delete(self._objects, key)
+
+    def _listed(self, prefix: str, after: str = "") -> Sequence[Entry]:
+        with self._translated(f"list {prefix}"):
+            chunks = obstore.list(self._objects, prefix=prefix.rstrip("/"), offset=after or None)
+            found = [
+                Entry(key=each["path"], size_bytes=each["size"], modified_at=each["last_modified"])
+                for chunk in chunks
+                for each in chunk
+                if not each["path"].startswith(f"{STAGING}/")
+            ]
+        return sorted(found, key=lambda each: each.key)
 
     def _create(self, key: str, data: bytes | Path) -> None:
         staged = f"{STAGING}/{secrets.token_hex(12)}"

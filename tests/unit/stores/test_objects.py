@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def test_a_list_holds_whole_segments_only_and_starts_after(store: LocalObjects) 
     assert store.list("shop/", after="shop/r1") == ["shop/r10", "shop/r2"]
     store.delete("shop/r10")
     assert store.list("shop/") == ["shop/r1", "shop/r2"]
+
+
+def test_entries_tell_size_and_time(store: LocalObjects) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=60)
+    for key, data in (("shop/b", b"four"), ("shop/a", b""), ("shopping/a", b"x")):
+        store.create(key, data)
+    found = store.entries("shop/")
+    assert [(each.key, each.size_bytes) for each in found] == [("shop/a", 0), ("shop/b", 4)]
+    assert all(before < each.modified_at < before + timedelta(seconds=120) for each in found)
+    assert store.entries("none/") == []
 
 
 def test_of_many_writers_exactly_one_wins(store: LocalObjects) -> None:
