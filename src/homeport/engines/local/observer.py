@@ -43,7 +43,7 @@ class Observer:
         self.deaths = Deaths(lambda _: on_change())
         self.boot_id = boot_id()
         self.began_at = clock.now()
-        self._timers: dict[str, threading.Timer] = {}
+        self._timers: dict[str, tuple[threading.Timer, float]] = {}
         self._settled: set[str] = set()
         """Generations without a port that were healthy once."""
         self._ended: dict[tuple[str, str, int | None, int | None], Task] = {}
@@ -81,19 +81,23 @@ class Observer:
             self.deaths.watch(f"{environment} {task.id}", task.pid, task.started)
 
     def close(self) -> None:
-        for timer in list(self._timers.values()):
+        for timer, _ in list(self._timers.values()):
             timer.cancel()
         self.prober.close()
         self.deaths.close()
 
     def look_in(self, key: str, seconds: float) -> None:
-        """Have an observation made in a moment: of something that sends no event."""
-        waiting = self._timers.get(key)
+        """Have an observation made in a moment: of something that sends no event. The soonest that is asked for
+        holds."""
+        due = self.clock.monotonic() + seconds
+        waiting, waiting_due = self._timers.get(key, (None, 0.0))
         if waiting is not None and waiting.is_alive():
-            return
+            if waiting_due <= due:
+                return
+            waiting.cancel()
         timer = threading.Timer(seconds, self.on_change)
         timer.daemon = True
-        self._timers[key] = timer
+        self._timers[key] = (timer, due)
         timer.start()
 
     # --- adoption -----------------------------------------------------------------------------------------------------
@@ -212,10 +216,11 @@ class Observer:
         settle = group.health.settle
         youngest: datetime | None = max((each for each in since if each is not None), default=None)
         if up and youngest is not None and None not in since:
-            if self.clock.now() - youngest >= settle:
+            stayed_up = self.clock.now() - youngest
+            if stayed_up >= settle:
                 self._settled.add(key)
                 return Check.HEALTHY
-            self.look_in(key, settle.total_seconds())
+            self.look_in(key, (settle - stayed_up).total_seconds())
             return Check.INITIAL if key not in self._settled else Check.HEALTHY
         self.look_in(key, settle.total_seconds())
         return Check.INITIAL if key not in self._settled else Check.UNHEALTHY
