@@ -33,6 +33,12 @@ def layer_by_key_key(app: str, key: str) -> str:
     return f"{app}/layers/by-key/{key}"
 
 
+def platform_file_key(app: str, sha256: str) -> str:
+    """The text of the homeport.toml with that digest, for as long as a release names it. Among the layers: it is part
+    of the slug, which environments share."""
+    return f"{app}/layers/platform/{sha256}.toml"
+
+
 def snapshot_key(app: str, environment: str, sha256: str) -> str:
     return f"{app}/{environment}/env/{sha256}"
 

@@ -76,6 +76,11 @@ class Catalogue:
         valid = valid_keys(keys, markers)
         return good_numbers([decode(self.store.get(key), Pointer, key).release for key in valid])
 
+    def current(self, app: str, environment: str) -> Release | None:
+        """The release with the last good verdict; None where none was ever good."""
+        good = self.good(app, environment)
+        return self.get(app, environment, good[-1]) if good else None
+
     def rollback_target(self, app: str, environment: str, running: Release) -> Release:
         """The newest good release older in origin than `running`. Raises `NotFound` where there is none."""
         there = set(self.numbers(app, environment))

@@ -1,6 +1,7 @@
-"""Asking git, and what its answers mean. Called by `source`."""
+"""Asking git, and what its answers mean. Called by `source`, and by the command line for the way between commits."""
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from msgspec import Struct
 from homeport.errors import Failed, Invalid, Unavailable
 from homeport.system.effect import effect
 
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
 MISSING = Unavailable("git isn't installed", hint="apt-get install git")
 
 
@@ -21,6 +24,15 @@ class Commit(Struct, frozen=True, kw_only=True):
     sha: str
     subject: str
     committed_at: datetime
+
+
+class Apart(Struct, frozen=True, kw_only=True):
+    """How far two commits are apart: what only the new one has (the newest first, at most so many as were asked for),
+    how many these are in all, and how many only the old one has."""
+
+    commits: tuple[Commit, ...]
+    ahead: int
+    behind: int
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -97,6 +109,29 @@ def commit_of(directory: Path, name: str | None) -> Commit:
     sha = done.stdout.decode().strip()
     seconds, _, subject = ask(directory, "show", "-s", "--format=%ct %s", sha).decode("utf-8", "replace").partition(" ")
     return Commit(sha=sha, subject=subject.rstrip("\n"), committed_at=datetime.fromtimestamp(int(seconds), UTC))
+
+
+def apart(directory: Path, old: str, new: str, *, most: int = 20) -> Apart | None:
+    """None where that can't be said: no repository, or one that lacks a commit."""
+    if not (_SHA.fullmatch(old) and _SHA.fullmatch(new)):
+        return None
+    counted = run(directory, "rev-list", "--left-right", "--count", f"{old}...{new}", "--")
+    if counted.returncode != 0:
+        return None
+    behind, ahead = (int(word) for word in counted.stdout.split())
+    # a user may have log.showSignature
+    log = ("log", "--no-show-signature", "--format=%H %ct %s")
+    lines = ask(directory, *log, f"--max-count={most}", f"{old}..{new}", "--").decode("utf-8", "replace")
+    return Apart(
+        commits=tuple(_commit(line) for line in lines.split("\n") if line),
+        ahead=ahead,
+        behind=behind,
+    )
+
+
+def _commit(line: str) -> Commit:
+    sha, seconds, subject = f"{line} ".split(" ", 2)
+    return Commit(sha=sha, subject=subject.rstrip(), committed_at=datetime.fromtimestamp(int(seconds), UTC))
 
 
 def has_commit(directory: Path, sha: str) -> bool:
