@@ -1,0 +1,245 @@
+"""The directory `stacks/` of a project: which stacks it has, and each of them loaded when it is asked for. Called by
+wiring and by whatever works on stacks.
+
+Names are found without parsing: only what may say `region:` or `environment:` is read. One broken file is the problem
+of the stacks that need it, and of no other.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from msgspec import Struct
+
+from homeport.errors import HomeportError, Invalid, NotFound
+from homeport.model.located import Located
+from homeport.model.stack import Stack
+from homeport.plan.mistake import instead
+from homeport.plan.stack import setting
+from homeport.plan.stack.merge import merge
+from homeport.plan.stack.place import above, directory_of, is_region, refer, select
+from homeport.plan.stack.text import decode, read
+
+DIRECTORY = "stacks"
+SETTINGS = "config.yaml"
+SUFFIXES = (".yaml", ".yml")
+AXIS = re.compile(rb"^[\"']?(region|environment)[\"']?\s*:", re.MULTILINE)
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """A stack that is somewhere in the project. `files`: stack files to merge, the farthest first."""
+
+    id: str
+    files: tuple[str, ...]
+    region: str = ""
+    """Where its place says it: by a directory's name, or by a list."""
+    problem: HomeportError | None = None
+    """Why it isn't even known where it stands."""
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """Stacks by id, and what is wrong with the others."""
+
+    stacks: dict[str, Stack]
+    problems: dict[str, HomeportError]
+
+
+def find(start: Path) -> Path:
+    """The nearest directory `stacks` with settings, from `start` upwards; `start` itself where it is one.
+    Raises `NotFound`."""
+    start = start.resolve()
+    for each in (start, *start.parents):
+        for found in (each / DIRECTORY, each):
+            if found.name == DIRECTORY and (found / SETTINGS).is_file():
+                return found
+    raise NotFound(
+        f"no {DIRECTORY}/{SETTINGS} in {start} or above it",
+        hint=f"mkdir {DIRECTORY} && echo 'region: eu-west-1' > {DIRECTORY}/{SETTINGS}",
+    )
+
+
+class Project:
+    """`root`: the directory `stacks`. Paths in errors are relative to `root`'s parent."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._layers: dict[str, Located | HomeportError] = {}
+        self._stacks: dict[str, Stack] = {}
+
+    # --- names
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """By id, in the order of directories and names."""
+        found: dict[str, Entry] = {}
+        for directory in self._directories:
+            for name, file in self._files(directory).items():
+                for entry in self._expand(directory, name, file):
+                    known = found.get(entry.id)
+                    found[entry.id] = entry if known is None else _overlaid(known, entry)
+        return dict(sorted(found.items(), key=lambda item: (item[0].split("/")[:-1], item[0])))
+
+    def select(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Ids; see `plan.stack.place.select`. Raises `NotFound`, `Invalid`."""
+        return select(words, self.entries)
+
+    def refer(self, text: str, origin: str) -> str:
+        """The id that `text` means in the stack `origin`. Raises `NotFound`."""
+        return refer(text, origin, self.entries)
+
+    @cached_property
+    def _directories(self) -> tuple[str, ...]:
+        """Those that hold stacks: the top, and what has settings or a region's name, below one that does."""
+        found, queue = [], [""]
+        while queue:
+            directory = queue.pop(0)
+            found.append(directory)
+            for each in sorted((self.root / directory).iterdir()):
+                if (
+                    each.is_dir()
+                    and not each.name.startswith(".")
+                    and (is_region(each.name) or (each / SETTINGS).is_file())
+                ):
+                    queue.append(f"{directory}/{each.name}".lstrip("/"))
+        return tuple(found)
+
+    def _files(self, directory: str) -> dict[str, str]:
+        """Stack's name → path below the root. Raises `Invalid` for two files of one name."""
+        found: dict[str, str] = {}
+        for path in sorted((self.root / directory).iterdir()):
+            if path.suffix not in SUFFIXES or path.name.startswith(".") or path.name == SETTINGS or not path.is_file():
+                continue
+            if path.stem in found:
+                first = self._shown(found[path.stem])
+                raise Invalid(f"two files for one stack: {first} and {path.name}", hint="remove one of them")
+            found[path.stem] = f"{directory}/{path.name}".lstrip("/")
+        return found
+
+    def _expand(self, directory: str, name: str, file: str) -> Iterable[Entry]:
+        """The stacks that a file stands for: itself, or one in each environment and region that are listed."""
+        try:
+            own = self._layer(file) if AXIS.search((self.root / file).read_bytes()) else None
+            environments = self._nearest("environment", directory, own) if not directory else None
+            places = [directory]
+            if environments:
+                places = [environments] if isinstance(environments, str) else list(environments)
+            for place in places:
+                regions = None if _region_in(place) else self._nearest("region", place, own)
+                if isinstance(regions, tuple):
+                    for region in regions:
+                        yield self._entry(f"{place}/{region}", name, file, region)
+                else:
+                    yield self._entry(place, name, file, _region_in(place))
+        except HomeportError as error:
+            yield Entry(id=f"{directory}/{name}".lstrip("/"), files=(file,), problem=error)
+
+    def _entry(self, place: str, name: str, file: str, region: str) -> Entry:
+        return Entry(id=f"{place}/{name}".lstrip("/"), files=(file,), region=region)
+
+    def _nearest(self, key: str, directory: str, own: Located | None) -> tuple[str, ...] | str | None:
+        """What the stack's file says, else the settings of the nearest directory."""
+        layers = [own] if own else []
+        layers += [self._layer(path) for path in reversed(self._settings(directory))]
+        return next((found for layer in layers if (found := setting.axis(layer, key)) is not None), None)
+
+    # --- contents
+
+    def stack(self, id: str) -> Stack:
+        """Raises `NotFound`, `Invalid`."""
+        if id not in self._stacks:
+            self._stacks[id] = self._load(id)
+        return self._stacks[id]
+
+    def load(self, ids: Iterable[str]) -> Loaded:
+        """Each for itself: what is wrong with one doesn't concern another. Two that are one stack to CloudFormation are
+        both wrong."""
+        stacks: dict[str, Stack] = {}
+        problems: dict[str, HomeportError] = {}
+        standing: dict[tuple[str, str, str], str] = {}
+        for id in ids:
+            try:
+                stack = self.stack(id)
+            except HomeportError as error:
+                problems[id] = error
+                continue
+            there = standing.setdefault((stack.target.account, stack.target.region, stack.name), id)
+            if there != id:
+                text = f"{there} and {id} are one stack: {stack.name} in {stack.target.region}"
+                problems[there] = problems[id] = Invalid(text, hint=f"name: … in {stack.files[-1]}")
+            stacks[id] = stack
+        return Loaded(stacks={id: each for id, each in stacks.items() if id not in problems}, problems=problems)
+
+    def _load(self, id: str) -> Stack:
+        entry = self.entries.get(id)
+        if entry is None:
+            raise NotFound(f"no stack {id!r}{instead(id, self.entries)}", hint="homeport stack list")
+        if entry.problem is not None:
+            raise entry.problem
+        files = (*self._settings(directory_of(id)), *entry.files)
+        merged = merge([self._layer(each) for each in files])
+        parameters = [self._parameter_file(each) for each in setting.parameter_files(merged)]
+        if parameters:
+            merged = merge([*parameters, merged])
+            merged = Located(merged.value, self._layer(files[-1]).at)
+        return setting.settle(
+            id,
+            merged,
+            region=entry.region,
+            depends_on=lambda text: self.refer(text, id),
+            files=tuple(self._shown(each) for each in files),
+        )
+
+    def _parameter_file(self, node: Located) -> Located:
+        """Its values as settings `parameters`, for a merge below those that are written inline."""
+        path = setting.text_of(node)
+        if not (self.root / path).is_file():
+            raise Invalid(f"{node.at}: no file {self._shown(path)}")
+        found = self._read(path)
+        if not isinstance(found.value, dict):
+            raise Invalid(f"{found.at}: expected parameters (key: value), found {setting.kind(found)}")
+        return Located({"parameters": found}, found.at)
+
+    def _settings(self, directory: str) -> tuple[str, ...]:
+        """The settings files of a directory and of what it lies in, the top's first."""
+        paths = (f"{each}/{SETTINGS}".lstrip("/") for each in above(directory))
+        return tuple(path for path in paths if (self.root / path).is_file())
+
+    def _layer(self, path: str) -> Located:
+        """One file of settings, read once. Raises `Invalid`."""
+        if path not in self._layers:
+            try:
+                layer = self._read(path)
+                setting.check(layer)
+                self._layers[path] = layer
+            except HomeportError as error:
+                self._layers[path] = error
+        found = self._layers[path]
+        if isinstance(found, HomeportError):
+            raise found
+        return found
+
+    def _read(self, path: str) -> Located:
+        try:
+            data = (self.root / path).read_bytes()
+        except OSError as error:
+            raise Invalid(f"can't read {self._shown(path)}: {error.strerror}") from error
+        return read(decode(data, self._shown(path)), self._shown(path))
+
+    def _shown(self, path: str) -> str:
+        return f"{self.root.name}/{path}"
+
+
+def _region_in(directory: str) -> str:
+    """The region that the directory's path names; empty: none."""
+    return next((part for part in reversed(directory.split("/")) if is_region(part)), "")
+
+
+def _overlaid(far: Entry, near: Entry) -> Entry:
+    """One stack that two files say something about: found by walking from the top."""
+    return Entry(
+        id=far.id,
+        files=(*far.files, *near.files),
+        region=near.region or far.region,
+        problem=far.problem or near.problem,
+    )
