@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.bucket import Bucket, Server
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """HOMEPORT_HOME is a directory of this run until a test says otherwise; git reads nothing of the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        for key in [each for each in os.environ if each.startswith("HOMEPORT_")]:
+        for key in [each for each in os.environ if each.startswith(("HOMEPORT_", "AWS_"))]:
             patch.delenv(key)
+        for name in ("config", "shared_credentials"):
+            patch.setenv(f"AWS_{name.upper()}_FILE", str(tmp_path_factory.getbasetemp() / name))
         patch.setenv("HOMEPORT_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
         for role in ("AUTHOR", "COMMITTER"):
@@ -28,6 +32,22 @@ def _nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ours = os.fsencode(tmp_path_factory.getbasetemp())
     left = [found for process in Path("/proc").glob("[0-9]*") if (found := _names(process, ours))]
     assert not left, "processes left by tests:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    found = Server(tmp_path_factory.mktemp("s3") / "log")
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """The variables that lead to it are set."""
+    found = Bucket(s3_server)
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    return found
 
 
 def _names(process: Path, directory: bytes) -> str | None:

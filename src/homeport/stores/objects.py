@@ -20,6 +20,7 @@ from obstore.store import LocalStore
 
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.ports.objects import Entry, ObjectStore
+from homeport.stores.fetch import discard, fetch
 from homeport.system.clock import SystemClock
 from homeport.system.effect import effect
 
@@ -28,16 +29,21 @@ STALE = timedelta(days=1)
 """What lies in staging for so long was left by a process that was killed."""
 
 
-def open_store(url_or_path: str, *, must_exist: bool = True) -> ObjectStore:
-    """The store at a directory's path or `file://` URL. Raises `Invalid` for another scheme, `Unavailable` where the
-    directory isn't there or can't be read; without `must_exist` only its methods do."""
+def open_store(url_or_path: str, *, must_exist: bool = True, hurried: bool = False) -> ObjectStore:
+    """The store at a directory's path, a `file://` or an `s3://` URL. Raises `Invalid` for another scheme,
+    `Unavailable` where the directory isn't there or can't be read; without `must_exist`, and of a bucket, only the
+    methods do. `hurried`: for a caller that must go on with other things, and tries again by itself."""
     parts = urlsplit(url_or_path)
+    if parts.scheme == "s3":
+        from homeport.stores.s3 import S3Objects
+
+        return S3Objects(url_or_path, hurried=hurried)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return LocalObjects(Path(unquote(parts.path)), must_exist=must_exist)
     if "://" in url_or_path:
         raise Invalid(
-            f"object store {url_or_path!r}: scheme {parts.scheme!r} isn't known, expected a directory",
-            hint="write a path, or file:///path",
+            f"object store {url_or_path!r}: scheme {parts.scheme!r} isn't known, expected a directory or s3://",
+            hint="write a path, file:///path, or s3://bucket/prefix",
         )
     return LocalObjects(Path(url_or_path), must_exist=must_exist)
 
@@ -69,13 +75,8 @@ class LocalObjects:
             return bytes(obstore.get(self._objects, key).bytes())
 
     def get_to(self, key: str, path: Path) -> None:
-        part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-        try:
-            with self._translated(f"copy {key} to {path}", missing=key):
-                self._fetch(key, part, path)
-        except BaseException:
-            _discard(part)
-            raise
+        with self._translated(f"copy {key} to {path}", missing=key):
+            fetch(path, self._pieces(key))
 
     def size(self, key: str) -> int | None:
         try:
@@ -112,7 +113,7 @@ class LocalObjects:
             self._stage(staged, data)
             self._link(staged, key)
         except BaseException:
-            _discard(self.root / staged)
+            discard(self.root / staged)
             raise
 
     @effect("object.stage")
@@ -128,14 +129,9 @@ class LocalObjects:
             if directory == self.root:
                 break
 
-    @effect("object.fetch")
-    def _fetch(self, key: str, part: Path, path: Path) -> None:
-        with part.open("xb") as file:
-            for chunk in obstore.get(self._objects, key).stream():
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
+    def _pieces(self, key: str) -> Iterator[bytes]:
+        for piece in obstore.get(self._objects, key).stream():
+            yield bytes(piece)
 
     @effect("object.sweep")
     def _sweep(self) -> None:
@@ -204,9 +200,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@effect("object.discard")
-def _discard(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)

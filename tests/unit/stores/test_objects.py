@@ -1,4 +1,4 @@
-"""A directory as object store, on real file systems: full, read-only, gone."""
+"""What every object store does; a directory on real file systems: full, read-only, gone."""
 
 import json
 import os
@@ -12,47 +12,81 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
+from homeport.ports.objects import ObjectStore
 from homeport.stores.objects import LocalObjects, open_store
+from homeport.stores.s3 import STAGING, S3Objects
+from tests.bucket import PAGE, Bucket
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LocalObjects:
+def directory(tmp_path: Path) -> LocalObjects:
     (tmp_path / "store").mkdir()
     return LocalObjects(tmp_path / "store")
+
+
+@pytest.fixture(params=["directory", "s3"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Of an empty store."""
+    if request.param == "s3":
+        bucket: Bucket = request.getfixturevalue("bucket")
+        return bucket.url("some/where")
+    found: LocalObjects = request.getfixturevalue("directory")
+    return str(found.root)
+
+
+@pytest.fixture
+def store(url: str) -> ObjectStore:
+    return open_store(url)
+
+
+def everything(store: ObjectStore) -> list[str]:
+    """Keys of all there is, the store's own too."""
+    if isinstance(store, S3Objects):
+        own = [each["path"] for chunk in obstore.list(store._store, prefix=STAGING) for each in chunk]
+        return [*own, *store.list("")]
+    assert isinstance(store, LocalObjects)
+    return files(store.root)
 
 
 def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def test_an_object_is_created_once_and_never_changed(store: LocalObjects) -> None:
+def test_an_object_is_created_once_and_never_changed(store: ObjectStore) -> None:
     store.create("shop/staging/r1/release.json", b"one")
     with pytest.raises(Conflict):
         store.create("shop/staging/r1/release.json", b"two")
     assert store.get("shop/staging/r1/release.json") == b"one"
     assert store.size("shop/staging/r1/release.json") == 3
-    assert files(store.root) == ["shop/staging/r1/release.json"]
+    assert everything(store) == ["shop/staging/r1/release.json"]
 
 
-def test_an_empty_object_is_an_object(store: LocalObjects) -> None:
+def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
     store.create("a/released", b"")
     assert (store.get("a/released"), store.size("a/released")) == (b"", 0)
 
 
-def test_files_go_in_and_out_whole(store: LocalObjects, tmp_path: Path) -> None:
-    content = os.urandom(12_000_000)
+def test_files_go_in_and_out_whole(store: ObjectStore, tmp_path: Path) -> None:
+    content = os.urandom(17_000_000)
     (tmp_path / "in").write_bytes(content)
     store.create_from("shop/layers/x.tar.zst", tmp_path / "in")
     store.get_to("shop/layers/x.tar.zst", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == content
     with pytest.raises(Conflict):
         store.create_from("shop/layers/x.tar.zst", tmp_path / "in")
+    (tmp_path / "small").write_bytes(b"small")
+    store.create_from("shop/layers/small", tmp_path / "small")
+    with pytest.raises(Conflict):
+        store.create_from("shop/layers/small", tmp_path / "small")
+    assert everything(store) == ["shop/layers/small", "shop/layers/x.tar.zst"]
+    assert sorted(tmp_path.glob("*out*")) == [tmp_path / "out"]
 
 
-def test_what_is_not_there(store: LocalObjects, tmp_path: Path) -> None:
+def test_what_is_not_there(store: ObjectStore, tmp_path: Path) -> None:
     assert store.size("shop/none") is None
     assert store.list("shop/") == []
     store.delete("shop/none")
@@ -60,10 +94,10 @@ def test_what_is_not_there(store: LocalObjects, tmp_path: Path) -> None:
         store.get("shop/none")
     with pytest.raises(NotFound):
         store.get_to("shop/none", tmp_path / "out")
-    assert files(tmp_path) == []
+    assert not list(tmp_path.glob("*out*"))
 
 
-def test_a_list_holds_whole_segments_only_and_starts_after(store: LocalObjects) -> None:
+def test_a_list_holds_whole_segments_only_and_starts_after(store: ObjectStore) -> None:
     for key in ("shop/r1", "shop/r10", "shop/r2", "shopping/r1", "blog/r1"):
         store.create(key, b"")
     assert store.list("shop/") == ["shop/r1", "shop/r10", "shop/r2"]
@@ -72,7 +106,16 @@ def test_a_list_holds_whole_segments_only_and_starts_after(store: LocalObjects) 
     assert store.list("shop/") == ["shop/r1", "shop/r2"]
 
 
-def test_entries_tell_size_and_time(store: LocalObjects) -> None:
+def test_a_list_may_be_long(store: ObjectStore) -> None:
+    keys = [f"shop/staging/r{number:03}" for number in range(PAGE + 30)]
+    for key in keys:
+        store.create(key, b"")
+    assert store.list("shop/") == keys
+    assert store.list("shop/staging/", after=keys[10]) == keys[11:]
+    assert [each.key for each in store.entries("shop/")] == keys
+
+
+def test_entries_tell_size_and_time(store: ObjectStore) -> None:
     before = datetime.now(UTC) - timedelta(seconds=60)
     for key, data in (("shop/b", b"four"), ("shop/a", b""), ("shopping/a", b"x")):
         store.create(key, data)
@@ -82,12 +125,12 @@ def test_entries_tell_size_and_time(store: LocalObjects) -> None:
     assert store.entries("none/") == []
 
 
-def test_of_many_writers_exactly_one_wins(store: LocalObjects) -> None:
+def test_of_many_writers_exactly_one_wins(store: ObjectStore, url: str) -> None:
     barrier = threading.Barrier(8)
     won: list[bytes] = []
 
     def write(mine: bytes) -> None:
-        other = LocalObjects(store.root)
+        other = open_store(url)
         for number in range(20):
             barrier.wait()
             try:
@@ -105,7 +148,8 @@ def test_of_many_writers_exactly_one_wins(store: LocalObjects) -> None:
     assert sorted(won, key=lambda each: each[1:]) == [store.get(f"race/{n:02}") + b"%02d" % n for n in range(20)]
 
 
-def test_a_store_that_is_gone_is_not_an_empty_one(store: LocalObjects, tmp_path: Path) -> None:
+def test_a_store_that_is_gone_is_not_an_empty_one(directory: LocalObjects, tmp_path: Path) -> None:
+    store = directory
     store.create("a/b", b"x")
     shutil.rmtree(store.root)
     calls: list[Callable[[], Any]] = [
@@ -134,15 +178,15 @@ def test_urls(tmp_path: Path) -> None:
         open_store("ftp://example.net/x")
 
 
-def test_staging_left_by_the_killed_is_swept_and_never_seen(store: LocalObjects) -> None:
-    staging = store.root / ".staging"
+def test_staging_left_by_the_killed_is_swept_and_never_seen(directory: LocalObjects) -> None:
+    staging = directory.root / ".staging"
     staging.mkdir()
     for name, age in (("old", 90_000), ("young", 60)):
         (staging / name).write_bytes(b"half")
         then = (staging / name).stat().st_mtime - age
         os.utime(staging / name, (then, then))
-    assert store.list("") == []
-    LocalObjects(store.root)
+    assert directory.list("") == []
+    LocalObjects(directory.root)
     assert [path.name for path in staging.iterdir()] == ["young"]
 
 
@@ -224,14 +268,14 @@ attempt(store.size, "a/c")
         ("object.link:after", ["a/b"]),
     ],
 )
-def test_killed_while_creating(store: LocalObjects, point: str, expected: list[str]) -> None:
+def test_killed_while_creating(directory: LocalObjects, point: str, expected: list[str]) -> None:
     script = SCRIPT + 'store.create("a/b", b"whole")'
     environment = {**os.environ, "HOMEPORT_CRASH": point}
-    done = subprocess.run((sys.executable, "-c", script, str(store.root)), env=environment, check=False)
+    done = subprocess.run((sys.executable, "-c", script, str(directory.root)), env=environment, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert store.list("a/") == expected
+    assert directory.list("a/") == expected
     try:
-        store.create("a/b", b"whole")
+        directory.create("a/b", b"whole")
     except Conflict:
         assert expected
-    assert store.get("a/b") == b"whole"
+    assert directory.get("a/b") == b"whole"
