@@ -17,8 +17,12 @@ class FencedLog:
 
     def entries(self) -> list[bytes]:
         """The entries that count, oldest first."""
-        keys = self.store.list(self.prefix)
-        return [self.store.get(key) for key in valid_keys(keys, self._markers(keys))]
+        while True:
+            keys = self.store.list(self.prefix)
+            try:
+                return [self.store.get(key) for key in valid_keys(keys, self._markers(keys))]
+            except NotFound:
+                continue  # a cleaner removed old ones meanwhile
 
     def newest(self) -> bytes | None:
         """The last entry that counts; None: there is none."""

@@ -76,6 +76,14 @@ class Deploy(Struct, frozen=True, kw_only=True):
     max_unavailable: int = 1
 
 
+class Retention(Struct, frozen=True, kw_only=True):
+    """What is kept for how long. `releases`: how many with a good verdict. `logs`: those of instances that have ended.
+    The rules are `plan.retention`'s."""
+
+    releases: int = 10
+    logs: timedelta = timedelta(days=14)
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """An environment as the platform file describes it."""
 
@@ -104,6 +112,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
     processes: dict[str, str]
     """Process type → command line, without the release task."""
     release_task: str | None = None
+    retention: Retention = Retention()
 
     def group(self, name: str) -> Group | None:
         return next((each for each in self.groups if each.name == name), None)

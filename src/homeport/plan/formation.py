@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from homeport.model.platform import Deploy, Group, Health, Instances, Mode, Place, Resolved, Route, Tls
+from homeport.model.platform import Deploy, Group, Health, Instances, Mode, Place, Resolved, Retention, Route, Tls
 from homeport.plan.mistake import Mistake, instead
 from homeport.plan.platform_check import PLACE, SECTIONS, Data, Notes
 from homeport.plan.platform_value import LONGEST_NAME, name_problem
@@ -93,6 +93,7 @@ class Resolving:
             deploy=Deploy(**self._data.get("deploy", {})),
             processes=dict(self._procfile.processes) if self._procfile else {},
             release_task=self._procfile.release if self._procfile else None,
+            retention=Retention(**self._data.get("retention", {})),
         )
 
     def _note(self, path: Path, text: str) -> None:

@@ -155,6 +155,10 @@ DEPLOY: dict[str, Reader] = {
     "bake": leaf(typed.duration(zero=True)),
     "max_unavailable": leaf(typed.count(1)),
 }
+RETENTION: dict[str, Reader] = {
+    "releases": leaf(typed.count(1)),
+    "logs": leaf(typed.duration(zero=True)),
+}
 DEPENDENCIES: dict[str, Reader] = {"command": leaf(typed.text("npm ci")), "paths": leaf(typed.paths_inside)}
 BUILD: dict[str, Reader] = {
     "python": leaf(typed.python),
@@ -173,6 +177,7 @@ SECTIONS: dict[str, Reader] = {
     "groups": named(table(GROUP), "group"),
     "routes": rows(table(ROUTE, required=("to",))),
     "deploy": table(DEPLOY),
+    "retention": table(RETENTION),
 }
 PLACE: dict[str, Reader] = {
     "engine": leaf(typed.one_of("local", "aws", "memory")),
@@ -206,6 +211,7 @@ PLATFORM: Reader = table(
         "groups": SECTIONS["groups"],
         "routes": SECTIONS["routes"],
         "deploy": _section(DEPLOY),
+        "retention": _section(RETENTION),
         "environments": named(
             table({**PLACE, **SECTIONS}, misplaced=_ENVIRONMENT_MISPLACED), "environment", reserved=RESERVED_ENVIRONMENT
         ),

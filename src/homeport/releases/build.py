@@ -22,6 +22,7 @@ from homeport.ports.objects import ObjectStore
 from homeport.ports.sandbox import Mount, Sandbox
 from homeport.releases import step, tree
 from homeport.releases.archive import extract, open_archive, verify
+from homeport.releases.hold import hold
 from homeport.releases.image import image_id, interpreters
 from homeport.releases.pack import pack
 from homeport.releases.publish import create_if_absent, decode, encode
@@ -181,7 +182,18 @@ class _Run:
             layer = decode(self.store.get(name), Layer, name)
         except (NotFound, Failed):
             return None
-        return layer if self.store.size(layer_key(self.app, layer.sha256)) == layer.size_bytes else None
+        return layer if self._held(layer) else None
+
+    def _held(self, layer: Layer) -> bool:
+        """Whether it is in the store, and stays there until it is released."""
+        key = layer_key(self.app, layer.sha256)
+        if self.store.size(key) != layer.size_bytes:
+            return False
+        try:
+            hold(self.store, self.app, (key,))
+        except Unavailable:
+            return False  # it is just going; where the store is gone, the next call says so
+        return self.store.size(key) == layer.size_bytes
 
     def _remember(self, key: str, layer: Layer) -> None:
         name = layer_by_key_key(self.app, key)
@@ -271,10 +283,15 @@ class _Run:
     def _store(self, root: Path, kind: LayerKind, only: tuple[str, ...], *, without: tuple[str, ...] = ()) -> Layer:
         archive = self.scratch / f"{kind}.tar.zst"
         packed = pack(root, archive, modified_at=self.source.committed_at, only=only, without=without)
-        # in conflict: the same bytes are there already
-        with suppress(Conflict):
+        layer = Layer(sha256=packed.sha256, kind=kind, size_bytes=packed.size_bytes, mounts=only)
+        try:
             self.store.create_from(layer_key(self.app, packed.sha256), archive)
-        return Layer(sha256=packed.sha256, kind=kind, size_bytes=packed.size_bytes, mounts=only)
+        except Conflict:
+            # the same bytes are there already, or were a moment ago
+            if not self._held(layer):
+                with suppress(Conflict):
+                    self.store.create_from(layer_key(self.app, packed.sha256), archive)
+        return layer
 
 
 def _key(made: Recipe, build: Build, files: tree.Tree, image: str) -> str:

@@ -71,10 +71,14 @@ class Catalogue:
 
     def good(self, app: str, environment: str) -> list[int]:
         """Numbers of releases that a good verdict made current, by their last verdict, oldest first."""
-        keys = self.store.list(current_prefix(app, environment))
-        markers = {key: decode(self.store.get(key), Marker, key) for key in keys if sequence_of(key) == 0}
-        valid = valid_keys(keys, markers)
-        return good_numbers([decode(self.store.get(key), Pointer, key).release for key in valid])
+        while True:
+            keys = self.store.list(current_prefix(app, environment))
+            try:
+                markers = {key: decode(self.store.get(key), Marker, key) for key in keys if sequence_of(key) == 0}
+                told = [decode(self.store.get(key), Pointer, key).release for key in valid_keys(keys, markers)]
+            except NotFound:
+                continue  # a cleaner removed old ones meanwhile
+            return good_numbers(told)
 
     def current(self, app: str, environment: str) -> Release | None:
         """The release with the last good verdict; None where none was ever good."""

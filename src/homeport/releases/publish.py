@@ -1,6 +1,6 @@
 """Publishing: the object that makes a release exist is written last, under a number that nobody else can get.
 
-Called by the command line (`deploy`, `config set`, `rollback`) and by tests.
+Called by the command line (`deploy`, `config set`, `rollback`, `promote`) and by tests.
 """
 
 import hashlib
@@ -11,10 +11,12 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from homeport.errors import Conflict, Failed, Invalid
+from homeport.errors import Conflict, Failed, Invalid, NotFound
 from homeport.model.release import Release, Snapshot
-from homeport.plan.release import layer_key, next_number, release_key, release_numbers, snapshot_key
+from homeport.plan.release import layer_key, next_number, platform_file_key, release_key, release_numbers, snapshot_key
+from homeport.plan.retention import parts
 from homeport.ports.objects import ObjectStore
+from homeport.releases.hold import create_part, holding
 
 T = TypeVar("T")
 
@@ -23,7 +25,7 @@ def publish_snapshot(store: ObjectStore, app: str, environment: str, snapshot: S
     """sha256 of the stored snapshot. The same variables give the same object. Raises `Unavailable`."""
     data = encode(snapshot)
     sha256 = hashlib.sha256(data).hexdigest()
-    create_if_absent(store, snapshot_key(app, environment, sha256), data)
+    create_part(store, app, snapshot_key(app, environment, sha256), data)
     return sha256
 
 
@@ -37,6 +39,32 @@ def read_snapshot(store: ObjectStore, app: str, environment: str, sha256: str) -
     return decode(data, Snapshot, key)
 
 
+def keep_platform_file(store: ObjectStore, app: str, text: str) -> str:
+    """sha256 of the kept homeport.toml: what promoting reads the target's sections from. Raises `Unavailable`."""
+    data = text.encode("utf-8", "surrogateescape")
+    sha256 = hashlib.sha256(data).hexdigest()
+    create_part(store, app, platform_file_key(app, sha256), data)
+    return sha256
+
+
+def read_platform_file(store: ObjectStore, release: Release) -> str:
+    """The text of the homeport.toml that a release's slug was released with. Raises `NotFound` for a release older than
+    the keeping of it, `Failed` if the object was changed, `Unavailable`."""
+    key = platform_file_key(release.app, release.slug.platform_file)
+    try:
+        data = store.get(key)
+    except NotFound as error:
+        raise NotFound(
+            f"the homeport.toml that {release.app} {release.id} for {release.environment} was released with isn't in "
+            "the store: it is too old, or was released elsewhere",
+            hint=f"homeport deploy --force -e {release.environment}   # makes a release that has it",
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != release.slug.platform_file:
+        raise Failed(f"platform file {key} has digest {found}: it was changed or damaged")
+    return data.decode("utf-8", "surrogateescape")
+
+
 def publish(store: ObjectStore, *, app: str, environment: str, make: Callable[[int], Release]) -> Release:
     """The release that `make` gave for the next free number, once it exists. `make` is called again, with another
     number, when somebody else was first. Raises `Failed` if a layer or the snapshot isn't in the store, `Unavailable`;
@@ -48,9 +76,10 @@ def publish(store: ObjectStore, *, app: str, environment: str, make: Callable[[i
         if (release.app, release.environment, release.number) != (app, environment, number):
             got = f"{release.app}/{release.environment}/{release.id}"
             raise Invalid(f"expected the release {app}/{environment}/r{number}, got {got}")
-        _check_parts(store, release)
         try:
-            store.create(release_key(app, environment, number), encode(release))
+            with holding(store, app, parts(release)):
+                _check_parts(store, release)
+                store.create(release_key(app, environment, number), encode(release))
         except Conflict:
             number += 1
             continue
