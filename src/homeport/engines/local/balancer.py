@@ -249,16 +249,16 @@ class HaproxyBalancer:
         return change
 
     def _apply(self, change: Change) -> None:
-        for command in change.first:
-            self._runtime.tell(command)
+        if change.first:
+            self._runtime.tell(*change.first)
         if change.routes is not None:
             self._set_routes(change.routes)
-        for command in change.then:
-            self._runtime.tell(command)
+        if change.then:
+            self._runtime.tell(*change.then)
         for backend, server in change.removed:
             target = f"{backend}/{server}"
-            for command in (f"set server {target} state maint", f"shutdown sessions server {target}"):
-                self._runtime.tell(command)
+            # Each by itself: a server whose connections have just been shut down may be deleted a moment later.
+            self._runtime.tell(f"set server {target} state maint", f"shutdown sessions server {target}")
             self._runtime.tell(f"del server {target}")
 
     def _set_routes(self, table: tuple[tuple[str, str], ...]) -> None:
@@ -267,8 +267,7 @@ class HaproxyBalancer:
         version = re.search(r"\d+", answer)
         if version is None:
             raise Unavailable(f"HAProxy doesn't prepare a route table: {answer.strip()!r}")
-        for key, value in table:
-            self._runtime.tell(f"add map @{version[0]} {self._map} {key} {value}")
+        self._runtime.tell(*(f"add map @{version[0]} {self._map} {key} {value}" for key, value in table))
         self._runtime.tell(f"commit map @{version[0]} {self._map}")
 
     def _note_down(self, servers_state: str) -> None:

@@ -8,7 +8,7 @@ import csv
 import io
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -22,6 +22,8 @@ from homeport.system.effect import effect
 TIMEOUT_SECONDS = 5.0
 DEAF_SECONDS = 2.0
 POLL_SECONDS = 0.005
+LONGEST_LINE = 8000
+"""Half of HAProxy's buffer."""
 FORCED_MAINT = 0x01 | 0x02
 """Bits of srv_admin_state (HAProxy's server-t.h): maintenance by command or text, or inherited."""
 FORCED_DRAIN = 0x08 | 0x10
@@ -111,9 +113,10 @@ class Runtime:
         return self._exchange(self._master, f"@!{worker.pid} {command}")
 
     @effect("haproxy.command")
-    def tell(self, command: str) -> str:
-        """As `ask`, for a command that changes something. A replaced worker takes none: its proxies are disabled."""
-        return self.ask(command)
+    def tell(self, *commands: str) -> str:
+        """The answers, for commands that change something, one after the other. A replaced worker takes none: its
+        proxies are disabled."""
+        return "".join(self.ask(each) for each in _joined(commands))
 
     @effect("haproxy.reload")
     def reload(self) -> None:
@@ -184,6 +187,18 @@ def attempts(seconds: float) -> Iterator[None]:
     while time.monotonic() < end:
         pause(POLL_SECONDS)
         yield
+
+
+def _joined(commands: Sequence[str]) -> Iterator[str]:
+    """As few lines as HAProxy's input buffer allows."""
+    line = ""
+    for command in commands:
+        if line and len(line) + len(command) > LONGEST_LINE:
+            yield line
+            line = ""
+        line = f"{line}; {command}" if line else command
+    if line:
+        yield line
 
 
 def _accepts(path: Path) -> bool:
