@@ -1,6 +1,6 @@
 """Worlds on the memory engine: the same releases as `tests.local_world`, of which only the formation is real."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,9 +17,17 @@ TASK = "python3 task.py"
 
 
 def formation(
-    *, web: int = 2, worker: int = 1, strategy: Strategy = "replace", max_unavailable: int = 1, task: str | None = TASK
+    *,
+    web: int = 2,
+    worker: int = 1,
+    strategy: Strategy = "replace",
+    max_unavailable: int = 1,
+    task: str | None = TASK,
+    work: str = "exec python3 worker.py",
+    after: tuple[str, ...] = (),
 ) -> Resolved:
-    """What `tests/apps/plain` resolves to, with short times."""
+    """What `tests/apps/plain` resolves to, with short times. `after`: what web comes after; `work`: the worker's
+    command."""
     health = Health(path="/healthz", interval=timedelta(milliseconds=200), grace=timedelta(seconds=10))
     groups = [
         Group(
@@ -29,6 +37,7 @@ def formation(
             health=health,
             balanced=True,
             stop_grace=timedelta(seconds=3),
+            after=after,
         )
     ]
     if worker:
@@ -47,7 +56,7 @@ def formation(
         groups=tuple(groups),
         routes=(Route(to="web"),),
         deploy=Deploy(strategy=strategy, bake=timedelta(milliseconds=500), max_unavailable=max_unavailable),
-        processes={"web": "exec python3 web.py", "worker": "exec python3 worker.py"},
+        processes={"web": "exec python3 web.py", "worker": work},
         release_task=task,
     )
 
@@ -56,12 +65,16 @@ def memory_world(
     tmp_path: Path,
     formations: Mapping[int, Resolved] | None = None,
     behaviours: Mapping[int, Behaviour] | None = None,
+    *,
+    same_code: Collection[int] = (),
 ) -> MemoryWorld:
-    """Releases 1 to 9, in the store and on the engine; all good ones but for the named."""
+    """Releases 1 to 9, in the store and on the engine; all good ones but for the named. Each has code of its own, those
+    of `same_code` that of the first."""
     root = tmp_path / "store"
     root.mkdir(parents=True)
     store = open_store(str(root))
     releases = {number: release(number, (formations or {}).get(number, formation())) for number in range(1, 10)}
+    releases |= {number: msgspec.structs.replace(releases[number], slug=releases[1].slug) for number in same_code}
     for number, each in releases.items():
         store.create(release_key(APP, "staging", number), msgspec.json.encode(each))
     world = MemoryWorld(releases, store)

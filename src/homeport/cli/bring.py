@@ -121,13 +121,13 @@ def leaves_rollback(running: Release, source: Source) -> str | None:
     return f"{was}; now comes what is newest: {source.commit[:10]} {source.subject}"
 
 
-def bring(api: Client, release: Release, *, by: str, why: str, progress: Progress) -> Outcome:
-    """The release runs in its environment. Raises `Failed` with the evidence, `Conflict` where another deployment goes
-    on."""
+def bring(api: Client, release: Release, *, by: str, why: str, progress: Progress, restart: bool = False) -> Outcome:
+    """The release runs in its environment. `restart`: in new instances only. Raises `Failed` with the evidence,
+    `Conflict` where another deployment goes on."""
     environment = release.resolved.place.id
     if launched(api, environment, release.app) == release.id and not _going_on(api, environment, release.app):
         return _outcome(api, release, None, "good", changed=False)
-    number = api.deploy(environment, app=release.app, release=release.number, by=by, why=why)
+    number = api.deploy(environment, app=release.app, release=release.number, by=by, why=why, restart=restart)
     ended = follow.follow(api, environment, release.app, number, progress)
     progress.clear()
     follow.verdict(ended, app=release.app, release=release.id, number=number, environment=environment)

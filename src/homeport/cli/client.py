@@ -45,9 +45,9 @@ class Client:
         query = {"ended": "true"} if ended else {}
         return self._ask("GET", _path(environment, "instances"), views.InstanceList, query=query)
 
-    def deploy(self, environment: str, *, app: str, release: int, by: str, why: str) -> int:
+    def deploy(self, environment: str, *, app: str, release: int, by: str, why: str, restart: bool = False) -> int:
         """Number of the deployment that has begun."""
-        body = views.DeployRequest(app=app, release=release, by=by, why=why)
+        body = views.DeployRequest(app=app, release=release, by=by, why=why, restart=restart)
         return self._ask("POST", _path(environment, "deployments"), views.Begun, body=body).number
 
     def deployments(self, environment: str, app: str) -> tuple[views.DeploymentView, ...]:

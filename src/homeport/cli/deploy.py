@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     shell_complete=candidates.releases,
     help="Deploy this release, which exists already.",
 )
-@click.option("--force", is_flag=True, help="Make a new release even if nothing has changed.")
+@click.option("--force", is_flag=True, help="A new release in new instances, even if nothing has changed: a restart.")
 @options.by_file
 @options.tarball
 @options.app

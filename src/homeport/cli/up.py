@@ -57,7 +57,7 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
                 progress.say(notice)
             release, _ = bring.make_release(code, asked, progress, catalogue)
             by = place.person(asked.directory)
-            outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress)
+            outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress, restart=asked.force)
             outcomes.append(outcome)
             if not outcome.changed:
                 commit = release.slug.commit[:10]

@@ -9,6 +9,7 @@ from homeport.model.deployment import (
     Moved,
     Prepared,
     Reverting,
+    Staged,
     Started,
     Switched,
     TaskEnded,
@@ -28,6 +29,8 @@ def in_words(entry: Entry) -> str:
             return "release task started"
         case TaskEnded(exit_code=code):
             return "release task done" if code == 0 else f"release task ended with {code}"
+        case Staged():
+            return "what is to be up first is healthy; next come the groups after it"
         case Moved(count=count):
             return f"next batch: {count} of each group on the new release"
         case Switched():
@@ -46,11 +49,13 @@ def in_words(entry: Entry) -> str:
 
 def _started(entry: Started) -> str:
     before = f" over r{entry.previous}" if entry.previous is not None else ""
-    changes = []
+    changes: list[str] = []
+    kept: list[str] = []
     for group in entry.groups:
-        if group.old_count in (0, group.new_count):
-            changes.append(f"{group.name} {group.new_count}")
-        else:
-            changes.append(f"{group.name} {group.old_count} → {group.new_count}")
+        same = group.old_count in (0, group.new_count)
+        count = f"{group.new_count}" if same else f"{group.old_count} → {group.new_count}"
+        (kept if group.kept else changes).append(f"{group.name} {count}")
+    parts = [f"{entry.strategy}: {', '.join(changes)}"] if changes else []
+    parts += [f"unchanged, kept: {', '.join(kept)}"] if kept else []
     head = f"deployment {entry.number}: r{entry.release} of {entry.app}{before} in {entry.environment}"
-    return f"{head} ({entry.strategy}: {', '.join(changes)})"
+    return f"{head} ({'; '.join(parts)})"

@@ -78,7 +78,7 @@ class Queries:
         place = release.resolved.place
         if place.id != environment:
             raise Invalid(f"{release.id} of {asked.app} is for {place.id}, expected {environment}")
-        number = self.control.deploy(place, asked.app, asked.release, by=asked.by, why=asked.why)
+        number = self.control.deploy(place, asked.app, asked.release, by=asked.by, why=asked.why, restart=asked.restart)
         return views.Begun(app=asked.app, number=number)
 
     def deployments(self, environment: str, app: str) -> views.DeploymentList:

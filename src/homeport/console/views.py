@@ -133,10 +133,13 @@ class VersionView(Struct, frozen=True, kw_only=True):
 
 
 class DeployRequest(Struct, frozen=True, kw_only=True):
+    """`restart`: every instance is replaced, also of groups in which nothing has changed."""
+
     app: str
     release: int
     by: str
     why: str
+    restart: bool = False
 
 
 class ScaleRequest(Struct, frozen=True, kw_only=True):

@@ -102,15 +102,15 @@ class Control:
             self._environment(place)
             return url
 
-    def deploy(self, place: Place, app: str, number: int, *, by: str, why: str) -> int:
-        """Number of the deployment that has begun. Raises `Conflict` where one goes on or the release runs already,
-        `NotFound` for the release."""
+    def deploy(self, place: Place, app: str, number: int, *, by: str, why: str, restart: bool = False) -> int:
+        """Number of the deployment that has begun. `restart`: every instance is replaced, also where nothing has
+        changed. Raises `Conflict` where one goes on or the release runs already, `NotFound` for the release."""
         with self.changed:
             self.open(place)
             environment = self.environments[place.id]
             control = environment.app(app)
             release = control.catalogue.get(app, place.name, number)
-            deployment = control.begin(release, environment.observe(), by=by, why=why)
+            deployment = control.begin(release, environment.observe(), by=by, why=why, restart=restart)
         self.wake()
         return deployment
 

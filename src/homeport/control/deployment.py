@@ -15,7 +15,8 @@ from homeport.model.deployment import Deployment, Ended, Entry, Evidence, Phase,
 from homeport.model.event import Event
 from homeport.model.fleet import Observation, SetLaunch, SetRoutes
 from homeport.model.platform import Place, Resolved
-from homeport.model.release import Release
+from homeport.model.release import Release, Snapshot
+from homeport.plan.content import unchanged_groups
 from homeport.plan.deployment import next_steps
 from homeport.plan.desired import group_changes
 from homeport.plan.journal import apply, fold, launch_release, routes_release
@@ -24,6 +25,7 @@ from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
+from homeport.releases.publish import read_snapshot
 
 
 class AppControl:
@@ -101,9 +103,10 @@ class AppControl:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def begin(self, release: Release, observed: Observation, *, by: str, why: str) -> int:
-        """Number of the deployment that has begun. Raises `Conflict` where one goes on, or the release runs already;
-        `Unavailable` where the store doesn't answer, or isn't the one it was."""
+    def begin(self, release: Release, observed: Observation, *, by: str, why: str, restart: bool) -> int:
+        """Number of the deployment that has begun. `restart`: groups in which nothing has changed aren't kept. Raises
+        `Conflict` where one goes on, or the release runs already; `Unavailable` where the store doesn't answer, or
+        isn't the one it was."""
         self.load()
         if self.active and self.deployment is not None:
             started = self.deployment.started
@@ -123,7 +126,7 @@ class AppControl:
             )
         fence = self.lease.take(by)
         try:
-            started = self._started(release, observed, previous, by=by, why=why)
+            started = self._started(release, observed, previous, by=by, why=why, restart=restart)
             # The engine first: who comes after us finds the journals of the apps that it knows.
             self.engine.admit(self.place.id, self.app, fence=fence)
             self._journal(started.number).append(fence, msgspec.json.encode(started))
@@ -135,10 +138,13 @@ class AppControl:
         self._note(f"deployment {started.number} of {release.id} begins: {why}", "deployment_started")
         return started.number
 
-    def _started(self, release: Release, observed: Observation, previous: int | None, *, by: str, why: str) -> Started:
+    def _started(
+        self, release: Release, observed: Observation, previous: int | None, *, by: str, why: str, restart: bool
+    ) -> Started:
         new = release.resolved
-        self.resolve(previous)
-        old = self.resolved.get(previous) if previous is not None else None
+        before = None if previous is None else self.release(previous)
+        old = None if before is None else before.resolved
+        unchanged = frozenset[str]() if before is None or restart else self._unchanged(before, release)
         sizes = {each.group: each.desired for each in self.engine.sizes(self.place.id) if each.app == self.app}
         return Started(
             at=observed.at,
@@ -148,7 +154,7 @@ class AppControl:
             release=release.number,
             previous=previous,
             strategy=new.deploy.strategy,
-            groups=group_changes(old=old, new=new, old_sizes=sizes, new_sizes=sizes),
+            groups=group_changes(old=old, new=new, old_sizes=sizes, new_sizes=sizes, unchanged=unchanged),
             bake=new.deploy.bake,
             grace=max((group.health.grace for group in new.groups), default=new.deploy.bake),
             max_unavailable=new.deploy.max_unavailable,
@@ -156,6 +162,20 @@ class AppControl:
             by=by,
             why=why,
         )
+
+    def _unchanged(self, old: Release, new: Release) -> frozenset[str]:
+        """Groups in which the two run the same. What can't be read counts as changed."""
+        try:
+            before, after = (self._variables(each, old.config == new.config) for each in (old, new))
+        except HomeportError:
+            return frozenset()
+        return unchanged_groups(old, new, before, after)
+
+    def _variables(self, release: Release, same: bool) -> Snapshot:
+        """Needn't be read to be compared where both have the same."""
+        if same:
+            return Snapshot(groups={})
+        return read_snapshot(self.store, self.app, self.place.name, release.config)
 
     def advance(self, observed: Observation) -> None:
         """As many steps as can be made from one observation; `waits_for` says what the next one needs. Raises what the

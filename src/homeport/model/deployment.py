@@ -30,12 +30,15 @@ class Phase(enum.Enum):
 
 
 class GroupChange(Struct, frozen=True, kw_only=True):
-    """One group in a deployment, fixed when it starts. Counts are 0 where a release doesn't have the group."""
+    """One group in a deployment, fixed when it starts. Counts are 0 where a release doesn't have the group. `kept`:
+    both releases run the very same in it, so its instances stay. `stage`: it begins once those of lower ones are up."""
 
     name: str
     old_count: int
     new_count: int
     in_place: bool = False
+    kept: bool = False
+    stage: int = 0
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -84,8 +87,15 @@ class TaskEnded(Struct, frozen=True, kw_only=True, tag=True):
     exit_code: int
 
 
+class Staged(Struct, frozen=True, kw_only=True, tag=True):
+    """The groups of all earlier stages are up: those of this one begin."""
+
+    at: datetime
+    stage: int
+
+
 class Moved(Struct, frozen=True, kw_only=True, tag=True):
-    """rolling: so many instances of each group shall now run the new release."""
+    """rolling: so many instances of each group of the stage shall now run the new release."""
 
     at: datetime
     count: int
@@ -116,7 +126,7 @@ class Ended(Struct, frozen=True, kw_only=True, tag=True):
     evidence: Evidence
 
 
-Entry = Started | Prepared | TaskStarted | TaskEnded | Moved | Switched | Baking | Reverting | Ended
+Entry = Started | Prepared | TaskStarted | TaskEnded | Staged | Moved | Switched | Baking | Reverting | Ended
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
@@ -127,6 +137,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     task_started_at: datetime | None = None
     task_exit_code: int | None = None
     launch_at: datetime | None = None
+    stage: int = 0
     moved: int = 0
     moved_at: datetime | None = None
     switched_at: datetime | None = None

@@ -72,7 +72,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     group: str
     zone: str
     release: int
-    """Number of the release that the current generation runs, or will run when it starts."""
+    """Number of the release that the current generation runs, or will run when it starts; of a later one that runs the
+    very same, once it was inherited."""
     generation: int = 1
     state: State = State.PENDING
     run: Run = Run.STARTING
@@ -141,13 +142,15 @@ class Observation(Struct, frozen=True, kw_only=True):
 
 class Cohort(Struct, frozen=True, kw_only=True):
     """`count` instances of one release in a group. `serving`: they get traffic. `launch` False: those there are kept,
-    none is made. `in_place`: made of instances that no cohort wants, as their next generation."""
+    none is made. `in_place`: made of instances that no cohort wants, as their next generation. `inherits`: the release
+    whose instances run the very same, and become the cohort's as they are."""
 
     release: int
     count: int
     serving: bool = True
     launch: bool = True
     in_place: bool = False
+    inherits: int | None = None
 
 
 class GroupDesired(Struct, frozen=True, kw_only=True):
@@ -184,6 +187,13 @@ class Launch(Struct, frozen=True, kw_only=True, tag=True):
 
 class Start(Struct, frozen=True, kw_only=True, tag=True):
     """The next generation of an instance whose last one has stopped."""
+
+    instance: str
+    release: int
+
+
+class Inherit(Struct, frozen=True, kw_only=True, tag=True):
+    """The instance goes on as it runs, as one of this release: what the release gives its group is what it runs."""
 
     instance: str
     release: int
@@ -243,7 +253,20 @@ class RunTask(Struct, frozen=True, kw_only=True, tag=True):
     command: str
 
 
-Action = Prepare | Launch | Start | PutInService | Drain | Stop | Kill | Terminate | SetRoutes | SetLaunch | RunTask
+Action = (
+    Prepare
+    | Launch
+    | Start
+    | Inherit
+    | PutInService
+    | Drain
+    | Stop
+    | Kill
+    | Terminate
+    | SetRoutes
+    | SetLaunch
+    | RunTask
+)
 
 
 class Decision(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from msgspec import Struct
 EngineName = Literal["local", "aws", "memory"]
 Mode = Literal["review", "staging", "production"]
 Strategy = Literal["replace", "rolling"]
+StopSignal = Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH"]
 
 ZONES = ("a", "b", "c")
 
@@ -22,6 +23,15 @@ class Health(Struct, frozen=True, kw_only=True):
     """How long a started instance may take until it is healthy."""
     settle: timedelta = timedelta(seconds=2)
     """A process without a port is healthy when it has stayed up so long."""
+
+
+class ProcessType(Struct, frozen=True, kw_only=True):
+    """How a process type is begun and ended, beside its command line. `after`: types of the same instance that must be
+    up before it begins, and that end after it. `stop`: command line that ends it, instead of a signal."""
+
+    after: tuple[str, ...] = ()
+    stop: str | None = None
+    stop_signal: StopSignal = "TERM"
 
 
 class Instances(Struct, frozen=True, kw_only=True):
@@ -46,6 +56,8 @@ class Group(Struct, frozen=True, kw_only=True):
     health: Health = Health()
     balanced: bool = False
     """True: its instances are targets of the balancer and get a private name."""
+    after: tuple[str, ...] = ()
+    """Groups that a deployment has up before it begins with this one."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -112,6 +124,8 @@ class Resolved(Struct, frozen=True, kw_only=True):
     processes: dict[str, str]
     """Process type → command line, without the release task."""
     release_task: str | None = None
+    types: dict[str, ProcessType] = {}
+    """Process type → what the file says of it; those it doesn't name are absent."""
     retention: Retention = Retention()
 
     def group(self, name: str) -> Group | None:

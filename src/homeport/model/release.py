@@ -18,6 +18,9 @@ class Layer(Struct, frozen=True, kw_only=True):
     size_bytes: int
     mounts: tuple[str, ...] = ()
     """dependencies: top-level paths under /app that it provides (`.venv`), bound read-only. source: empty."""
+    content: str = ""
+    """Digest of what an app can find in it: without times, and without the files that are Homeport's to read. Empty:
+    not known."""
 
 
 class Slug(Struct, frozen=True, kw_only=True):

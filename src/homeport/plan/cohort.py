@@ -10,10 +10,12 @@ from homeport.model.fleet import Check, Cohort, GroupDesired, Instance, Run, Sta
 
 
 class Role(Struct, frozen=True, kw_only=True):
-    """`cohort` None: nobody wants it. `convert`: it shall become one of the cohort's, as its next generation."""
+    """`cohort` None: nobody wants it. It shall become one of the cohort's: `convert`, as its next generation;
+    `inherit`, as it is."""
 
     cohort: Cohort | None = None
     convert: bool = False
+    inherit: bool = False
 
 
 def carries(instance: Instance, *, balanced: bool) -> bool:
@@ -36,14 +38,18 @@ def release_of(instance: Instance) -> int:
 
 
 def assign(desired: GroupDesired, instances: Sequence[Instance]) -> dict[str, Role]:
-    """A role for every instance. A cohort keeps its own up to its count, best first; one that is made in place then
-    takes from what no cohort keeps."""
+    """A role for every instance. A cohort keeps its own up to its count, best first, and what it lacks of those that it
+    inherits; one that is made in place then takes from what no cohort keeps."""
     roles: dict[str, Role] = {}
     free = [each for each in instances if usable(each)]
     for cohort in desired.cohorts:
         members = [each for each in free if release_of(each) == cohort.release]
-        for each in keep(members, cohort.count):
+        for each in (kept := keep(members, cohort.count)):
             roles[each.id] = Role(cohort=cohort)
+            free.remove(each)
+        heirs = [each for each in free if each.release == cohort.inherits and inheritable(each)]
+        for each in keep(heirs, cohort.count - len(kept)):
+            roles[each.id] = Role(cohort=cohort, inherit=True)
             free.remove(each)
     for cohort in desired.cohorts:
         if cohort.in_place:
@@ -52,6 +58,12 @@ def assign(desired: GroupDesired, instances: Sequence[Instance]) -> dict[str, Ro
                 roles[each.id] = Role(cohort=cohort, convert=True)
                 free.remove(each)
     return {each.id: roles.get(each.id, Role()) for each in instances}
+
+
+def inheritable(instance: Instance) -> bool:
+    """In service and not known to be sick: others are replaced by new ones, which must show that they can start."""
+    in_service = instance.state is State.IN_SERVICE and instance.next_release is None
+    return in_service and instance.check is not Check.UNHEALTHY
 
 
 def keep(members: Sequence[Instance], count: int) -> list[Instance]:

@@ -18,10 +18,12 @@ from homeport.model.deployment import (
     Ended,
     Entry,
     Evidence,
+    GroupChange,
     Moved,
     Phase,
     Prepared,
     Reverting,
+    Staged,
     Started,
     Switched,
     TaskEnded,
@@ -30,6 +32,7 @@ from homeport.model.deployment import (
 )
 from homeport.model.fleet import Action, Check, Instance, Observation, Prepare, Run, RunTask, State
 from homeport.plan.cohort import carries
+from homeport.plan.journal import moved_of
 
 CRASH_LOOP_EXITS = 3
 """So many exits of one process before its instance was ever healthy, and the release is refused without waiting."""
@@ -155,6 +158,8 @@ def _troubled(v: View) -> Step | None:
     for each in v.observed.instances:
         if each.app != v.started.app or each.release != v.started.release:
             continue
+        if (each.started_at or each.created_at) < v.started.at:  # inherited: what it does was no news to anybody
+            continue
         found = trouble(
             each, since_at=v.started.at, grace=v.started.grace, baking_since_at=baking_since_at
         ) or _never_healthy(v, each)
@@ -188,36 +193,55 @@ def _deadline(v: View) -> datetime | None:
 # --- launch, switch, bake --------------------------------------------------------------------------------------------
 
 
+def _turning(v: View) -> list[GroupChange]:
+    """The groups of the present stage that change in place."""
+    return [change for change in v.started.groups if change.in_place and change.stage == v.deployment.stage]
+
+
+def _lack(v: View, change: GroupChange) -> int:
+    """How many of the new release's instances a group should have by now that aren't well yet, before the switch."""
+    if change.in_place:
+        wanted = min(moved_of(v.deployment, change), change.new_count)
+        return wanted - v.carrying(change.name, v.started.release)
+    stay = min(change.old_count, change.new_count) if change.kept else 0
+    return change.new_count - stay - v.healthy(change.name)
+
+
+def _wait(v: View, changes: list[GroupChange]) -> Step | None:
+    lacks = [f"{lack} of {change.name}" for change in changes if (lack := _lack(v, change)) > 0]
+    return Step(waits_for=f"{', '.join(lacks)} to become healthy", wake_at=_deadline(v)) if lacks else None
+
+
 def _first_batch(v: View) -> Step | None:
-    if v.deployment.moved == 0 and any(change.in_place for change in v.started.groups):
+    if v.deployment.moved == 0 and _turning(v):
         return Step(entry=Moved(at=v.now, count=v.started.max_unavailable))
     return None
+
+
+def _next_stage(v: View) -> Step | None:
+    later = {change.stage for change in v.started.groups if change.stage > v.deployment.stage}
+    if not later:
+        return None
+    if (step := _next_batch(v)) is not None:
+        return step
+    begun = [change for change in v.started.groups if change.stage <= v.deployment.stage]
+    return _wait(v, begun) or Step(entry=Staged(at=v.now, stage=min(later)))
 
 
 def _switch(v: View) -> Step | None:
     if v.deployment.switched_at is not None:
         return None
-    missing = []
-    for change in v.started.groups:
-        if change.in_place:
-            lack = min(v.deployment.moved, change.new_count) - v.carrying(change.name, v.started.release)
-        elif v.started.previous is None and change.name not in v.balanced:
-            # No traffic is taken from anybody; before the bake time they are waited for all the same.
-            lack = 0
-        else:
-            lack = change.new_count - v.healthy(change.name)
-        if lack > 0:
-            missing.append(f"{lack} of {change.name}")
-    if missing:
-        return Step(waits_for=f"{', '.join(missing)} to become healthy", wake_at=_deadline(v))
-    return Step(entry=Switched(at=v.now))
+    # Of a first release without targets: no traffic is taken from anybody; before the bake time they are waited for.
+    first = v.started.previous is None
+    return _wait(v, [each for each in v.started.groups if not first or each.name in v.balanced]) or Step(
+        entry=Switched(at=v.now)
+    )
 
 
 def _next_batch(v: View) -> Step | None:
-    changes = [change for change in v.started.groups if change.in_place]
+    changes = _turning(v)
     for change in changes:
-        lack = min(v.deployment.moved, change.new_count) - v.carrying(change.name, v.started.release)
-        if lack > 0:
+        if (lack := _lack(v, change)) > 0:
             return Step(waits_for=f"{lack} of {change.name} to serve r{v.started.release}", wake_at=_deadline(v))
     goal = max((change.new_count for change in changes), default=0)
     if v.deployment.moved < goal:
@@ -298,6 +322,7 @@ RULES: tuple[Rule, ...] = (
     Rule(name="release task", phase=Phase.TASK, then=_task),
     Rule(name="trouble", phase=Phase.LAUNCH, then=_troubled),
     Rule(name="first batch", phase=Phase.LAUNCH, then=_first_batch),
+    Rule(name="next stage", phase=Phase.LAUNCH, then=_next_stage),
     Rule(name="switch", phase=Phase.LAUNCH, then=_switch),
     Rule(name="next batch", phase=Phase.LAUNCH, then=_next_batch),
     Rule(name="bake", phase=Phase.LAUNCH, then=_bake),

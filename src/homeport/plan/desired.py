@@ -4,12 +4,13 @@ get and the sizes that were asked for.
 Pure. Called by `control.environment`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from homeport.model.deployment import Deployment, GroupChange, Phase, Verdict
 from homeport.model.fleet import Cohort, GroupDesired
 from homeport.model.platform import ZONES, Group, Resolved
 from homeport.plan.journal import cohorts
+from homeport.plan.order import stages
 
 NO_GROUP = Group(name="", run=())
 
@@ -20,19 +21,35 @@ def size(group: Group, sizes: Mapping[str, int]) -> int:
 
 
 def group_changes(
-    *, old: Resolved | None, new: Resolved, old_sizes: Mapping[str, int], new_sizes: Mapping[str, int]
+    *,
+    old: Resolved | None,
+    new: Resolved,
+    old_sizes: Mapping[str, int],
+    new_sizes: Mapping[str, int],
+    unchanged: Collection[str] = (),
 ) -> tuple[GroupChange, ...]:
-    """How each group changes from one release to the next. In place only where `rolling` leaves somebody serving: a
-    group of one gets its successor beside it."""
+    """How each group changes from one release to the next. `unchanged`: those with the same content in both. In place
+    only where `rolling` leaves somebody serving: a group of one gets its successor beside it."""
     names = dict.fromkeys([group.name for group in new.groups] + [group.name for group in (old.groups if old else ())])
+    stage = stages({group.name: group.after for group in new.groups})
     changes = []
     for name in names:
         before = old.group(name) if old else None
         after = new.group(name)
         old_count = size(before, old_sizes) if before else 0
         new_count = size(after, new_sizes) if after else 0
-        in_place = new.deploy.strategy == "rolling" and old_count > 1 and new_count > 0
-        changes.append(GroupChange(name=name, old_count=old_count, new_count=new_count, in_place=in_place))
+        kept = name in unchanged
+        in_place = new.deploy.strategy == "rolling" and old_count > 1 and new_count > 0 and not kept
+        changes.append(
+            GroupChange(
+                name=name,
+                old_count=old_count,
+                new_count=new_count,
+                in_place=in_place,
+                kept=kept,
+                stage=stage.get(name, 0),
+            )
+        )
     return tuple(changes)
 
 

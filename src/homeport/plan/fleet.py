@@ -18,6 +18,7 @@ from homeport.model.fleet import (
     Decision,
     Drain,
     GroupDesired,
+    Inherit,
     Instance,
     Kill,
     Launch,
@@ -103,6 +104,13 @@ def _start_next(s: Situation) -> Outcome:
     return Outcome(action=Start(instance=s.instance.id, release=release), reason=f"next generation, with r{release}")
 
 
+def _inherit(s: Situation) -> Outcome:
+    assert s.role.cohort is not None
+    release = s.role.cohort.release
+    action = Inherit(instance=s.instance.id, release=release)
+    return Outcome(action=action, reason=f"what it runs is the same in r{s.instance.release} and r{release}")
+
+
 def _clean_up(s: Situation) -> Outcome:
     why = s.instance.reason or "its processes are gone"
     return Outcome(action=Terminate(instance=s.instance.id), reason=why)
@@ -163,6 +171,7 @@ RULES: tuple[Rule, ...] = (
         then=_start_next,
     ),
     Rule(name="gone", when=lambda s: s.instance.run is Run.STOPPED, then=_clean_up),
+    Rule(name="inherited", when=lambda s: s.role.inherit, then=_inherit),
     Rule(
         name="still needed",
         when=lambda s: s.leaving and not s.role.convert and s.carrying and not s.enough,

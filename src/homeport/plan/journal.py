@@ -19,6 +19,7 @@ from homeport.model.deployment import (
     Phase,
     Prepared,
     Reverting,
+    Staged,
     Started,
     Switched,
     TaskEnded,
@@ -48,6 +49,8 @@ def apply(deployment: Deployment, entry: Entry) -> Deployment:
             return replace(deployment, task_started_at=entry.at)
         case TaskEnded():
             return replace(deployment, phase=Phase.LAUNCH, task_exit_code=entry.exit_code, launch_at=entry.at)
+        case Staged():
+            return replace(deployment, stage=entry.stage, moved=0)
         case Moved():
             return replace(deployment, moved=entry.count, moved_at=entry.at)
         case Switched():
@@ -66,7 +69,10 @@ def cohorts(deployment: Deployment, change: GroupChange, *, balanced: bool) -> t
     """What one group shall be in the deployment's present state."""
     started = deployment.started
     old, new = started.previous, started.release
-    before = () if old is None else (Cohort(release=old, count=change.old_count, in_place=change.in_place),)
+    before: tuple[Cohort, ...] = ()
+    if old is not None:
+        inherits = new if change.kept else None
+        before = (Cohort(release=old, count=change.old_count, in_place=change.in_place, inherits=inherits),)
     match deployment.phase:
         case Phase.PREPARE | Phase.TASK:
             return before
@@ -75,6 +81,8 @@ def cohorts(deployment: Deployment, change: GroupChange, *, balanced: bool) -> t
                 return (Cohort(release=new, count=change.new_count),)
             return before or (Cohort(release=new, count=1, serving=False, launch=False),)
         case Phase.LAUNCH | Phase.BAKE:
+            if deployment.stage < change.stage:
+                return before
             if change.in_place:
                 return _in_place(deployment, change)
             return _beside(deployment, change, balanced=balanced)
@@ -84,24 +92,43 @@ def cohorts(deployment: Deployment, change: GroupChange, *, balanced: bool) -> t
 
 def _in_place(deployment: Deployment, change: GroupChange) -> tuple[Cohort, ...]:
     started = deployment.started
-    moved = min(deployment.moved, change.new_count)
-    after = Cohort(release=started.release, count=moved, in_place=True)
-    left = max(0, change.old_count - deployment.moved)
+    moved = moved_of(deployment, change)
+    after = Cohort(release=started.release, count=min(moved, change.new_count), in_place=True)
+    left = max(0, change.old_count - moved)
     if started.previous is None or left == 0:
         return (after,)
     return (after, Cohort(release=started.previous, count=left))
 
 
+def moved_of(deployment: Deployment, change: GroupChange) -> int:
+    """How many instances of a group that changes in place shall run the new release by now."""
+    if deployment.stage == change.stage:
+        return deployment.moved
+    return max(change.old_count, change.new_count) if deployment.stage > change.stage else 0
+
+
 def _beside(deployment: Deployment, change: GroupChange, *, balanced: bool) -> tuple[Cohort, ...]:
     """New instances beside the old. Where there are targets the old are kept aside until the verdict, for an instant
-    way back; a group that the new release lacks serves on until its routes have moved."""
+    way back; a group that the new release lacks serves on until its routes have moved. Of a group that is kept only
+    what differs in number comes or goes: the new release inherits the others at the switch."""
     started = deployment.started
     switched = deployment.switched_at is not None
-    after = Cohort(release=started.release, count=change.new_count, serving=switched)
     if started.previous is None:
-        return (after,)
+        return (Cohort(release=started.release, count=change.new_count, serving=switched),)
     leaves = deployment.phase is Phase.BAKE if change.new_count == 0 else switched
-    before = Cohort(release=started.previous, count=change.old_count, serving=not leaves, launch=not leaves)
+    stay = min(change.old_count, change.new_count) if change.kept else 0
+    after = Cohort(
+        release=started.release,
+        count=change.new_count if switched else change.new_count - stay,
+        serving=switched,
+        inherits=started.previous if change.kept and switched else None,
+    )
+    before = Cohort(
+        release=started.previous,
+        count=change.old_count - stay if leaves else change.old_count,
+        serving=not leaves,
+        launch=not leaves,
+    )
     if leaves and not balanced:
         return (after,)
     return tuple(each for each in (after, before) if each.count)

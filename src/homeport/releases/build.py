@@ -283,7 +283,9 @@ class _Run:
     def _store(self, root: Path, kind: LayerKind, only: tuple[str, ...], *, without: tuple[str, ...] = ()) -> Layer:
         archive = self.scratch / f"{kind}.tar.zst"
         packed = pack(root, archive, modified_at=self.source.committed_at, only=only, without=without)
-        layer = Layer(sha256=packed.sha256, kind=kind, size_bytes=packed.size_bytes, mounts=only)
+        layer = Layer(
+            sha256=packed.sha256, kind=kind, size_bytes=packed.size_bytes, mounts=only, content=packed.content
+        )
         try:
             self.store.create_from(layer_key(self.app, packed.sha256), archive)
         except Conflict:

@@ -17,13 +17,17 @@ from homeport.releases.archive import link_problem, relative_target
 from homeport.system.effect import effect
 
 LEVEL = 3
+NOT_THE_APPS = ("homeport.toml", "Procfile")
+"""Files that are Homeport's to read: a change in them changes nothing for what runs."""
 
 
 class Packed(Struct, frozen=True, kw_only=True):
-    """sha256 of the archive's bytes, and how many they are."""
+    """sha256 of the archive's bytes, and how many they are. `content`: digest of names, modes and bytes, without times,
+    byte code and `NOT_THE_APPS`."""
 
     sha256: str
     size_bytes: int
+    content: str
 
 
 def pack(
@@ -51,30 +55,47 @@ def pack(
 @effect("pack.write")
 def _write(archive: Path, members: list[tuple[Path, str]], mtime: int) -> Packed:
     with archive.open("xb") as file:
-        digest = _Digest(file)
+        digest, content = _Digest(file), hashlib.sha256()
         compressor = zstandard.ZstdCompressor(level=LEVEL)
         with compressor.stream_writer(digest, closefd=False) as stream:  # type: ignore[arg-type]
             with tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as tar:
                 for path, name in members:
-                    _add(tar, path, name, mtime)
-    return Packed(sha256=digest.sha256.hexdigest(), size_bytes=digest.size_bytes)
+                    info = _info(path, name)
+                    if not (name in NOT_THE_APPS or "__pycache__" in name.split("/")):
+                        _take(content, path, info)
+                    info.mtime = mtime
+                    _add(tar, path, info)
+    return Packed(sha256=digest.sha256.hexdigest(), size_bytes=digest.size_bytes, content=content.hexdigest())
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str, mtime: int) -> None:
+def _take(content: "hashlib._Hash", path: Path, info: tarfile.TarInfo) -> None:
+    """Each member: a header of fixed shape with its size, then so many bytes."""
+    name, link = os.fsencode(info.name), os.fsencode(info.linkname)
+    content.update(b"%s %o %d %d %d\n%s%s" % (info.type, info.mode, len(name), len(link), info.size, name, link))
+    if info.isreg():
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                content.update(piece)
+
+
+def _info(path: Path, name: str) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
-    info.mtime = mtime
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, relative_target(name, os.readlink(path))
-        tar.addfile(info)
     elif stat.S_ISDIR(status.st_mode):
         info.type, info.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(info)
     else:
-        info.mode = 0o755 if status.st_mode & 0o111 else 0o644
-        with path.open("rb") as content:
-            info.size = os.fstat(content.fileno()).st_size
-            tar.addfile(info, content)
+        info.mode, info.size = (0o755 if status.st_mode & 0o111 else 0o644), status.st_size
+    return info
+
+
+def _add(tar: tarfile.TarFile, path: Path, info: tarfile.TarInfo) -> None:
+    if not info.isreg():
+        tar.addfile(info)
+        return
+    with path.open("rb") as content:
+        tar.addfile(info, content)
 
 
 def _members(root: Path, only: tuple[str, ...], without: tuple[str, ...]) -> Iterator[tuple[Path, str]]:

@@ -11,6 +11,7 @@ from homeport.model.fleet import (
     Action,
     Check,
     Drain,
+    Inherit,
     Instance,
     Kill,
     Launch,
@@ -128,6 +129,20 @@ class EngineContract:
         assert (second.release, second.generation, second.state) == (BETTER, 2, State.PENDING)
         assert second.next_release is None
         assert second.address == first.address
+
+    def test_inherited_by_a_release_it_runs_on(self, world: World) -> None:
+        first = healthy(world)
+        run(world, PutInService(instance="web-1"))
+        with pytest.raises(NotFound):
+            run(world, Inherit(instance="web-1", release=99))
+        prepare(world, BETTER)
+        for _ in range(2):
+            run(world, Inherit(instance="web-1", release=BETTER))
+            seen = when(world, "web-1", lambda each: each.check is Check.HEALTHY)
+            assert (seen.release, seen.generation, seen.pid) == (BETTER, first.generation, first.pid)
+            assert (seen.state, seen.target, seen.started_at) == (State.IN_SERVICE, Target.READY, first.started_at)
+        world.destroy("web-1")
+        assert when(world, "web-1", lambda each: each.run is Run.STOPPED).died
 
     def test_boot_after_stop_again_and_again(self, world: World) -> None:
         healthy(world)

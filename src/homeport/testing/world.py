@@ -109,8 +109,8 @@ class Controlled:
         self.control = Control(cast(Engine, self.recorder), self.world.store, self.world.clock, holder=holder)
         return self.control
 
-    def deploy(self, number: int) -> int:
-        return self.control.deploy(self.world.place, APP, number, by="tester", why="test")
+    def deploy(self, number: int, *, restart: bool = False) -> int:
+        return self.control.deploy(self.world.place, APP, number, by="tester", why="test", restart=restart)
 
     def settle(self, ready: Callable[[], bool], ticks: int = 700) -> None:
         """Ticks until `ready`, within 35 s of virtual time. Raises AssertionError where it doesn't come."""

@@ -10,7 +10,7 @@ import pytest
 from homeport.engines.memory.engine import Behaviour
 from homeport.errors import Conflict, NotFound
 from homeport.model.deployment import Phase, Reverting, Verdict
-from homeport.model.fleet import Drain, Launch, RunTask, SetLaunch, State, Target
+from homeport.model.fleet import Check, Drain, Instance, Launch, RunTask, SetLaunch, State, Target
 from homeport.ports.engine import GroupSize
 from homeport.testing.world import APP, BAD_TASK, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.memory_world import formation, memory_world
@@ -18,12 +18,12 @@ from tests.memory_world import formation, memory_world
 OTHER = 6
 
 
-def controlled(path: Path, formations: Any = None, behaviours: Any = None) -> Controlled:
-    return Controlled(memory_world(path, formations, behaviours))
+def controlled(path: Path, formations: Any = None, behaviours: Any = None, *, same_code: Any = ()) -> Controlled:
+    return Controlled(memory_world(path, formations, behaviours, same_code=same_code))
 
 
-def up(path: Path, formations: Any = None, behaviours: Any = None) -> Controlled:
-    world = controlled(path, formations, behaviours)
+def up(path: Path, formations: Any = None, behaviours: Any = None, *, same_code: Any = ()) -> Controlled:
+    world = controlled(path, formations, behaviours, same_code=same_code)
     world.deploy(GOOD)
     assert world.verdict() is Verdict.GOOD
     return world
@@ -31,6 +31,21 @@ def up(path: Path, formations: Any = None, behaviours: Any = None) -> Controlled
 
 def rolling(number: int = BETTER, **fields: Any) -> dict[int, Any]:
     return {number: formation(strategy="rolling", web=4, **fields), GOOD: formation(web=4)}
+
+
+def instances(world: Controlled, group: str, release: int) -> list[Instance]:
+    """That have not ended."""
+    observed = world.world.engine.observe(world.world.place.id).instances
+    return [
+        each
+        for each in observed
+        if (each.group, each.release) == (group, release) and each.state is not State.TERMINATED
+    ]
+
+
+def launched(world: Controlled, group: str, release: int) -> list[Launch]:
+    actions = world.recorder.actions
+    return [each for each in actions if isinstance(each, Launch) and (each.group, each.release) == (group, release)]
 
 
 def fewest_serving(world: Controlled) -> int:
@@ -212,6 +227,17 @@ def check_groups_come_and_go(path: Path) -> None:
     world.deploy(OTHER)
     assert world.verdict() is Verdict.GOOD
     assert len(world.serving("worker")) == 2
+
+
+def check_order_of_groups(path: Path) -> None:
+    slow = {GOOD: Behaviour(healthy_after=1), BETTER: Behaviour(healthy_after=1)}
+    world = controlled(path, dict.fromkeys((GOOD, BETTER), formation(after=("worker",))), slow)
+    for number in (GOOD, BETTER):
+        world.deploy(number)
+        world.settle(lambda number=number: launched(world, "web", number))
+        workers = instances(world, "worker", number)
+        assert [each.check for each in workers] == [Check.HEALTHY]
+        assert world.verdict() is Verdict.GOOD
 
 
 def check_scale_persists_over_the_file(path: Path) -> None:

@@ -6,6 +6,7 @@ from homeport.model.fleet import (
     Check,
     Cohort,
     Drain,
+    Inherit,
     Kill,
     Launch,
     PutInService,
@@ -148,6 +149,27 @@ def check_converts_in_place() -> None:
     drained = instance("web-3", target=Target.DRAINING, drain_at=after(-1), in_flight=0, zone="c")
     plan = reconcile(wanted, observation(*THREE[:2], drained), NOW)
     assert actions(plan) == (Stop(instance="web-3", next_release=2),)
+
+
+def check_inherits_what_runs_the_same() -> None:
+    wanted = desired(Cohort(release=2, count=4, inherits=1))
+    sick, booting = (
+        instance("web-2", check=Check.UNHEALTHY),
+        instance("web-3", state=State.PENDING, check=Check.INITIAL, target=Target.UNUSED),
+    )
+    plan = reconcile(wanted, observation(instance("web-1"), sick, booting, instance("web-4", 2)), NOW)
+    launches = [each for each in actions(plan) if isinstance(each, Launch)]
+    assert [each for each in actions(plan) if each not in launches] == [
+        Inherit(instance="web-1", release=2),
+        Stop(instance="web-3"),
+    ], "what is sick, or not in service, must show that it can start"
+    assert [(each.instance, each.release) for each in launches] == [("web-5", 2), ("web-6", 2)]
+
+
+def check_own_come_before_heirs() -> None:
+    wanted = desired(Cohort(release=2, count=2, inherits=1))
+    plan = reconcile(wanted, observation(instance("web-1"), instance("web-2", 2), instance("web-3", 2)), NOW)
+    assert actions(plan) == (Drain(instance="web-1"),)
 
 
 def check_not_ready_waits() -> None:

@@ -27,6 +27,7 @@ from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
     Drain,
+    Inherit,
     Kill,
     Launch,
     Observation,
@@ -237,11 +238,13 @@ class LocalEngine:
         self,
         kept: EnvironmentRecord,
         found: InstanceRecord,
-        action: Start | PutInService | Drain | Stop | Kill | Terminate,
+        action: Start | Inherit | PutInService | Drain | Stop | Kill | Terminate,
     ) -> None:
         match action:
             case Start():
                 self.generations.start_next(kept, found, action.release)
+            case Inherit():
+                self.generations.inherit(kept, found, action.release)
             case PutInService():
                 self.generations.put_in_service(kept, found)
             case Drain():

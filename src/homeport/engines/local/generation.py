@@ -18,6 +18,7 @@ from homeport.engines.local.traffic import Traffic, first_host
 from homeport.engines.local.work import Work
 from homeport.errors import HomeportError, NotFound
 from homeport.model.fleet import Instance, Launch, Run, State, Target
+from homeport.model.platform import Group
 from homeport.ports.clock import Clock
 from homeport.system import process
 from homeport.system.effect import effect
@@ -85,6 +86,12 @@ class Generations:
             self.observer.forget(kept.place.id, found.seen)
             self.addresses.release(f"{kept.place.id}/{found.seen.id}/{found.seen.generation}")
             self._begin(kept, found, release)
+
+    def inherit(self, kept: EnvironmentRecord, found: InstanceRecord, release: int) -> None:
+        """Of the release from now on; how it is asked for its health, too."""
+        self._group(kept, found.seen, release)
+        self._change(kept, found, release=release)
+        self._watch(kept, replace(found, seen=replace(found.seen, release=release)))
 
     def put_in_service(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         target = Target.READY if found.seen.port is not None else Target.UNUSED
@@ -165,10 +172,7 @@ class Generations:
     def _begin(self, kept: EnvironmentRecord, found: InstanceRecord, release: int) -> None:
         """The next generation: its record first, then the spawn, in a thread."""
         environment, seen = kept.place.id, found.seen
-        known = self.records.release(environment, seen.app, release)
-        group = known.resolved.group(seen.group) if known is not None else None
-        if group is None:
-            raise NotFound(f"r{release} of {seen.app} with a group {seen.group} isn't prepared in {environment}")
+        group = self._group(kept, seen, release)
         generation = seen.generation + 1
         ports = {name: self.addresses.port(f"{environment}/{seen.id}/{generation}/{name}") for name in group.run}
         serving = "web" if "web" in group.run else group.run[0]
@@ -195,6 +199,13 @@ class Generations:
         # The balancer learns of it while it boots.
         self.work.begin((environment, seen.id), lambda: self._spawn(kept, begun))
         self.traffic.sync()
+
+    def _group(self, kept: EnvironmentRecord, seen: Instance, release: int) -> Group:
+        """The instance's group, as that release has it. Raises `NotFound` where it isn't prepared."""
+        group = self.records.group(kept.place.id, replace(seen, release=release))
+        if group is None:
+            raise NotFound(f"r{release} of {seen.app} with a group {seen.group} isn't prepared in {kept.place.id}")
+        return group
 
     def _spawn(self, kept: EnvironmentRecord, begun: InstanceRecord) -> None:
         environment, id_ = kept.place.id, begun.seen.id

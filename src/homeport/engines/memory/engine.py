@@ -15,6 +15,7 @@ from homeport.model.fleet import (
     Action,
     Check,
     Drain,
+    Inherit,
     Instance,
     Kill,
     Launch,
@@ -62,6 +63,8 @@ class MemoryEnvironment:
     place: Place
     url: str
     instances: dict[str, Instance] = field(default_factory=dict)
+    started_with: dict[str, int] = field(default_factory=dict)
+    """Instance → the release that its generation was started with, by which it behaves."""
     tasks: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     prepared: dict[tuple[str, int], Preparation] = field(default_factory=dict)
     launch: dict[str, int] = field(default_factory=dict)
@@ -128,7 +131,7 @@ class MemoryEngine:
         now = self.clock.now()
         return Observation(
             at=now,
-            instances=tuple(self._observed(each, now) for each in found.instances.values()),
+            instances=tuple(self._observed(found, each, now) for each in found.instances.values()),
             tasks=tuple(
                 Task(id=id_, exit_code=code if now >= done_at else None) for id_, (done_at, code) in found.tasks.items()
             ),
@@ -140,12 +143,12 @@ class MemoryEngine:
             closing=found.closing,
         )
 
-    def _observed(self, kept: Instance, now: datetime) -> Instance:
+    def _observed(self, found: MemoryEnvironment, kept: Instance, now: datetime) -> Instance:
         if kept.state is State.TERMINATED:
             return kept
         if kept.id in self.unknown:
             return replace(kept, run=Run.UNKNOWN, check=Check.UNKNOWN)
-        behaviour = self.behaviours.get(kept.release, Behaviour())
+        behaviour = self.behaviours.get(found.started_with[kept.id], Behaviour())
         age = (now - (kept.started_at or kept.created_at)).total_seconds()
         run, died = self._run(kept, behaviour, age, now)
         check = Check.INITIAL
@@ -210,7 +213,11 @@ class MemoryEngine:
                 kept = found.instances.get(action.instance)
                 if kept is None:
                     raise NotFound(f"instance {action.instance} isn't in {environment}")
-                found.instances[kept.id] = self._changed(self._observed(kept, now), action, now)
+                if isinstance(action, Inherit) and (kept.app, action.release) not in found.prepared:
+                    raise NotFound(f"r{action.release} of {kept.app} isn't prepared in {environment}")
+                found.instances[kept.id] = self._changed(self._observed(found, kept, now), action, now)
+                if isinstance(action, Start):
+                    found.started_with[kept.id] = action.release
         self._changed_now()
 
     def _launch(self, found: MemoryEnvironment, action: Launch, now: datetime) -> None:
@@ -219,6 +226,7 @@ class MemoryEngine:
         ordinal = int(action.instance.rpartition("-")[2])
         group = self.releases(action.app, found.place.name, action.release).resolved.group(action.group)
         balanced = group is not None and group.balanced
+        found.started_with[action.instance] = action.release
         found.last_ordinal[action.group] = max(ordinal, found.last_ordinal.get(action.group, 0))
         found.instances[action.instance] = Instance(
             id=action.instance,
@@ -235,7 +243,7 @@ class MemoryEngine:
         )
 
     def _changed(
-        self, seen: Instance, action: Start | PutInService | Drain | Stop | Kill | Terminate, now: datetime
+        self, seen: Instance, action: Start | Inherit | PutInService | Drain | Stop | Kill | Terminate, now: datetime
     ) -> Instance:
         match action:
             case Start():
@@ -252,6 +260,8 @@ class MemoryEngine:
                     killed=False,
                     died=False,
                 )
+            case Inherit():
+                return replace(seen, release=action.release)
             case PutInService():
                 return replace(
                     seen,
