@@ -9,6 +9,7 @@ import msgspec
 from homeport.engines.memory.engine import Behaviour
 from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route, Strategy
 from homeport.plan.release import release_key
+from homeport.ports.objects import ObjectStore
 from homeport.stores.objects import open_store
 from homeport.testing.builder import release
 from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, MemoryWorld
@@ -67,12 +68,14 @@ def memory_world(
     behaviours: Mapping[int, Behaviour] | None = None,
     *,
     same_code: Collection[int] = (),
+    store: ObjectStore | None = None,
 ) -> MemoryWorld:
     """Releases 1 to 9, in the store and on the engine; all good ones but for the named. Each has code of its own, those
     of `same_code` that of the first."""
-    root = tmp_path / "store"
-    root.mkdir(parents=True)
-    store = open_store(str(root))
+    if store is None:
+        root = tmp_path / "store"
+        root.mkdir(parents=True)
+        store = open_store(str(root))
     releases = {number: release(number, (formations or {}).get(number, formation())) for number in range(1, 10)}
     releases |= {number: msgspec.structs.replace(releases[number], slug=releases[1].slug) for number in same_code}
     for number, each in releases.items():

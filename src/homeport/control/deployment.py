@@ -3,6 +3,7 @@
 Called by `control.environment` at every tick, by `control.control` for requests.
 """
 
+import contextlib
 import threading
 
 import msgspec
@@ -108,6 +109,8 @@ class AppControl:
         `Conflict` where one goes on, or the release runs already; `Unavailable` where the store doesn't answer, or
         isn't the one it was."""
         self.load()
+        if self.unfinished and self._may_act():
+            self._finish()
         if self.active and self.deployment is not None:
             started = self.deployment.started
             raise Conflict(
@@ -131,7 +134,7 @@ class AppControl:
             self.engine.admit(self.place.id, self.app, fence=fence)
             self._journal(started.number).append(fence, msgspec.json.encode(started))
         except HomeportError:
-            self.lease.release()
+            self._give_up()
             raise
         self.entries = (started,)
         self.deployment = fold(self.entries)
@@ -285,9 +288,16 @@ class AppControl:
             case Reverting():
                 self._note(f"deployment {number} goes back: {entry.evidence.summary}", "deployment_reverting")
             case Ended():
+                self.unfinished = True
                 self._note(f"deployment {number}: {entry.verdict.value}: {entry.evidence.summary}", "deployment_ended")
             case _:
                 self._note(f"deployment {number}: {type(entry).__name__.lower()}", "deployment_step")
+
+    def _give_up(self) -> None:
+        """The lease of a deployment that never began is given back: now, or when the store answers again."""
+        self.unfinished = True
+        with contextlib.suppress(HomeportError):
+            self._finish()
 
     def _finish(self) -> None:
         """After the last entry: `current` follows a good verdict, the lease ends."""

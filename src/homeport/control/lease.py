@@ -62,7 +62,12 @@ class Lease:
         if newest > self.fence:
             self.held = False
             raise Conflict(f"the lease of {self.what} was taken over: fence {newest}, ours was {self.fence}")
-        self._write(self._beat + 1)
+        try:
+            self._write(self._beat + 1)
+        except Conflict:
+            # Nobody else writes under this fence: it is a beat of ours whose answer got lost, and may be old.
+            self._beat += 1
+            self._write(self._beat + 1)
         self._beat += 1
         remove_beat(self.store, beat_key(self.prefix, self.fence, self._beat - 1))
 
@@ -74,7 +79,8 @@ class Lease:
     def release(self) -> None:
         """Ended at once for everybody; harmless to repeat."""
         if self.held:
-            create_beat(self.store, released_key(self.prefix, self.fence), b"{}")
+            with contextlib.suppress(Conflict):  # an answer got lost
+                create_beat(self.store, released_key(self.prefix, self.fence), b"{}")
             self.held = False
             remove_beat(self.store, beat_key(self.prefix, self.fence, self._beat))
 

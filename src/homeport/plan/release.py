@@ -16,9 +16,15 @@ _PAGE_KEY = re.compile(r"[0-9]+")
 
 
 class Pointer(Struct, frozen=True, kw_only=True):
-    """Content of a key `<fence>-<seq>` under `current/` and `launch/<group>/`: the number of the release."""
+    """Content of a key `<fence>-<seq>` under `current/`: the number of the release."""
 
     release: int
+
+
+class LaunchPointer(Struct, frozen=True, kw_only=True):
+    """The same under `launch/<group>/`. None: new instances get nothing, for the first release was taken back."""
+
+    release: int | None
 
 
 # --- names of objects -------------------------------------------------------------------------------------------------
@@ -58,6 +64,10 @@ def config_key(app: str, environment: str, number: int) -> str:
 
 def current_prefix(app: str, environment: str) -> str:
     return f"{app}/{environment}/current/"
+
+
+def launch_prefix(app: str, environment: str, group: str) -> str:
+    return f"{app}/{environment}/launch/{group}/"
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

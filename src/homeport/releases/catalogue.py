@@ -3,6 +3,7 @@
 Called by the command line and by `control`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -12,10 +13,12 @@ from homeport.model.release import ConfigValue, Release
 from homeport.plan.config import ConfigLayer
 from homeport.plan.lease import Marker, sequence_of, valid_keys
 from homeport.plan.release import (
+    LaunchPointer,
     Pointer,
     config_key,
     config_prefix,
     current_prefix,
+    launch_prefix,
     good_numbers,
     next_number,
     page_numbers,
@@ -72,13 +75,20 @@ class Catalogue:
     def good(self, app: str, environment: str) -> list[int]:
         """Numbers of releases that a good verdict made current, by their last verdict, oldest first."""
         while True:
-            keys = self.store.list(current_prefix(app, environment))
             try:
-                markers = {key: decode(self.store.get(key), Marker, key) for key in keys if sequence_of(key) == 0}
-                told = [decode(self.store.get(key), Pointer, key).release for key in valid_keys(keys, markers)]
+                keys = self._pointers(current_prefix(app, environment))
+                return good_numbers([decode(self.store.get(key), Pointer, key).release for key in keys])
             except NotFound:
                 continue  # a cleaner removed old ones meanwhile
-            return good_numbers(told)
+
+    def launch(self, app: str, environment: str, group: str) -> int | None:
+        """Number of the release that a new instance of the group gets; None: there is none."""
+        while True:
+            try:
+                newest = self._pointers(launch_prefix(app, environment, group))[-1:]
+                return next((decode(self.store.get(key), LaunchPointer, key).release for key in newest), None)
+            except NotFound:
+                continue
 
     def current(self, app: str, environment: str) -> Release | None:
         """The release with the last good verdict; None where none was ever good."""
@@ -114,6 +124,12 @@ class Catalogue:
         pages = self.config_pages(app, environment).items()
         ordered = [each for each in pages if each[1].group is None] + [each for each in pages if each[1].group == group]
         return [ConfigLayer(name=f"config set #{number}", values=page.values) for number, page in ordered]
+
+    def _pointers(self, prefix: str) -> Sequence[str]:
+        """Keys of the pointers that count, oldest first."""
+        keys = self.store.list(prefix)
+        markers = {key: decode(self.store.get(key), Marker, key) for key in keys if sequence_of(key) == 0}
+        return valid_keys(keys, markers)
 
     def _missing(self, app: str, environment: str, wanted: int) -> NotFound:
         newest = [f"r{number}" for number in self.numbers(app, environment)[::-1][:5]]

@@ -15,7 +15,7 @@ from homeport.model.deployment import Started
 from homeport.model.release import Layer, Release
 from homeport.model.retention import Removal, Sweep
 from homeport.plan.lease import Marker, sequence_of, valid_keys
-from homeport.plan.release import Pointer, current_prefix, layer_by_key_key, release_numbers
+from homeport.plan.release import LaunchPointer, Pointer, current_prefix, layer_by_key_key, release_numbers
 from homeport.plan.retention import GRACE, AppView, EnvironmentView, Stored, plan_store
 from homeport.ports.clock import Clock
 from homeport.ports.objects import ObjectStore
@@ -112,7 +112,7 @@ def _environment(
         launch = {}
         for group in groups:
             for key in _valid(store, group, objects)[-1:]:
-                launch[group] = (key, decode(store.get(key), _Launch, key).release)
+                launch[group] = (key, decode(store.get(key), LaunchPointer, key).release)
         return msgspec.structs.replace(
             seen,
             told=tuple((key, decode(store.get(key), Pointer, key).release) for key in told),
@@ -121,12 +121,6 @@ def _environment(
         )
     except (Failed, NotFound, Invalid, ValueError) as error:
         return msgspec.structs.replace(seen, unknown=unknown or str(error))
-
-
-class _Launch(msgspec.Struct, frozen=True):
-    """Content of a key under `launch/`."""
-
-    release: int | None
 
 
 def _release(store: ObjectStore, app: str, name: str, number: int) -> Release | None:
