@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from homeport import __version__
-from homeport.errors import Conflict, Unavailable
+from homeport.errors import Conflict, NotFound, Unavailable
 from homeport.system.home import Home
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from homeport.ports.encryption import Encryption
     from homeport.ports.engine import LogLine, LogQuery
     from homeport.ports.objects import ObjectStore
+    from homeport.ports.session import Sessions
     from homeport.releases.build import Builder
     from homeport.releases.catalogue import Catalogue
 
@@ -75,6 +76,18 @@ def engine_logs(home: Home, query: LogQuery, *, follow: bool) -> Iterator[LogLin
     from homeport.engines.local import log
 
     return log.read(home.engine_logs.parent, replace(query, instance=home.engine_logs.name), follow=follow)
+
+
+def sessions(home: Home) -> Sessions:
+    """Commands that people run beside the fleet, on the local engine; straight on it: the daemon needn't run. Raises
+    `NotFound` where there never was one."""
+    from homeport.engines.local.session import LocalSessions
+    from homeport.system.clock import SystemClock
+
+    if not home.state.exists():
+        raise NotFound("no environment is up", hint="homeport up")
+    objects = store(home, must_exist=False)
+    return LocalSessions(home, store=objects, encryption=encryption(home), clock=SystemClock())
 
 
 def doctor(home: Home) -> list[Check]:

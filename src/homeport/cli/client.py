@@ -68,6 +68,12 @@ class Client:
         body = views.ScaleRequest(app=app, group=group, count=count)
         return self._ask("POST", _path(environment, "scale"), views.Scaled, body=body).desired
 
+    def prepare(self, environment: str, *, app: str, release: int, seconds: float) -> views.Prepared:
+        """How far it is, at the latest after `seconds`."""
+        body = views.PrepareRequest(app=app, release=release)
+        path, query = _path(environment, "prepared"), {"wait": f"{seconds:g}"}
+        return self._ask("POST", path, views.Prepared, query=query, body=body, seconds=seconds)
+
     def down(self, environment: str) -> None:
         self._ask("POST", _path(environment, "down"), None)
 

@@ -23,6 +23,8 @@ COMMANDS = {
     "status": "status:status",
     "open": "open:open_",
     "logs": "logs:logs",
+    "run": "run:run",
+    "exec": "exec:exec_",
     "events": "events:events",
     "scale": "scale:scale",
     "down": "down:down",

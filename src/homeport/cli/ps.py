@@ -1,4 +1,4 @@
-"""`homeport ps`: the instances of an environment."""
+"""`homeport ps`: the instances of an environment, and what people run beside."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from homeport.console.views import InstanceList
 
 
 @click.command(epilog=options.example("homeport ps", "homeport ps --watch", "homeport ps -e staging --json"))
-@click.option("--all", "ended", is_flag=True, help="Also instances that have ended, while they are remembered.")
+@click.option("--all", "ended", is_flag=True, help="Also what has ended, while it is remembered.")
 @options.watch
 @options.common
 def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, watching: bool) -> None:
-    """List instances, and how they are.
+    """List instances and how they are, and below what people `run` and `exec`.
 
     With --watch and --json, one document a line.
     """
@@ -24,9 +24,16 @@ def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, wat
 
 
 def _show(found: InstanceList) -> None:
-    if not found.instances:
+    if found.instances:
+        _show_instances(found)
+    else:
         print(f"{found.environment} has no instances")
-        return
+    if found.sessions:
+        print()
+        _show_sessions(found)
+
+
+def _show_instances(found: InstanceList) -> None:
     several = len({each.app for each in found.instances}) > 1
     output.table(
         ("ID", "GROUP", "ZONE", "STATE", "RELEASE", "HEALTH", "TARGET", "ADDRESS", "PID", "UP", "WHY"),
@@ -47,4 +54,23 @@ def _show(found: InstanceList) -> None:
             for each in found.instances
         ],
         spare=("PID", "ZONE", "TARGET"),
+    )
+
+
+def _show_sessions(found: InstanceList) -> None:
+    output.table(
+        ("ID", "IN", "RELEASE", "BY", "BEGAN", "EXIT", "COMMAND"),
+        [
+            (
+                each.id,
+                "-" if each.kind == "run" else each.instance,
+                each.release,
+                each.by,
+                output.ago(each.began_at),
+                "?" if each.ended_at is not None and each.exit_code is None else each.exit_code,
+                each.command,
+            )
+            for each in found.sessions
+        ],
+        spare=("BY", "BEGAN"),
     )

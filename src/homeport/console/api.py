@@ -36,6 +36,7 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
             deployments,
             journal,
             scale,
+            prepare,
             down,
             events,
         ],
@@ -116,6 +117,17 @@ def scale(
     state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.ScaleRequest]
 ) -> views.Scaled:
     return queries(state).scale(f"{platform}/{name}", data)
+
+
+@post("/v1/environments/{platform:str}/{name:str}/prepared", sync_to_thread=True)
+def prepare(
+    state: State,
+    platform: FromPath[str],
+    name: FromPath[str],
+    data: JSONBody[views.PrepareRequest],
+    wait: FromQuery[float] = 0,
+) -> views.Prepared:
+    return queries(state).prepare(f"{platform}/{name}", data, seconds=bounded(wait))
 
 
 @post("/v1/environments/{platform:str}/{name:str}/down", status_code=202, sync_to_thread=True)

@@ -8,7 +8,7 @@ from homeport.control.control import Control
 from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Invalid, NotFound
 from homeport.model.deployment import Ended
-from homeport.model.fleet import Observation
+from homeport.model.fleet import Observation, Preparation
 from homeport.releases.catalogue import Catalogue
 
 
@@ -67,8 +67,11 @@ class Queries:
 
     def instances(self, environment: str, *, ended: bool) -> views.InstanceList:
         observed, reasons, _ = self.control.observation(environment)
+        sessions = self.control.sessions(environment)
         return views.InstanceList(
-            environment=environment, instances=views.instance_views(observed, reasons, ended=ended)
+            environment=environment,
+            instances=views.instance_views(observed, reasons, ended=ended),
+            sessions=views.session_views(sessions, ended=ended),
         )
 
     def deploy(self, environment: str, asked: views.DeployRequest) -> views.Begun:
@@ -101,6 +104,23 @@ class Queries:
         return views.JournalView(
             number=number, app=app, after=after, entries=entries[after:], waits_for=waits_for, ended=ended
         )
+
+    def prepare(self, environment: str, asked: views.PrepareRequest, *, seconds: float) -> views.Prepared:
+        """Answers when it lies ready, can't ever, or after `seconds`."""
+
+        def far() -> Preparation:
+            found = self.control.prepare(environment, asked.app, asked.release)
+            return found or Preparation(app=asked.app, release=asked.release)
+
+        found = far()
+
+        def done() -> bool:
+            nonlocal found
+            found = found if found.ready or found.failed else far()
+            return found.ready or bool(found.failed)
+
+        self._wait(done, seconds)
+        return views.Prepared(app=asked.app, release=asked.release, ready=found.ready, failed=found.failed)
 
     def scale(self, environment: str, asked: views.ScaleRequest) -> views.Scaled:
         size = self.control.scale(environment, asked.app, asked.group, asked.count)

@@ -11,6 +11,7 @@ from homeport.model.deployment import Entry, Phase
 from homeport.model.event import Event
 from homeport.model.fleet import Check, Instance, Observation, State
 from homeport.model.platform import Place, Resolved
+from homeport.model.session import Session
 from homeport.plan.desired import size
 from homeport.plan.journal import fold
 
@@ -36,9 +37,29 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     in_flight: int | None
 
 
+class SessionView(Struct, frozen=True, kw_only=True):
+    """A command that somebody runs, in a one-off instance of its own (`run`) or in a live one (`exec`). `exit_code`
+    None: it goes on, or nobody can know."""
+
+    id: str
+    kind: str
+    app: str
+    group: str
+    instance: str
+    release: str
+    command: str
+    by: str
+    detached: bool
+    began_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    reason: str
+
+
 class InstanceList(Struct, frozen=True, kw_only=True):
     environment: str
     instances: tuple[InstanceView, ...]
+    sessions: tuple[SessionView, ...] = ()
 
 
 class GroupView(Struct, frozen=True, kw_only=True):
@@ -142,6 +163,20 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     restart: bool = False
 
 
+class PrepareRequest(Struct, frozen=True, kw_only=True):
+    app: str
+    release: int
+
+
+class Prepared(Struct, frozen=True, kw_only=True):
+    """Whether a release lies ready; `failed`: why it never will. Neither: it goes on."""
+
+    app: str
+    release: int
+    ready: bool
+    failed: str = ""
+
+
 class ScaleRequest(Struct, frozen=True, kw_only=True):
     app: str
     group: str
@@ -205,6 +240,30 @@ def instance_views(observed: Observation, reasons: Mapping[str, str], *, ended: 
     shown = [each for each in observed.instances if ended or each.state is not State.TERMINATED]
     shown.sort(key=lambda each: (each.app, each.group, each.created_at, each.id))
     return tuple(instance_view(each, reasons) for each in shown)
+
+
+def session_views(sessions: Iterable[Session], *, ended: bool) -> tuple[SessionView, ...]:
+    """The oldest first. `ended`: also those that are over."""
+    shown = sorted(sessions, key=lambda each: each.began_at)
+    return tuple(session_view(each) for each in shown if ended or each.ended_at is None)
+
+
+def session_view(session: Session) -> SessionView:
+    return SessionView(
+        id=session.id,
+        kind=session.kind,
+        app=session.app,
+        group=session.group,
+        instance=session.instance,
+        release=f"r{session.release}",
+        command=session.command,
+        by=session.by,
+        detached=session.detached,
+        began_at=session.began_at,
+        ended_at=session.ended_at,
+        exit_code=session.exit_code,
+        reason=session.reason,
+    )
 
 
 def environment_view(place: Place, url: str) -> EnvironmentView:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from homeport.control.environment import EnvironmentControl
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.model.deployment import Deployment, Entry
-from homeport.model.fleet import Observation
+from homeport.model.fleet import Observation, Preparation, Prepare
 from homeport.model.platform import Place
+from homeport.model.session import Session
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine, GroupSize
 from homeport.ports.objects import ObjectStore
@@ -33,6 +34,8 @@ class Control:
         self.changed = threading.Condition(threading.RLock())
         """Notified after every tick; its lock guards everything here."""
         self.generation = 0
+        self._preparing: set[tuple[str, str, int]] = set()
+        """(environment, app, release) that somebody waits for, beside the deployments."""
         self._woken = threading.Event()
         self._ended = threading.Event()
         engine.on_change(self.wake)
@@ -113,6 +116,30 @@ class Control:
             deployment = control.begin(release, environment.observe(), by=by, why=why, restart=restart)
         self.wake()
         return deployment
+
+    def prepare(self, environment: str, app: str, number: int) -> Preparation | None:
+        """How far it is that the release lies ready for whoever asks for it; None: it has only just begun. Raises
+        `NotFound`."""
+        with self.changed:
+            found = self._find(environment)
+            observed = found.observe()
+            key = (environment, app, number)
+            known = next((each for each in observed.prepared if (each.app, each.release) == (app, number)), None)
+            if known is not None and (known.ready or key in self._preparing):
+                self._preparing -= {key} if known.ready or known.failed else set()
+                return known
+            control = found.app(app)
+            control.catalogue.get(app, found.place.name, number)
+            self._preparing.add(key)
+            action = Prepare(app=app, release=number)
+            self.engine.execute(environment, action, fence=control.fence(observed))
+            return None
+
+    def sessions(self, environment: str) -> tuple[Session, ...]:
+        """What people run there, and the last that they ran. Raises `NotFound`."""
+        with self.changed:
+            self._find(environment)
+            return self.engine.sessions(environment)
 
     def down(self, environment: str) -> None:
         """Everything in it ends, then the environment itself. Raises `NotFound`."""

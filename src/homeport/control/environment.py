@@ -13,6 +13,7 @@ from homeport.model.fleet import Decision, GroupDesired, Observation, State
 from homeport.model.platform import Place, Resolved
 from homeport.plan.desired import desired_groups
 from homeport.plan.fleet import reconcile
+from homeport.plan.session import ending
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
@@ -57,10 +58,21 @@ class EnvironmentControl:
             app = self.app(name)
             self._guarded(partial(self._deploy, app, observed))
             wakes += self._keep(app, observed)
-        if observed.closing and all(each.state is State.TERMINATED for each in observed.instances):
+        if observed.closing and not self._end_sessions(wakes) and _all_ended(observed):
             self.engine.close_environment(self.place.id)
             self.closed = True
         return min(wakes + ([RETRY_SECONDS] if self.trouble else []), default=None)
+
+    def _end_sessions(self, wakes: list[float]) -> bool:
+        """Whether anything that people run still goes on; it ends with the environment."""
+        now = self.clock.now()
+        sessions = self.engine.sessions(self.place.id)
+        ends, wake_at = ending(sessions, now)
+        for each in ends:
+            self._guarded(partial(self.engine.end_session, self.place.id, each.session, by_force=each.by_force))
+        if wake_at is not None:
+            wakes.append(_seconds(wake_at, now))
+        return any(each.ended_at is None for each in sessions)
 
     def _deploy(self, app: AppControl, observed: Observation) -> None:
         if observed.closing:
@@ -144,6 +156,10 @@ class EnvironmentControl:
         if not self.trouble:
             log.warning("%s: %s", self.place.id, error.message)
         self.trouble = error.message
+
+
+def _all_ended(observed: Observation) -> bool:
+    return all(each.state is State.TERMINATED for each in observed.instances)
 
 
 def _seconds(moment: datetime, now: datetime) -> float:

@@ -7,7 +7,7 @@ interrupted call, or an earlier generation, left behind is made anew, except `ho
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -80,12 +80,7 @@ def assemble(assembly: Assembly) -> SandboxSpec:
         hostname=assembly.hostname,
         mounts=_mounts(assembly),
         files=files,
-        environment={
-            "PATH": ":".join((*(f"{APP}/{each}/{_BIN.get(each, 'bin')}" for each in assembly.dependencies), _PATH)),
-            "HOME": "/home",
-            "USER": "app",
-            "LANG": "C.UTF-8",
-        },
+        environment=base_environment(assembly.dependencies),
         directory=APP,
         uid=assembly.uid,
         memory_bytes=assembly.memory_bytes,
@@ -94,6 +89,31 @@ def assemble(assembly: Assembly) -> SandboxSpec:
 
 
 _BIN = {"node_modules": ".bin"}
+
+
+def base_environment(dependencies: Iterable[str]) -> dict[str, str]:
+    """What every process is given below its own variables. `dependencies` as in `Assembly`."""
+    return {
+        "PATH": ":".join((*(f"{APP}/{each}/{_BIN.get(each, 'bin')}" for each in dependencies), _PATH)),
+        "HOME": "/home",
+        "USER": "app",
+        "LANG": "C.UTF-8",
+    }
+
+
+def variables(assembly: Assembly, path: Iterable[str], port: int) -> dict[bytes, bytes]:
+    """The whole environment of a process that is started in the assembly's sandbox from outside, the same as its
+    services give theirs. `path`: what the sandbox has in front of its PATH."""
+    base = base_environment(assembly.dependencies)
+    merged: dict[str, str | bytes] = {**base, "PATH": ":".join((*path, base["PATH"]))}
+    for _, layer in assembly.environment:
+        merged.update(layer)
+    merged["PORT"] = str(port)
+    return {key.encode(): _encoded(value) for key, value in merged.items()}
+
+
+def _encoded(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
 
 
 def _mounts(assembly: Assembly) -> tuple[Mount, ...]:

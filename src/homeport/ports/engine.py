@@ -11,6 +11,7 @@ from homeport.model.event import Event
 from homeport.model.fleet import Action, Observation
 from homeport.model.platform import Place
 from homeport.model.release import Release
+from homeport.model.session import Session
 
 
 class GroupSize(Struct, frozen=True, kw_only=True):
@@ -96,6 +97,14 @@ class Engine(Protocol):
 
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
         """Lines in order of time; with `follow` it goes on as they come."""
+        ...
+
+    def sessions(self, environment: str) -> tuple[Session, ...]:
+        """What people run there, and the last that they ran."""
+        ...
+
+    def end_session(self, environment: str, session: str, *, by_force: bool) -> None:
+        """It is told to end, or killed. Harmless for one that has ended or never was."""
         ...
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:

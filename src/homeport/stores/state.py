@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -78,6 +78,18 @@ class State:
             rows = self._connection.execute(query, (kind, environment)).fetchall()
             return {key: self._decode(kind, environment, key, value, type_) for key, value in rows}
 
+    def count(self, kind: str, environment: str, key: str) -> int:
+        """One more than the number that the record was, and it is that now; 1 the first time. No two callers get the
+        same, of whatever program."""
+        with self._lock, self._translated():
+            row = _write(
+                self._connection,
+                "insert into records values (?, ?, ?, cast('1' as blob)) on conflict do update set"
+                " value = cast(cast(value as text) + 1 as blob) returning value",
+                (kind, environment, key),
+            )
+            return int(row[0])
+
     def remove(self, kind: str, environment: str, key: str) -> None:
         """The record isn't there; no error if it wasn't."""
         with self._lock, self._translated():
@@ -139,5 +151,6 @@ class State:
 
 
 @effect("state.write")
-def _write(connection: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> None:
-    connection.execute(statement, values)
+def _write(connection: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> Any:
+    """The first row that the statement returns; None: it returns none."""
+    return connection.execute(statement, values).fetchone()

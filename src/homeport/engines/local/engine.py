@@ -19,6 +19,7 @@ from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import Observer
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
 from homeport.engines.local.sandbox import BwrapSandbox
+from homeport.engines.local.session_watch import SessionWatch
 from homeport.engines.local.task import Tasks
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
@@ -44,6 +45,7 @@ from homeport.model.fleet import (
 )
 from homeport.model.platform import Place
 from homeport.model.release import Release
+from homeport.model.session import Session
 from homeport.ports.clock import Clock
 from homeport.ports.encryption import Encryption
 from homeport.ports.engine import GroupSize, LogLine, LogQuery
@@ -92,11 +94,21 @@ class LocalEngine:
             clock=clock,
             lock=self._lock,
         )
+        self.watched = SessionWatch(
+            self.records,
+            launcher=launcher,
+            sandbox=sandbox,
+            deaths=self.observer.deaths,
+            work=self.work,
+            clock=clock,
+            lock=self._lock,
+        )
         launcher.sweep()
         for kept in self.records.environments().values():
             self.traffic.write_hosts(kept.place.id)
             self.generations.adopt(kept)
             self.tasks.adopt(kept)
+            self.watched.all(kept.place.id)
         self.addresses.keep_only(self._is_claimed)
         try:
             self.traffic.sync()
@@ -127,6 +139,7 @@ class LocalEngine:
             self.records.environment(environment)
             instances = self.records.instances(environment)
             live = [key for key, each in instances.items() if each.seen.state is not State.TERMINATED]
+            live += [each.id for each in self.watched.all(environment) if each.ended_at is None]
             if live:
                 raise Conflict(f"{environment} still has {', '.join(live)}")
             # Its record goes last: without it nobody would look for the rest.
@@ -163,6 +176,7 @@ class LocalEngine:
             kept = self.records.environment(environment)
             instances = self.records.instances(environment)
             apps = self.records.apps(environment)
+            self.watched.all(environment)
             draining = any(each.seen.target is Target.DRAINING for each in instances.values())
             in_flight = self.traffic.in_flight() if draining else {}
             return Observation(
@@ -284,7 +298,21 @@ class LocalEngine:
             for id_, each in self.records.instances(environment).items()
             if each.seen.state is not State.TERMINATED
         }
+        live |= {
+            self.home.logs / environment / each.id
+            for environment in self.records.environments()
+            for each in self.watched.all(environment)
+            if each.ended_at is None
+        }
         logs.prune(self.home.logs, live, self.clock, keep_bytes=KEPT_LOG_BYTES, keep_age=KEPT_LOGS)
+
+    def sessions(self, environment: str) -> tuple[Session, ...]:
+        with self._lock:
+            return self.watched.all(environment)
+
+    def end_session(self, environment: str, session: str, *, by_force: bool) -> None:
+        with self._lock:
+            self.watched.end(environment, session, by_force=by_force)
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:
         found = self.records.instance(environment, instance)
@@ -303,6 +331,15 @@ class LocalEngine:
     def note_checks(self) -> None:
         """Which targets HAProxy finds down is kept for a HAProxy that is started after a crash."""
         self.traffic.balancer.server_checks()
+
+    def note_sessions(self) -> None:
+        """A new one is watched, and whoever waits for events hears of it: it sends no event of its own."""
+        with self._lock:
+            known = self.watched.watched
+            for environment in self.records.environments():
+                self.watched.all(environment)
+            if self.watched.watched != known:
+                self._changed()
 
     def close(self) -> None:
         self._wakes.clear()

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 from homeport.engines.local import record
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records, ReleaseRecord, TaskRecord
 from homeport.errors import Unavailable
-from homeport.instance.assemble import Assembly, assemble
+from homeport.instance.assemble import Assembly, assemble, variables
 from homeport.instance.environment import PRIVATE
 from homeport.instance.unpack import unpack, verify
 from homeport.model.fleet import Instance
 from homeport.model.release import ConfigValue, Layer, Release
+from homeport.model.session import Session
 from homeport.plan.release import layer_key
 from homeport.ports.encryption import Encryption
 from homeport.ports.objects import ObjectStore
@@ -27,6 +28,8 @@ from homeport.releases.publish import read_snapshot
 from homeport.system.effect import effect
 from homeport.system.home import Home
 
+_IDLE = ("/bin/sleep", "infinity")
+"""First process of a sandbox that is there to be entered."""
 TASK_EXIT = "/run/homeport/task"
 _TASK = '"$1/once" 2>&1 | svlogd -ttt "$2"; echo "${PIPESTATUS[0]}" >"$3/status.new"; mv "$3/status.new" "$3/status"'
 
@@ -89,15 +92,26 @@ class Launcher:
         """Pid 1 of the new generation's sandbox. Raises `Unavailable`, `Invalid`."""
         place, seen = environment.place, kept.seen
         found = self._release(place.id, seen.app, seen.release)
-        release = found.release
-        group = release.resolved.group(seen.group)
+        spec = _completed(assemble(self._of_instance(environment, kept, found)), found.release, hosts)
+        return self.sandbox.start(
+            spec, info=self.info(place.id, seen), output=self.directory(place.id, seen.id) / "boot.log"
+        )
+
+    def variables(self, environment: EnvironmentRecord, kept: InstanceRecord, process: str) -> dict[bytes, bytes]:
+        """What that process of the instance has been given as its environment. Raises `Unavailable`."""
+        found = self._release(environment.place.id, kept.seen.app, kept.seen.release)
+        return variables(self._of_instance(environment, kept, found), found.release.slug.path, kept.ports[process])
+
+    def _of_instance(self, environment: EnvironmentRecord, kept: InstanceRecord, found: ReleaseRecord) -> Assembly:
+        seen, resolved = kept.seen, found.release.resolved
+        group = resolved.group(seen.group)
         assert group is not None
-        assembly = self._assembly(
+        return self._assembly(
             environment,
             found,
             seen.group,
             name=seen.id,
-            processes={name: release.resolved.processes[name] for name in group.run},
+            processes={name: resolved.processes[name] for name in group.run},
             ports=kept.ports,
             told={
                 "HOST": seen.address,
@@ -107,10 +121,38 @@ class Launcher:
             },
             memory_bytes=group.memory_bytes,
         )
-        spec = _completed(assemble(assembly), release, hosts)
-        return self.sandbox.start(
-            spec, info=self.info(place.id, seen), output=self.directory(place.id, seen.id) / "boot.log"
+
+    def start_one_off(
+        self, environment: EnvironmentRecord, session: Session, given: Mapping[str, str], hosts: Path
+    ) -> tuple[int, dict[bytes, bytes]]:
+        """Pid 1 of a sandbox in which nothing runs yet, and what a command in it is given as its environment: as a new
+        instance of the session's group has them, with the variables `given` over its config. Raises `Unavailable`,
+        `Invalid`."""
+        place = environment.place
+        found = self._release(place.id, session.app, session.release)
+        group = found.release.resolved.group(session.group)
+        assert group is not None
+        assembly = self._assembly(
+            environment,
+            found,
+            session.group,
+            name=session.id,
+            processes={},
+            ports={},
+            told={"HOST": "127.0.0.1", "HOMEPORT_GROUP": session.group, "HOMEPORT_INSTANCE": session.id, **given},
+            memory_bytes=group.memory_bytes,
         )
+        spec = _completed(assemble(assembly), found.release, hosts)
+        pid = self.sandbox.start(
+            replace(spec, command=_IDLE),
+            info=self.session_info(place.id, session.id),
+            output=self.directory(place.id, session.id) / "boot.log",
+        )
+        return pid, variables(assembly, found.release.slug.path, 0)
+
+    def session_info(self, environment: str, session: str) -> Path:
+        """Where bubblewrap writes the pid of a one-off; names the session's memory limit as well."""
+        return self.directory(environment, session) / "bwrap.json"
 
     def start_task(self, environment: EnvironmentRecord, task: TaskRecord, hosts: Path) -> int:
         """Pid 1 of the task's sandbox; its exit status will lie in `task_status`."""

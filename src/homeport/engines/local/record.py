@@ -10,9 +10,10 @@ from homeport.errors import NotFound
 from homeport.model.fleet import Instance
 from homeport.model.platform import Group, Place
 from homeport.model.release import Release, Snapshot
+from homeport.model.session import Session
 from homeport.stores.state import State
 
-ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, SIZE, ORDINAL = (
+ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, SIZE, ORDINAL, SESSION = (
     "environment",
     "app",
     "instance",
@@ -20,6 +21,7 @@ ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, SIZE, ORDINAL = (
     "release",
     "size",
     "ordinal",
+    "session",
 )
 """Kinds of records."""
 
@@ -68,6 +70,18 @@ class TaskRecord(Struct, frozen=True, kw_only=True):
     started: int | None = None
     exit_code: int | None = None
     lost: bool = False
+
+
+class SessionRecord(Struct, frozen=True, kw_only=True):
+    """`holder`, `started`, `boot_id`: the process that keeps the session, and removes all that was made for it."""
+
+    seen: Session
+    holder: int
+    started: int
+    boot_id: str
+    pid: int | None = None
+    """Pid 1 of a one-off's sandbox, once it is there, with its start time."""
+    pid_started: int | None = None
 
 
 class Records:
@@ -147,3 +161,20 @@ class Records:
 
     def forget_task(self, environment: str, id_: str) -> None:
         self.state.remove(TASK, environment, id_)
+
+    def sessions(self, environment: str) -> dict[str, SessionRecord]:
+        return self.state.all(SESSION, environment, SessionRecord)
+
+    def session(self, environment: str, id_: str) -> SessionRecord | None:
+        return self.state.get(SESSION, environment, id_, SessionRecord)
+
+    def keep_session(self, environment: str, kept: SessionRecord) -> None:
+        self.state.put(SESSION, environment, kept.seen.id, kept)
+
+    def forget_session(self, environment: str, id_: str) -> None:
+        self.state.remove(SESSION, environment, id_)
+
+    def next_session(self, environment: str, kind: str) -> str:
+        """An id that no session had or will have; also where several programs ask at once. The dot keeps it apart from
+        the instances of a group of that name."""
+        return f"{kind}.{self.state.count(ORDINAL, environment, f'{kind}.')}"

@@ -83,6 +83,13 @@ class BwrapSandbox:
             return error
         return None if status == 0 else _unavailable(f"a trial ended with {status}", bytes(output))
 
+    def limit(self, info: Path, memory_bytes: int | None) -> Path | None:
+        """The file by which a process joins the limited cgroup of the sandbox of that `info`, or one of its own of that
+        name; None: there is no limit, or it isn't by cgroup."""
+        if memory_bytes is None or not self._cgroups.kind:
+            return None
+        return self._cgroups.create(cgroup_key(info), memory_bytes)
+
     def oom_kills(self, info: Path) -> int:
         """How many processes of that sandbox were killed for want of memory."""
         return self._cgroups.oom_kills(cgroup_key(info))

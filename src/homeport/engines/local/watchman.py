@@ -1,5 +1,5 @@
 """Looks after what sends no event: HAProxy and the tree that supervises it, certificates renewed on disk, the packet
-filter.
+filter, what people run.
 
 Started by the daemon; one thread."""
 
@@ -53,6 +53,7 @@ class Watchman:
             if not self.tree.haproxy_running():
                 self.tree.start_haproxy()
             self.engine.note_checks()
+            self.engine.note_sessions()
         except HomeportError as error:
             log.warning("%s %s", error.message, " ".join(error.details))
         if self._looks % FILTER_EVERY == 0:

@@ -37,6 +37,7 @@ from homeport.model.fleet import (
 )
 from homeport.model.platform import Place
 from homeport.model.release import Release
+from homeport.model.session import Session
 from homeport.ports.clock import Clock
 from homeport.ports.engine import GroupSize, LogLine, LogQuery
 
@@ -70,6 +71,7 @@ class MemoryEnvironment:
     launch: dict[str, int] = field(default_factory=dict)
     routes: dict[str, int] = field(default_factory=dict)
     last_ordinal: dict[str, int] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
     sizes: dict[tuple[str, str], GroupSize] = field(default_factory=dict)
     fences: dict[str, int] = field(default_factory=dict)
     closing: bool = False
@@ -115,6 +117,7 @@ class MemoryEngine:
     def close_environment(self, environment: str) -> None:
         found = self._find(environment)
         live = [each.id for each in found.instances.values() if each.state is not State.TERMINATED]
+        live += [each.id for each in found.sessions.values() if each.ended_at is None]
         if live:
             raise Conflict(f"{environment} still has {', '.join(live)}")
         del self.places[environment]
@@ -307,6 +310,23 @@ class MemoryEngine:
         """Fault: the instance's tree is gone."""
         found = self._find(environment)
         found.instances[instance] = replace(found.instances[instance], run=Run.STOPPED, died=True)
+        self._changed_now()
+
+    def begin_session(self, environment: str, session: Session) -> None:
+        """Somebody runs something; it ignores being told to end."""
+        self._find(environment).sessions[session.id] = session
+        self._changed_now()
+
+    def sessions(self, environment: str) -> tuple[Session, ...]:
+        return tuple(self._find(environment).sessions.values())
+
+    def end_session(self, environment: str, session: str, *, by_force: bool) -> None:
+        sessions, now = self._find(environment).sessions, self.clock.now()
+        if session not in sessions or sessions[session].ended_at is not None:
+            return
+        known = sessions[session]
+        told = replace(known, stop_at=known.stop_at or now)
+        sessions[session] = replace(told, ended_at=now) if by_force else told
         self._changed_now()
 
     def sizes(self, environment: str) -> tuple[GroupSize, ...]:

@@ -1,0 +1,46 @@
+"""`homeport exec`: a command inside a live instance."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from homeport.cli import candidates, options, place, session
+
+
+@click.command(
+    "exec",
+    context_settings={"allow_interspersed_args": False},
+    epilog=options.example(
+        "homeport exec web-1", "homeport exec web-1 -- ps aux", "homeport exec --process worker jobs-2 -- env"
+    ),
+)
+@click.argument("instance", shell_complete=candidates.instances)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--process", metavar="TYPE", help="Whose environment it gets. Default: the one that serves.")
+@click.option("--timeout", metavar="TIME", help="Ended after so long, such as 10m. Default: never.")
+@options.common
+def exec_(
+    environment: str | None,
+    directory: Path,
+    as_json: bool,
+    instance: str,
+    command: tuple[str, ...],
+    process: str | None,
+    timeout: str | None,
+) -> int:
+    """Run a command inside a live instance.
+
+    It sees what the instance's processes see, with their rights and no more. Default: bash. The instance isn't
+    changed; all that the command has started ends with it. Terminal and exit code as with `homeport run`.
+    """
+    from homeport import wiring
+    from homeport.ports.session import Asked
+
+    where = place.environment_id(directory, environment, place.client())
+    words = command[command[:1] == ("--",) :] or ("bash",)
+    asked = Asked(argv=words, shown=shlex.join(words), by=place.person(directory), timeout=session.time_limit(timeout))
+    ended = wiring.sessions(place.home()).exec(
+        where, asked, instance=instance, process_type=process, streams=session.streams(as_json=as_json)
+    )
+    return session.show(ended, as_json=as_json)
