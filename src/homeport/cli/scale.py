@@ -82,7 +82,7 @@ def _wait(
     while True:
         groups = {(app.app, row.name): row for app in api.status(where).apps for row in app.groups}
         left = [
-            f"{group} {groups[(app, group)].healthy}/{count}"
+            f"{app}/{group} {groups[(app, group)].healthy}/{count}"
             for (app, group), count in wanted.items()
             if not _there(groups.get((app, group)), count)
         ]

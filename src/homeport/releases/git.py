@@ -53,13 +53,13 @@ def run(directory: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Comp
             input=stdin,
             capture_output=True,
             check=False,
-            env=_environment(),
+            env=environment(),
         )
     except FileNotFoundError as error:
         raise MISSING from error
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, in plain English, without what would point git at another repository (as inside a git hook)."""
     steering = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"}
     kept = {key: value for key, value in os.environ.items() if key not in steering}
@@ -99,6 +99,14 @@ def _advice(done: subprocess.CompletedProcess[bytes]) -> str | None:
     return next((line for line in commands if line.startswith("git ")), None)
 
 
+def last_change(directory: Path, commit: Commit) -> Commit:
+    """The last commit up to `commit` that changed anything in the directory; `commit` for the top of a repository."""
+    if not prefix_of(directory):
+        return commit
+    sha = ask(directory, "rev-list", "--max-count=1", commit.sha, "--", ".").decode().strip()
+    return commit_of(directory, sha) if sha else commit
+
+
 def commit_of(directory: Path, name: str | None) -> Commit:
     """The commit called `name` (None: HEAD). Raises `Invalid` where there is none."""
     done = run(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name or 'HEAD'}^{{commit}}")
@@ -112,16 +120,19 @@ def commit_of(directory: Path, name: str | None) -> Commit:
 
 
 def apart(directory: Path, old: str, new: str, *, most: int = 20) -> Apart | None:
-    """None where that can't be said: no repository, or one that lacks a commit."""
+    """None where that can't be said: no repository, or one that lacks a commit. Below the top of a repository only
+    commits count that change something there."""
     if not (_SHA.fullmatch(old) and _SHA.fullmatch(new)):
         return None
-    counted = run(directory, "rev-list", "--left-right", "--count", f"{old}...{new}", "--")
+    # of a bare repository: nothing
+    paths = ("--", ".") if run(directory, "rev-parse", "--show-prefix").stdout.strip() else ("--",)
+    counted = run(directory, "rev-list", "--left-right", "--count", f"{old}...{new}", *paths)
     if counted.returncode != 0:
         return None
     behind, ahead = (int(word) for word in counted.stdout.split())
     # a user may have log.showSignature
     log = ("log", "--no-show-signature", "--format=%H %ct %s")
-    lines = ask(directory, *log, f"--max-count={most}", f"{old}..{new}", "--").decode("utf-8", "replace")
+    lines = ask(directory, *log, f"--max-count={most}", f"{old}..{new}", *paths).decode("utf-8", "replace")
     return Apart(
         commits=tuple(_commit(line) for line in lines.split("\n") if line),
         ahead=ahead,
@@ -211,7 +222,7 @@ def archive(directory: Path, sha: str) -> Iterator[IO[bytes]]:
 @effect("git.archive")
 def _archive(directory: Path, sha: str, file: IO[bytes]) -> None:
     command = ("git", "-C", str(directory), "archive", "--format=tar", sha)
-    done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=False, env=_environment())
+    done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=False, env=environment())
     if done.returncode != 0:
         raise Failed(f"git archive {sha[:10]} in {directory} failed", details=said(done))
 

@@ -1,4 +1,4 @@
-"""The code of an app before it is built: a commit of a git repository, its work tree if asked for, or a tarball.
+"""The code of an app before it is built: a commit of a git repository here or elsewhere, a work tree, or a tarball.
 
 Called by the command line (which files there are, what they say) and by `build` (the whole tree).
 """
@@ -18,7 +18,7 @@ from typing import Literal
 from msgspec import Struct
 
 from homeport.errors import Invalid, Unavailable
-from homeport.releases import git
+from homeport.releases import git, mirror
 from homeport.releases.archive import extract, link_problem, open_archive
 from homeport.system.effect import effect
 
@@ -30,26 +30,36 @@ class Source(Struct, frozen=True, kw_only=True):
     else `tarball-<digest>`."""
 
     root: Path
-    """Directory of the app, perhaps below the top of its repository; or the tarball's file."""
+    """Directory of the app, perhaps below the top of its repository; the tarball's file; or the copy of `url`."""
     commit: str
     subject: str
     dirty: bool
     """True: the work tree, which differs from the commit."""
     committed_at: datetime
     """Of the commit; of the newest file, where there is none or the tree is dirty."""
-    origin: Literal["git", "tarball"]
+    origin: Literal["git", "tarball", "mirror"]
+    url: str = ""
+    """Of a mirror."""
     uncommitted: bool = False
     """True: the work tree differs from the commit, whether it is asked for or not."""
+    notices: tuple[str, ...] = ()
+    """What people shall know about where it comes from."""
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for people."""
+        return self.url or str(self.root)
 
 
 def open_source(path: Path, *, dirty: bool = False, commit: str | None = None) -> Source:
     """The last commit (or the one called `commit`) of the repository that `path` lies in; with `dirty` its work tree.
-    Raises `Invalid` (no repository, no commits, …), `Unavailable` without git."""
+    For a directory below the top of the repository, the last commit that changed something in it: so what happens
+    beside it makes no new release. Raises `Invalid` (no repository, no commits, …), `Unavailable` without git."""
     if dirty and commit is not None:
         raise Invalid(f"asked for the work tree and for commit {commit}, expected one of the two")
     root = path.resolve()
     git.check_repository(root)
-    found = git.commit_of(root, commit)
+    found = git.last_change(root, git.commit_of(root, commit))
     uncommitted = git.is_dirty(root)
     if not (dirty and uncommitted):
         git.entries(root, found.sha)
@@ -62,6 +72,46 @@ def open_source(path: Path, *, dirty: bool = False, commit: str | None = None) -
         origin="git",
         uncommitted=uncommitted,
     )
+
+
+def open_url(url: str, ref: str | None, mirrors: Path) -> Source:
+    """The newest commit of a branch or tag (None: of HEAD) of a repository elsewhere, which is fetched into `mirrors`.
+    Raises `NotFound`, `Unavailable`; `Invalid` for one with submodules."""
+    root, said = mirror.refreshed(mirrors, url)
+    found = mirror.commit_in(root, url, ref)
+    submodules = [each.path for each in git.entries(root, found.sha) if each.submodule]
+    if submodules:
+        raise Invalid(
+            f"{url} has submodules ({', '.join(submodules[:5])}), which aren't fetched along",
+            hint=f"git clone --recurse-submodules {url}, and name the directory as the source",
+        )
+    return Source(
+        root=root,
+        commit=found.sha,
+        subject=found.subject,
+        dirty=False,
+        committed_at=found.committed_at,
+        origin="mirror",
+        url=url,
+        notices=said,
+    )
+
+
+def committed_text(path: Path) -> str | None:
+    """The file as the last commit of its repository has it; None: it isn't in that, or in no repository. Raises
+    `Invalid` for a repository that git refuses, or one without a commit."""
+    directory = path.resolve().parent
+    if not in_repository(directory):
+        return None
+    git.check_repository(directory)
+    commit = git.commit_of(directory, None)
+    found = git.contents(directory, commit.sha, [path.name]).get(path.name)
+    return None if found is None else found.decode("utf-8", "surrogateescape")
+
+
+def in_repository(directory: Path) -> bool:
+    """Whether the directory lies in a git repository, as far as can be seen without git."""
+    return any((each / ".git").exists() for each in (directory, *directory.parents))
 
 
 def from_tarball(path: Path) -> Source:
@@ -129,12 +179,13 @@ def export_tree(source: Source, destination: Path) -> tuple[str, ...]:
     return tuple(_large_files(destination))
 
 
-def tag_release(source: Source, app: str, environment: str, number: int) -> str | None:
-    """None if the commit now has the tag `homeport/<environment>/r<n>`, or needs none (a dirty tree, a tarball); else
-    a notice for people: a tag never fails a deploy."""
+def tag_release(source: Source, app: str, environment: str, number: int, *, alone: bool = True) -> str | None:
+    """None if the commit now has the tag `homeport/<environment>/r<n>`, or needs none (a dirty tree, a tarball, a copy
+    of ours); else a notice for people: a tag never fails a deploy. Not `alone`: several apps may share a repository, so
+    it is `homeport/<app>/<environment>/r<n>`."""
     if source.origin != "git" or source.uncommitted:
         return None
-    name = f"homeport/{environment}/r{number}"
+    name = f"homeport/{environment}/r{number}" if alone else f"homeport/{app}/{environment}/r{number}"
     said = git.tag(source.root, name, source.commit)
     return f"{app} r{number} isn't tagged {name}: {said[-1]}" if said else None
 
@@ -152,7 +203,7 @@ def _export_commit(directory: Path, sha: str, destination: Path) -> None:
         if not git.has_commit(inner, entry.sha):
             raise Invalid(
                 f"submodule {entry.path} of {directory} isn't there, expected its commit {entry.sha[:10]}",
-                hint="git submodule update --init --recursive",
+                hint=f"git -C {directory} submodule update --init --recursive",
             )
         (destination / entry.path).mkdir(parents=True, exist_ok=True)
         _export_commit(inner, entry.sha, destination / entry.path)

@@ -2,8 +2,10 @@
 
 $HOMEPORT_HOME/               0700; default $XDG_DATA_HOME/homeport or ~/.local/share/homeport
     store/                    the object store, if it is a directory
+    store.json                which object store it is, if it was stated
     state.db                  what AWS itself would hold: environments, groups, instances, events
     identity.age              decrypts secrets; the engine reads it, nothing else
+    sources/                  copies of the git repositories that are named by URL
     builds/                   scratch of builds, caches of pip and npm
     layers/<sha256>/          unpacked dependency layers, shared read-only by instances
     instances/<n>/            one instance: app/, home/, tmp/, service/, bwrap.json
@@ -30,7 +32,9 @@ class Home:
         self.runtime = runtime
         self.store = root / "store"
         self.state = root / "state.db"
+        self.choice = root / "store.json"
         self.identity = root / "identity.age"
+        self.sources = root / "sources"
         self.builds = root / "builds"
         self.layers = root / "layers"
         self.instances = root / "instances"

@@ -212,7 +212,7 @@ def test_submodules_that_are_not_there_are_named(repository: Path, tmp_path: Pat
     git(repository, "submodule", "--quiet", "deinit", "--force", "--all")
     with pytest.raises(Invalid, match=r"submodule vendor/lib of .* isn't there") as caught:
         export_tree(open_source(repository), tmp_path / "out")
-    assert caught.value.hint == "git submodule update --init --recursive"
+    assert caught.value.hint == f"git -C {repository} submodule update --init --recursive"
 
 
 # --- tarballs ---------------------------------------------------------------------------------------------------------
