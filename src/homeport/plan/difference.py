@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.model.platform import Group, Resolved, Route
 from homeport.model.release import Slug
@@ -74,9 +75,15 @@ class Difference(Struct, frozen=True, kw_only=True):
         return any(getattr(self, section) for section in self.__struct_fields__)
 
 
+def nothing_before(new: Side) -> Side:
+    """The other side of what is the first in its environment."""
+    resolved = replace(new.resolved, groups=(), routes=(), processes={}, release_task=None)
+    return Side(resolved=resolved, slug=replace(new.slug, layers=(), commit=""), config={})
+
+
 def difference(old: Side, new: Side) -> Difference:
     """From `old` to `new`. Names and numbers of environments and releases don't count, nor does the order of groups
-    and routes; addresses and certificates only within one environment."""
+    and routes; mode, addresses and certificates only within one environment."""
     before, after = old.resolved, new.resolved
     built = bool(old.slug.layers and new.slug.layers)
     same_place = before.place.id == after.place.id
@@ -106,7 +113,9 @@ def _changes(old: Rows, new: Rows) -> tuple[Change, ...]:
 
 def _code(slug: Slug, *, built: bool) -> Rows:
     shown = f"{slug.commit[:10]}{'+' if slug.dirty else ''} {slug.subject}".rstrip()
-    rows: dict[str, tuple[object, str]] = {"commit": ((slug.commit, slug.dirty), shown)}
+    rows: dict[str, tuple[object, str]] = {}
+    if slug.commit:
+        rows["commit"] = ((slug.commit, slug.dirty), shown)
     if slug.platform_file:
         rows["homeport.toml"] = _row(slug.platform_file, slug.platform_file[:10])
     if built:
@@ -118,7 +127,7 @@ def _code(slug: Slug, *, built: bool) -> Rows:
 def _settings(resolved: Resolved, *, whole: bool) -> Rows:
     """The place, and whatever the release is resolved to that no other section has."""
     place = resolved.place
-    rows = _fields(place, without=("platform", "name") if whole else ("platform", "name", "listen", "redirect", "tls"))
+    rows = _fields(place, without=("platform", "name") if whole else _OF_ONE_PLACE)
     if not whole and place.tls:
         rows["tls"] = _row(True)
     for field in resolved.__struct_fields__:
@@ -130,6 +139,8 @@ def _settings(resolved: Resolved, *, whole: bool) -> Rows:
     return rows
 
 
+_OF_ONE_PLACE = ("platform", "name", "mode", "listen", "redirect", "tls")
+"""What is bound to differ between two environments."""
 _SECTIONS = ("app", "place", "groups", "routes", "deploy", "processes", "release_task")
 
 
@@ -183,7 +194,8 @@ def _processes(resolved: Resolved) -> Rows:
 def _routes(routes: tuple[Route, ...]) -> Rows:
     rows = {}
     for each in routes:
-        more = _said(_fields(each, without=("to", "host", "path"))) if each != Route(to=each.to) else ""
+        said = _fields(each, without=("to", "host", "path"))
+        more = _said({what: row for what, row in said.items() if row[0]})
         rows[f"{each.host or ''}{each.path}"] = _row(each, f"{each.to}{more and f' ({more})'}")
     return rows
 

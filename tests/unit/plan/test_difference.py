@@ -26,7 +26,7 @@ def test_formation_routes_health_and_strategy() -> None:
     new = replace(
         SIDE.resolved,
         groups=(more, jobs),
-        routes=(Route(to="web"), Route(to="jobs", host="a.example", path="/jobs", strip_prefix=True)),
+        routes=(Route(to="web"), Route(to="https://b.example", path="/b"), Route(to="jobs", host="a.example", path="/jobs", strip_prefix=True)),
         deploy=replace(SIDE.resolved.deploy, strategy="rolling", bake=timedelta(milliseconds=200)),
         processes={**SIDE.resolved.processes, "web": "serve --fast"},
     )
@@ -36,7 +36,10 @@ def test_formation_routes_health_and_strategy() -> None:
         Change(what="jobs", old=None, new="2 (0–20) of worker, 512 MB each"),
         Change(what="command of web", old="serve", new="serve --fast"),
     )
-    assert found.routes == (Change(what="a.example/jobs", old=None, new="jobs (strip_prefix yes)"),)
+    assert found.routes == (
+        Change(what="/b", old=None, new="https://b.example"),
+        Change(what="a.example/jobs", old=None, new="jobs (strip_prefix yes)"),
+    )
     assert found.health == (
         Change(what="web: path", old=None, new="/up"),
         Change(what="web: grace", old="10 s", new="30 s"),
