@@ -31,7 +31,8 @@ def releases(context: click.Context, _: click.Parameter, incomplete: str) -> lis
         from homeport import wiring
         from homeport.cli import place
 
-        where = place.stored_environment(_directory(context), context.params.get("environment"))
+        asked = context.params.get("environment") or context.params.get("source")  # `promote` takes one of its source
+        where = place.stored_environment(_directory(context), asked)
         app = place.app_name(_directory(context), where, context.params.get("app"))
         catalogue = wiring.catalogue(wiring.store(place.home()))
         return [f"r{each}" for each in catalogue.numbers(app, where.partition("/")[2])[::-1]]

@@ -139,6 +139,27 @@ def list_(
     )
 
 
+@config.command(
+    "diff",
+    epilog=options.example("homeport config diff staging production", "homeport config diff staging production --json"),
+)
+@click.argument("one", metavar="A", shell_complete=candidates.environments)
+@click.argument("other", metavar="B", shell_complete=candidates.environments)
+@options.exit_code
+@options.app
+@options.directory
+@options.as_json
+def diff(one: str, other: str, exit_code: bool, app: str | None, directory: Path, as_json: bool) -> int:
+    """Show how the variables of environment B differ from those of A.
+
+    As the next release of the last commit gets them. Secrets are compared, and never shown.
+    """
+    from homeport.cli.parity import show_config
+
+    code = show_config(directory, (one, other), app, as_json=as_json)
+    return code if exit_code else 0
+
+
 def _pair(text: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not sign:

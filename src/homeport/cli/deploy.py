@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=options.example("homeport deploy", "homeport deploy -e production", "homeport deploy --release r12")
+    epilog=options.example(
+        "homeport deploy", "homeport deploy -e production", "homeport deploy --dry-run", "homeport deploy --release r12"
+    )
 )
 @click.option(
     "--release",
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     help="Deploy this release, which exists already.",
 )
 @click.option("--force", is_flag=True, help="A new release in new instances, even if nothing has changed: a restart.")
+@click.option("--dry-run", is_flag=True, help="Only show what changes; exit code 10 if something does.")
 @options.by_file
 @options.tarball
 @options.app
@@ -37,7 +40,8 @@ def deploy(
     app: str | None,
     release_name: str | None,
     force: bool,
-) -> None:
+    dry_run: bool,
+) -> int:
     """Build the last commit and deploy it.
 
     Ends with the verdict. The engine does the work: Ctrl-C, or the end of this terminal, leaves the deployment alone.
@@ -48,13 +52,22 @@ def deploy(
             raise Invalid(
                 "--release names something that is built already; --dirty, --from and --force don't go with it"
             )
+        if dry_run:
+            from homeport.cli.rehearsal import rehearse_existing
+
+            return rehearse_existing(directory, environment, app, release_name, as_json=as_json)
         _deploy_existing(environment, directory, app, release_name, as_json=as_json)
-        return
+        return 0
     from homeport.cli.bring import Asked
     from homeport.cli.up import deploy_all
 
     asked = Asked(directory=directory, environment=environment, app=app, dirty=dirty, tarball=tarball, force=force)
+    if dry_run:
+        from homeport.cli.rehearsal import rehearse
+
+        return rehearse(asked, as_json=as_json)
     deploy_all(asked, as_json=as_json, notice_new=True)
+    return 0
 
 
 def _deploy_existing(environment: str | None, directory: Path, app: str | None, name: str, *, as_json: bool) -> None:

@@ -27,6 +27,7 @@ directory = click.option(
     help="The app's directory; homeport.toml is looked for from there upwards. Default: the current one.",
 )
 watch = click.option("-w", "--watch", "watching", is_flag=True, help="Show it anew every second, until Ctrl-C.")
+exit_code = click.option("--exit-code", is_flag=True, help="Exit with 10 where something differs, with 0 where not.")
 app = click.option("-a", "--app", metavar="APP", help="App, where the platform has several.")
 by_file = click.option("--dirty", is_flag=True, help="Take the work tree as it is, with what isn't committed.")
 tarball = click.option(

@@ -1,5 +1,6 @@
 """From what was asked for to a published release: reads the source's own files, composes the config snapshot, builds if
-nothing fits yet, publishes. Called by `up`, `deploy`, `rollback`, `release create` and `config`; prints nothing.
+nothing fits yet, publishes. Called by `up`, `deploy`, `rollback`, `promote`, `release create` and `config`; prints
+nothing.
 """
 
 import hashlib
@@ -21,7 +22,14 @@ from homeport.ports.objects import ObjectStore
 from homeport.releases.archive import open_archive, verify
 from homeport.releases.build import Builder
 from homeport.releases.catalogue import Catalogue
-from homeport.releases.publish import encode, publish, publish_snapshot, read_snapshot
+from homeport.releases.publish import (
+    encode,
+    keep_platform_file,
+    publish,
+    publish_snapshot,
+    read_platform_file,
+    read_snapshot,
+)
 from homeport.releases.source import Source, read_files, tag_release
 
 FILE = "homeport.toml"
@@ -34,11 +42,16 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
     source: Source
     build: platform.Build
-    platform_file: str
-    """sha256 of the homeport.toml."""
+    text: str
+    """Of the homeport.toml."""
     resolved: Resolved
     config: dict[str, bytes]
     notices: tuple[str, ...] = ()
+
+    @property
+    def platform_file(self) -> str:
+        """sha256 of the homeport.toml."""
+        return hashlib.sha256(_bytes(self.text)).hexdigest()
 
     @property
     def app(self) -> str:
@@ -71,7 +84,7 @@ def read_wanted(source: Source, *, app: str, environment: str, text: str | None)
     return Wanted(
         source=source,
         build=described.build,
-        platform_file=hashlib.sha256(_bytes(text)).hexdigest(),
+        text=text,
         resolved=resolved,
         config=config,
         notices=tuple(notices),
@@ -172,7 +185,7 @@ def create(
     # before the build: a mistake in config shows at once
     variables = snapshot(wanted.config, catalogue, wanted.resolved)
     slug = builder.build(wanted.app, wanted.source, wanted.build, progress=say, output=output)
-    slug = replace(slug, platform_file=wanted.platform_file)
+    slug = replace(slug, platform_file=keep_platform_file(catalogue.store, wanted.app, wanted.text))
     release = _publish(catalogue, wanted.resolved, slug, variables, by=by, why=why, now=now)
     notice = tag_release(wanted.source, release.app, release.environment, release.number)
     if notice:
@@ -213,6 +226,50 @@ def roll_back(
         task=False,
         origin=target.origin,
     )
+
+
+class Promotion(Struct, frozen=True, kw_only=True):
+    """What a release of one environment comes to in another. `alone`: its platform has no other app."""
+
+    release: Release
+    resolved: Resolved
+    variables: Snapshot
+    alone: bool
+    notices: tuple[str, ...] = ()
+
+
+def promotion(release: Release, target: str, catalogue: Catalogue) -> Promotion:
+    """The same code in the environment `target`, as the platform file that it was released with describes it, with the
+    config of `target`. Raises `NotFound` where that file has no such environment or isn't kept, `Invalid`, `Failed`."""
+    text = read_platform_file(catalogue.store, release)
+    described = platform.parse(text, file=f"the homeport.toml of {release.app} {release.id}")
+    if target not in described.environments:
+        raise NotFound(
+            f"{described.file}, released to {release.environment}, has no environment {target!r}; "
+            f"there is {', '.join(described.environments)}",
+            hint=f"commit [environments.{target}] in homeport.toml, deploy it to {release.environment}, promote that",
+        )
+    processes = procfile.Procfile(processes=release.resolved.processes, release=release.resolved.release_task)
+    resolved = platform.resolve(described, environment=target, app=release.app, procfile=processes)
+    files = files_of_release(catalogue.store, release)
+    return Promotion(
+        release=release,
+        resolved=resolved,
+        variables=snapshot(files, catalogue, resolved),
+        alone=len(described.apps) == 1,
+        notices=ignored_files(files, groups={target: [group.name for group in resolved.groups]}),
+    )
+
+
+def promote(found: Promotion, catalogue: Catalogue, *, by: str, why: str, now: datetime) -> tuple[Release, bool]:
+    """A release of the same layers, byte for byte, and whether it was made just now: else it is the newest there."""
+    newest = catalogue.newest(found.resolved.app, found.resolved.place.name)
+    if newest is not None and newest.run_release_task:
+        same = (found.release.slug, found.resolved, _digest(found.variables))
+        if (newest.slug, newest.resolved, newest.config) == same:
+            return newest, False
+    release = _publish(catalogue, found.resolved, found.release.slug, found.variables, by=by, why=why, now=now)
+    return release, True
 
 
 def _publish(

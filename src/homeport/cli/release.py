@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import candidates, options, output, place
+from homeport.errors import CHANGES_EXIT_CODE
 
 if TYPE_CHECKING:
     from homeport.model.release import Release
@@ -134,6 +135,37 @@ def show(environment: str | None, directory: Path, as_json: bool, name: str, app
         ],
         indent="  ",
     )
+
+
+@release.command(epilog=options.example("homeport release diff r11 r12", "homeport release diff r11 r12 --exit-code"))
+@click.argument("old", metavar="rN", shell_complete=candidates.releases)
+@click.argument("new", metavar="rM", shell_complete=candidates.releases)
+@options.exit_code
+@options.app
+@options.common
+def diff(
+    environment: str | None, directory: Path, as_json: bool, old: str, new: str, exit_code: bool, app: str | None
+) -> int:
+    """Show what changes from one release to another. Secrets are compared, and never shown."""
+    from homeport import wiring
+    from homeport.cli import difference, standing
+    from homeport.plan.difference import difference as difference_of
+    from homeport.releases.side import side_of
+
+    one, other = (_get(directory, environment, app, each) for each in (old, new))
+    store, encryption = _catalogue().store, wiring.encryption(wiring.home())
+    found = difference_of(side_of(one, store, encryption), side_of(other, store, encryption))
+    apart = standing.commits(directory, one.app, one.slug.commit, other.slug.commit)
+    if as_json:
+        ends = {"old": _row(one), "new": _row(other)}
+        output.emit({"app": one.app, **ends, "same": not found, "commits": apart, "difference": found})
+    else:
+        print(f"{one.app} {one.id} → {other.id} of {one.resolved.place.id}")
+        if found:
+            difference.show(found, apart)
+        else:
+            print("  no difference")
+    return CHANGES_EXIT_CODE if found and exit_code else 0
 
 
 @release.command(epilog=options.example("homeport release export r3", "homeport release export r3 -o /tmp/r3"))

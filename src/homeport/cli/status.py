@@ -4,24 +4,60 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
 from homeport.cli.watch import present
 from homeport.console.views import AppView, DeploymentView, StatusView
+from homeport.errors import Invalid
 
 
 @click.command(
-    epilog=options.example("homeport status", "homeport status --watch", "homeport status -e production --json")
+    epilog=options.example(
+        "homeport status",
+        "homeport status --watch",
+        "homeport status -e production --json",
+        "homeport status --diff staging production",
+    )
 )
 @options.watch
+@click.option(
+    "--diff",
+    "compared",
+    nargs=2,
+    metavar="A B",
+    shell_complete=candidates.environments,
+    help="How what runs in environment B differs from what runs in A.",
+)
+@options.app
+@options.exit_code
 @options.common
-def status(environment: str | None, directory: Path, as_json: bool, watching: bool) -> None:
+def status(
+    environment: str | None,
+    directory: Path,
+    as_json: bool,
+    watching: bool,
+    compared: tuple[str, str] | None,
+    app: str | None,
+    exit_code: bool,
+) -> int:
     """Show an environment at a glance.
 
-    With --watch and --json, one document a line.
+    With --watch and --json, one document a line. --diff compares the releases, commits, groups, routes, health and
+    config of two environments; it reads the store, and says what only the engine would know where that isn't running.
+    --app and --exit-code are for --diff.
     """
+    if compared is not None:
+        from homeport.cli.parity import show_standing
+
+        if watching or environment is not None:
+            raise Invalid("--diff names two environments; --watch and -e don't go with it")
+        code = show_standing(directory, compared, app, as_json=as_json)
+        return code if exit_code else 0
+    if app is not None or exit_code:
+        raise Invalid("--app and --exit-code go with --diff", hint="homeport status --diff staging production")
     api = place.client()
     where = place.environment_id(directory, environment, api)
     present(lambda: api.status(where), show, as_json=as_json, watching=watching)
+    return 0
 
 
 def show(found: StatusView) -> None:

@@ -42,7 +42,7 @@ def up(
 def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> None:
     """Every app that is asked for runs; prints what became of it. Also called by `deploy`."""
     from homeport import wiring
-    from homeport.cli import bring
+    from homeport.cli import bring, standing
 
     outcomes = []
     with output.Progress(quiet=as_json) as progress:
@@ -56,6 +56,8 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
             if running is not None and (notice := bring.leaves_rollback(running, code.source)):
                 progress.say(notice)
             release, _ = bring.make_release(code, asked, progress, catalogue)
+            if changes := running and standing.change_in_short(asked.directory, catalogue, running, release):
+                progress.say(f"changes: {changes}")
             by = place.person(asked.directory)
             outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress, restart=asked.force)
             outcomes.append(outcome)

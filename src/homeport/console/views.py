@@ -63,7 +63,8 @@ class InstanceList(Struct, frozen=True, kw_only=True):
 
 
 class GroupView(Struct, frozen=True, kw_only=True):
-    """`desired` None: nothing is known of the release that new instances get. `healthy`: InService and healthy."""
+    """`desired` None: nothing is known of the release that new instances get. `scaled`: what `scale` asked for, None
+    where the file's count holds. `healthy`: InService and healthy."""
 
     name: str
     desired: int | None
@@ -71,6 +72,7 @@ class GroupView(Struct, frozen=True, kw_only=True):
     healthy: int
     releases: tuple[str, ...]
     balanced: bool
+    scaled: int | None = None
 
 
 class DeploymentView(Struct, frozen=True, kw_only=True):
@@ -323,6 +325,7 @@ def _group_view(name: str, live: list[Instance], resolved: Resolved | None, size
         healthy=sum(each.check is Check.HEALTHY for each in in_service),
         releases=tuple(f"r{number}" for number in sorted({each.release for each in here})),
         balanced=group.balanced if group else any(each.port is not None for each in here),
+        scaled=sizes.get(name),
     )
 
 

@@ -26,7 +26,11 @@ def test_formation_routes_health_and_strategy() -> None:
     new = replace(
         SIDE.resolved,
         groups=(more, jobs),
-        routes=(Route(to="web"), Route(to="https://b.example", path="/b"), Route(to="jobs", host="a.example", path="/jobs", strip_prefix=True)),
+        routes=(
+            Route(to="web"),
+            Route(to="https://b.example", path="/b"),
+            Route(to="jobs", host="a.example", path="/jobs", strip_prefix=True),
+        ),
         deploy=replace(SIDE.resolved.deploy, strategy="rolling", bake=timedelta(milliseconds=200)),
         processes={**SIDE.resolved.processes, "web": "serve --fast"},
     )

@@ -35,6 +35,15 @@ def test_only_so_many_are_named(repository: Path) -> None:
     assert (found.ahead, [each.subject for each in found.commits]) == (4, ["4", "3"])
 
 
+def test_below_the_top_only_what_changes_something_there_counts(repository: Path) -> None:
+    first = commit(repository, {"shop/a": "1"})
+    commit(repository, {"blog/a": "1"})
+    last = commit(repository, {"shop/a": "2"}, message="Shop")
+    found = apart(repository / "shop", first, last)
+    assert found is not None
+    assert (found.ahead, [each.subject for each in found.commits]) == (1, ["Shop"])
+
+
 @pytest.mark.parametrize("other", ["0" * 40, "tarball-123456789abc", "--all", ""])
 def test_what_is_not_there_is_unknown(repository: Path, other: str) -> None:
     first = commit(repository, {"a": "1"})
