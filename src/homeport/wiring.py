@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,12 +16,17 @@ from homeport.system.home import Home
 if TYPE_CHECKING:
     from homeport.engines.local.boot import Installed
     from homeport.engines.local.doctor import Check
+    from homeport.model.stack import StackEvent
+    from homeport.ports.cloudformation import Cloud
     from homeport.ports.encryption import Encryption
     from homeport.ports.engine import LogLine, LogQuery
     from homeport.ports.objects import ObjectStore
     from homeport.ports.session import Sessions
     from homeport.releases.build import Builder
     from homeport.releases.catalogue import Catalogue
+    from homeport.stacks.apply import Applier
+    from homeport.stacks.planner import Planner
+    from homeport.stacks.project import Project
 
 START_SECONDS = 20.0
 
@@ -231,3 +236,40 @@ def run_daemon(home: Home) -> None:
         watchman.stop()
         server.stop()
         engine.close()
+
+
+# --- stacks --------------------------------------------------------------------------------------------------------
+
+
+def stack_project(directory: Path) -> Project:
+    """The directory `stacks` that belongs to this one. Raises `NotFound`."""
+    from homeport.stacks.project import Project, find
+
+    return Project(find(directory))
+
+
+def stack_planner(project: Project) -> Planner:
+    from homeport.stacks.planner import Planner, Tools
+
+    return Planner(project, Tools(cloud=cloud, encryption=lambda: encryption(home()), environ=dict(os.environ)))
+
+
+def stack_applier(planner: Planner, say: Callable[[str, StackEvent | str], None]) -> Applier:
+    from homeport.stacks.apply import Applier
+    from homeport.system.clock import SystemClock, pause
+
+    return Applier(planner, SystemClock(), pause, say)
+
+
+def cloud() -> Cloud:
+    """The one that HOMEPORT_CLOUD names, `name` or `name:argument` of the entry points `homeport.clouds`; else `aws`.
+    Raises `Unavailable`."""
+    from importlib.metadata import entry_points
+
+    name, _, argument = os.environ.get("HOMEPORT_CLOUD", "aws").partition(":")
+    known = {each.name: each for each in entry_points(group="homeport.clouds")}
+    if name not in known:
+        hint = f"HOMEPORT_CLOUD={' or '.join(sorted(known))}:…" if known else None
+        raise Unavailable(f"no cloud {name!r} is installed, so that nothing can be said of what is deployed", hint=hint)
+    found: Cloud = known[name].load()(argument)
+    return found

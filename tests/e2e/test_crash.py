@@ -66,6 +66,15 @@ ELSEWHERE = {
     "boot.write_unit": "as above",
     "log.remove": "every ten minutes, one directory each time, repeatable: tests/unit/engines/test_log.py",
     "packet_filter.load": "one table of the whole machine, one transaction: tests/e2e/test_packet_filter.py",
+    "resolver.run_command": "the user's own program: tests/e2e/test_stack.py",
+    "stack.ask": "the stacks of a cloud, not of this machine: tests/e2e/test_stack.py dies before and after each",
+    "stack.cancel": "on Ctrl-C, one call: tests/unit/stacks/test_apply.py",
+    "stack.delete": "as stack.ask",
+    "stack.discard": "as stack.ask",
+    "stack.execute": "as stack.ask",
+    "stack.protect": "as stack.ask",
+    "stack.set_policy": "as stack.ask",
+    "stack_plan.write": "one file, replaced whole",
     "watch_tree.become": "the process becomes runsvdir: tests/e2e/test_reboot.py",
 }
 NEED_CGROUP = {"cgroup.create", "cgroup.limit", "cgroup.remove"}

@@ -6,39 +6,12 @@ from hypothesis import strategies as st
 
 from homeport.plan.stack.template import LONG, as_json, as_yaml, minified, parse
 
-words = st.text(max_size=12) | st.sampled_from(
-    [
-        "yes",
-        "No",
-        "~",
-        "null",
-        "2010-09-09",
-        "0123",
-        "1e3",
-        "1:30",
-        "a.b",
-        "${A}",
-        "a\nb\n",
-        " x",
-        "x \ny",
-        "0o17",
-        "=",
-        "<<",
-        "!Ref x",
-        "&a",
-        "- a",
-        "#",
-        "\t",
-        "\x85",
-        "\u2028",
-        "\x00",
-        "😀",
-        "a: b",
-        "%",
-        "@",
-        "`",
-    ]  # fmt: skip
-).filter(lambda text: True)
+ODD = (
+    *("yes", "No", "~", "null", "2010-09-09", "0123", "1e3", "1:30", "0o17", "=", "<<"),
+    *("a.b", "${A}", "a\nb\n", " x", "x \ny", "!Ref x", "&a", "- a", "#", "\t", "a: b", "%", "@", "`"),
+    *("\x85", "\u2028", "\x00", "😀"),
+)
+words = st.text(max_size=12) | st.sampled_from(ODD)
 texts = words.filter(lambda text: text.isascii() or not any(0xD800 <= ord(char) <= 0xDFFF for char in text))
 numbers = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | numbers | texts

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from homeport.model.stack import ChangeRequest, ChangeSet, Deployed, StackEvent, Target
+from homeport.ports.lookup import Lookup
 
 
 class CloudFormation(Protocol):
@@ -78,3 +79,5 @@ class Cloud(Protocol):
         ...
 
     def cloudformation(self, target: Target) -> CloudFormation: ...
+
+    def lookup(self, target: Target) -> Lookup: ...

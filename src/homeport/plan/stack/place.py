@@ -31,8 +31,8 @@ def above(directory: str) -> tuple[str, ...]:
 
 
 def cloudformation_name(id: str) -> str:
-    """The name that a stack gets where none is stated: its id without the region, so that it is called the same in each.
-    Raises `Invalid` where CloudFormation wouldn't take it."""
+    """The name that a stack gets where none is stated: its id without the region, so that it is called the same in
+    each. Raises `Invalid` where CloudFormation wouldn't take it."""
     parts = id.split("/")
     name = "-".join(part for part in parts if not (is_region(part) and part is not parts[-1])).replace("_", "-")
     check_name(name, id)
@@ -42,14 +42,14 @@ def cloudformation_name(id: str) -> str:
 def check_name(name: str, id: str) -> None:
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise Invalid(
-            f"{id}: {name!r} can't be a stack's name: letters, digits and hyphens, a letter first, at most {LONGEST_NAME}",
+            f"{id}: {name!r} can't be a stack's name: letters, digits, hyphens, a letter first, at most {LONGEST_NAME}",
             hint=f"name: … in {id}.yaml",
         )
 
 
 def select(words: Sequence[str], ids: Iterable[str]) -> tuple[str, ...]:
-    """What is meant by the words, in the order of `ids`; no words: all. A word is an id, a directory (all in it), or the
-    end of one id alone (`web`; `production/web` for production/eu-west-1/web). Raises `NotFound`, `Invalid`."""
+    """What is meant by the words, in the order of `ids`; no words: all. A word is an id, a directory (all in it), or
+    the end of one id alone (`web`; `production/web` for production/eu-west-1/web). Raises `NotFound`, `Invalid`."""
     there = tuple(ids)
     if not words:
         return there

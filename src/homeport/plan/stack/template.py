@@ -1,7 +1,7 @@
 """Templates: YAML or JSON text to its meaning and back. Used by `stacks.compose`.
 
 The meaning is what CloudFormation's JSON would say: intrinsic functions in their long form. Text is YAML 1.1 without
-dates ("CloudFormation supports the YAML Version 1.1 specification with a few exceptions": User Guide, template formats).
+dates ("CloudFormation supports the YAML Version 1.1 specification with a few exceptions": User Guide, template format).
 """
 
 import re

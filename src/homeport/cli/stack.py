@@ -1,0 +1,85 @@
+"""`homeport stack`: infrastructure as code. Its commands lie in `stack_read`, `stack_plan` and `stack_apply`."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from homeport.errors import BY_KIND, HomeportError
+
+if TYPE_CHECKING:
+    from homeport.model.stack_plan import Problem
+    from homeport.stacks.planner import Planner
+
+COMMANDS = {
+    "plan": "stack_plan:plan",
+    "apply": "stack_apply:apply",
+    "list": "stack_read:list_",
+    "tree": "stack_read:tree",
+    "why": "stack_read:why",
+    "compile": "stack_compile:compile_",
+}
+"""Name → module of this package, and the command in it."""
+
+directory = click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="The project; the directory stacks/ is looked for from there upwards. Default: the current one.",
+)
+words = click.argument("stacks", nargs=-1, metavar="[STACK]...")
+
+
+class Lazy(click.Group):
+    """Imports a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(f"homeport.cli.{module}"), attribute)
+        return found
+
+
+@click.group(cls=Lazy)
+def stack() -> None:
+    """Stacks: infrastructure as code on CloudFormation.
+
+    A STACK is a path below stacks/, such as production/web; a directory means all that is in it.
+    """
+
+
+def planner(directory: Path) -> "Planner":
+    """For the project of this directory. Raises `NotFound`."""
+    from homeport import wiring
+
+    return wiring.stack_planner(wiring.stack_project(directory))
+
+
+def show_problems(problems: "tuple[Problem, ...]") -> int:
+    """The exit code: of the first problem; 0: there is none. Each is shown on standard error."""
+    from homeport.cli.output import show_error
+
+    for each in problems:
+        show_error(BY_KIND[each.kind](_named(each), hint=each.hint, details=each.details), as_json=False)
+    return exit_code(problems)
+
+
+def exit_code(problems: "tuple[Problem, ...]") -> int:
+    return BY_KIND[problems[0].kind].exit_code if problems else 0
+
+
+def _named(problem: "Problem") -> str:
+    return problem.message if problem.id in problem.message else f"{problem.id}: {problem.message}"
+
+
+def problem_of(id: str, error: HomeportError) -> "Problem":
+    from homeport.model.stack_plan import Problem
+
+    return Problem(id=id, kind=error.kind, message=error.message, hint=error.hint, details=error.details)

@@ -1,0 +1,48 @@
+"""`homeport stack compile`: a template as CloudFormation gets it."""
+
+from pathlib import Path
+
+import click
+
+from homeport.cli import options
+from homeport.cli.stack import directory
+from homeport.errors import Invalid
+
+
+@click.command(
+    "compile",
+    epilog=options.example(
+        "homeport stack compile production/web", "homeport stack compile --template web.yaml --json"
+    ),
+)
+@click.argument("stack", required=False, metavar="[STACK]")
+@click.option(
+    "--template",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A template of its own: no project is needed.",
+)
+@directory
+@click.option("--json", "as_json", is_flag=True, help="As JSON. Default: YAML, as it was written where that can be.")
+def compile_(stack: str | None, template: Path | None, directory: Path, as_json: bool) -> None:
+    """Print a template as CloudFormation gets it."""
+    from homeport import wiring
+    from homeport.plan.stack import template as writer
+    from homeport.stacks.compose import Composer
+
+    if (stack is None) == (template is None):
+        raise Invalid("expected either a stack or --template FILE", hint="homeport stack compile --template web.yaml")
+    if template is not None:
+        composed = Composer(template.parent).compose(template.name)
+    else:
+        project = wiring.stack_project(directory)
+        ids = project.select((stack or "",))
+        if len(ids) != 1:
+            raise Invalid(f"{stack!r} means {len(ids)} stacks; expected one", hint=f"homeport stack compile {ids[0]}")
+        composed = Composer(project.root, project.root.name).compose(project.stack(ids[0]).template)
+    if as_json:
+        print(writer.as_json(composed.body))
+    elif composed.text.lstrip().startswith("{"):
+        print(writer.as_yaml(composed.body), end="")
+    else:
+        print(composed.text, end="" if composed.text.endswith("\n") else "\n")

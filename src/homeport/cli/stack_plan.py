@@ -1,0 +1,73 @@
+"""`homeport stack plan`: what an apply would do."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from homeport.cli import options, output
+from homeport.cli.stack import directory, exit_code, planner, show_problems, words
+from homeport.errors import CHANGES_EXIT_CODE
+
+if TYPE_CHECKING:
+    from homeport.model.stack_plan import Plan
+    from homeport.stacks.planner import Planner
+
+with_needs = click.option("--with-needs", is_flag=True, help="With all that these stacks need, near and far.")
+
+
+@click.command(
+    epilog=options.example("homeport stack plan", "homeport stack plan production --out plan.json --exit-code")
+)
+@words
+@with_needs
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Keep it: stack apply FILE."
+)
+@click.option("--exit-code", "tell", is_flag=True, help=f"End with {CHANGES_EXIT_CODE} where there are changes.")
+@directory
+@options.as_json
+def plan(
+    stacks: tuple[str, ...], with_needs: bool, out: Path | None, tell: bool, directory: Path, as_json: bool
+) -> int:
+    """Show what an apply would do. Nothing is changed.
+
+    Per stack: create, update, replace, delete or nothing; parameters, tags and settings that differ; resources that
+    are added, changed, made anew (predicted from the types' schemas) or removed.
+    """
+    from homeport.cli.stack_words import lines
+    from homeport.stacks import saved
+
+    found = planner(directory)
+    with output.Progress(quiet=as_json) as progress:
+        made = make(found, stacks, with_needs=with_needs, progress=progress)
+    if out is not None and not made.problems:
+        saved.write(made, out)
+    if as_json:
+        output.emit(made)
+        code = exit_code(made.problems)
+    else:
+        for line in lines(made):
+            print(line)
+        code = show_problems(made.problems)
+    return code or (CHANGES_EXIT_CODE if tell and made.changes else 0)
+
+
+def make(
+    found: "Planner", stacks: tuple[str, ...], *, with_needs: bool = False, progress: output.Progress | None = None
+) -> "Plan":
+    """The plan for what the words mean."""
+    from homeport.plan.stack import graph
+
+    ids = found.project.select(stacks)
+    if with_needs:
+        found.load(ids)
+        while more := [need for needs in found.needs.values() for need in needs if _is_new(found, need)]:
+            found.load(dict.fromkeys(more))
+        wider = graph.below(found.needs, ids)
+        ids = tuple(each for each in found.project.entries if each in wider)
+    return found.plan(ids, progress.waiting if progress else lambda _: None)
+
+
+def _is_new(found: "Planner", id: str) -> bool:
+    return id not in found.needs and id not in found.problems

@@ -1,0 +1,71 @@
+"""From a template's file to what is sent. Called by the planner and by `stack compile`.
+
+Modules, packaged nested stacks and components belong here, between reading and checking: what they change is
+`rewritten`, and sent as text of ours; a template that nothing had to be done to is sent as it was written, with its
+comments.
+"""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from homeport.errors import Invalid, NotFound
+from homeport.model.stack import Template
+from homeport.plan.stack import template
+from homeport.plan.stack.text import decode
+
+LARGEST_INLINE_BYTES = 51_200
+LARGEST_BYTES = 1_048_576
+"""CloudFormation's quotas "Template body size in a request" and "… in an S3 object" (User Guide, quotas)."""
+
+
+class Composed(Struct, frozen=True, kw_only=True):
+    """`text` is what CloudFormation gets."""
+
+    body: Template
+    text: str
+    file: str
+
+    @property
+    def inline(self) -> bool:
+        """Whether it fits into a request; else it goes by a bucket."""
+        return len(self.text.encode()) <= LARGEST_INLINE_BYTES
+
+
+class Composer:
+    """Templates of a project, each read once. `root`: what relative paths start from; `shown`: how errors call it."""
+
+    def __init__(self, root: Path, shown: str = "") -> None:
+        self.root = root
+        self.shown = shown
+        self._made: dict[str, Composed] = {}
+
+    def compose(self, path: str) -> Composed:
+        """Raises `NotFound` for a file that isn't there, `Invalid` for what isn't a template or is too large."""
+        if path not in self._made:
+            self._made[path] = self._compose(path)
+        return self._made[path]
+
+    def _compose(self, path: str) -> Composed:
+        name = f"{self.shown}/{path}" if self.shown else path
+        try:
+            data = (self.root / path).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(f"no template {name}") from error
+        except OSError as error:
+            raise Invalid(f"can't read the template {name}: {error.strerror}") from error
+        found = template.parse(decode(data, name), name)
+        text = template.as_yaml(found.body) if found.rewritten else found.text
+        text = _fitting(text, found.body)
+        if len(text.encode()) > LARGEST_BYTES:
+            size = f"{len(text.encode()):,} bytes"
+            raise Invalid(f"{name} has {size}; CloudFormation takes {LARGEST_BYTES:,}", hint="split it into two stacks")
+        return Composed(body=found.body, text=text, file=name)
+
+
+def _fitting(text: str, body: Template) -> str:
+    """As few bytes as needed: without layout where that makes it fit."""
+    if len(text.encode()) <= LARGEST_INLINE_BYTES:
+        return text
+    small = template.minified(body)
+    return small if len(small) < len(text) else text

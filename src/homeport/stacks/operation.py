@@ -1,0 +1,283 @@
+"""One stack is brought to its plan: change set, review, execution, events until the end. Called by `stacks.apply`.
+
+Everything may be repeated: the change set's name and the operation's token follow from what is wanted, so that a
+program that was killed finds its own when it comes again.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from msgspec import Struct
+
+from homeport.errors import Conflict, Failed, HomeportError, NotFound, Unavailable
+from homeport.model.secret import Secret
+from homeport.model.stack import (
+    ChangeRequest,
+    ChangeSet,
+    ChangeSetStatus,
+    Deployed,
+    Replacement,
+    StackEvent,
+    Status,
+    Unknown,
+)
+from homeport.model.stack_plan import Action, StackPlan
+from homeport.plan.stack.failure import first_failure, in_words
+from homeport.plan.stack.replacement import stateful
+from homeport.plan.stack.state import Wanted
+from homeport.ports.clock import Clock
+from homeport.ports.cloudformation import CloudFormation
+from homeport.system.effect import effect
+
+LOOK_EVERY_SECONDS = 2.0
+PATIENCE = timedelta(minutes=5)
+"""So long CloudFormation may be out of reach while an operation runs there; it goes on without us."""
+NOT_SEEN = timedelta(seconds=60)
+"""So long what was just made may not be seen."""
+OURS = "homeport-"
+"""Change sets and operations that are ours begin so."""
+GOOD = (Status.CREATE_COMPLETE, Status.UPDATE_COMPLETE, Status.IMPORT_COMPLETE)
+T = TypeVar("T")
+
+
+class Watcher(Struct, frozen=True, kw_only=True):
+    """How an operation looks on. `say`: an event as it happens; `pause`: between two looks."""
+
+    clock: Clock
+    pause: Callable[[float], None]
+    say: Callable[[StackEvent], None]
+
+
+class Review(Struct, frozen=True, kw_only=True):
+    """What may be done beyond the plan. `allowed`: logical ids whose replacement or deletion is wanted by name;
+    `surprises`: whether resources may be made anew that the plan didn't name."""
+
+    allowed: frozenset[str] = frozenset()
+    surprises: bool = False
+
+
+class Operation:
+    """On one stack. Raises `Failed` with the first real failure, `Conflict` where the world isn't as planned."""
+
+    def __init__(self, plan: StackPlan, formation: CloudFormation, watcher: Watcher) -> None:
+        self.plan = plan
+        self.formation = formation
+        self.watcher = watcher
+        self.events: list[StackEvent] = []
+
+    def apply(self, wanted: Wanted, template: str, review: Review) -> bool:
+        """Whether anything was changed; the stack is as wanted then."""
+        if self.plan.action is Action.RECREATE:
+            self.delete()
+        create = self.plan.action in (Action.CREATE, Action.RECREATE)
+        request = self._request(wanted, template, create)
+        change_set = self._change_set(request)
+        changed = change_set.status is ChangeSetStatus.READY
+        if changed:
+            self._review(change_set, review)
+            self._execute(change_set, request.token)
+        else:
+            self._discard(change_set)
+        return self._settings(wanted) or changed
+
+    # --- the change set
+
+    def _request(self, wanted: Wanted, template: str, create: bool) -> ChangeRequest:
+        stack = wanted.stack
+        token = hashlib.sha256(f"{self.plan.wanted} {self.plan.base} {self.plan.action}".encode()).hexdigest()[:20]
+        return ChangeRequest(
+            stack=stack.name,
+            name=f"{OURS}{token}",
+            create=create,
+            template=template,
+            parameters={name: _known(name, value) for name, value in wanted.parameters.items()},
+            tags={name: _clear(name, value) for name, value in wanted.tags.items()},
+            capabilities=wanted.capabilities,
+            service_role=stack.service_role,
+            notifications=stack.notifications,
+            token=f"{OURS}{token}",
+        )
+
+    def _change_set(self, request: ChangeRequest) -> ChangeSet:
+        """Made and examined by CloudFormation. Older ones of ours go: what they would do may be out of date."""
+        for each in self.formation.change_sets(request.stack):
+            if each.name.startswith(OURS):
+                self._discard(each)
+        id = self._ask(request)
+        found = self._until(lambda: self._ready(id), f"the change set {request.name} of {request.stack}")
+        if found.status is ChangeSetStatus.FAILED:
+            self._discard(found)
+            raise Failed(f"{self.plan.id}: CloudFormation refuses the change: {found.reason}")
+        return found
+
+    def _ready(self, id: str) -> ChangeSet | None:
+        found = self.formation.change_set(id)
+        return None if found.status is ChangeSetStatus.PENDING else found
+
+    @effect("stack.ask")
+    def _ask(self, request: ChangeRequest) -> str:
+        return self.formation.create_change_set(request)
+
+    @effect("stack.discard")
+    def _discard(self, change_set: ChangeSet) -> None:
+        self.formation.delete_change_set(change_set.id)
+
+    def _review(self, change_set: ChangeSet, review: Review) -> None:
+        """What CloudFormation says it will do against what was planned. Raises `Conflict`; the change set is gone."""
+        planned = {each.logical_id: each for each in self.plan.resources}
+        dangerous = tuple(each.logical_id for each in change_set.changes if stateful(each))
+        surprises = [
+            each.logical_id
+            for each in change_set.changes
+            if each.replacement is not Replacement.NO
+            and (each.logical_id not in planned or planned[each.logical_id].replacement is Replacement.NO)
+        ]
+        try:
+            self._check_protected(dangerous, review)
+            unknown = [each for each in surprises if each not in review.allowed]
+            if unknown and not review.surprises:
+                raise Conflict(
+                    f"{self.plan.id}: CloudFormation would replace {', '.join(unknown)}, which isn't in the plan",
+                    hint=f"--allow-replace {self.plan.id}/{unknown[0]}",
+                )
+        except Conflict:
+            self._discard(change_set)
+            raise
+
+    def _check_protected(self, names: Sequence[str], review: Review) -> None:
+        refused = [each for each in names if each not in review.allowed]
+        if refused:
+            raise Conflict(
+                f"{self.plan.id}: {', '.join(refused)} would be replaced or deleted, with what is in it",
+                hint=" ".join(f"--allow-replace {self.plan.id}/{each}" for each in refused),
+            )
+
+    # --- operations
+
+    def _execute(self, change_set: ChangeSet, token: str) -> None:
+        known = {each.id for each in self._events_of(change_set.stack)}
+        self._start(change_set, token)
+        ended = self._follow(change_set.stack, known)
+        if ended.status not in GOOD:
+            self._failed(ended)
+
+    @effect("stack.execute")
+    def _start(self, change_set: ChangeSet, token: str) -> None:
+        self.formation.execute_change_set(change_set.id, token)
+
+    def remove(self, review: Review) -> bool:
+        """As `delete`. Raises `Conflict` where that would lose what somebody keeps, and nobody allowed it by name."""
+        self._check_protected(self.plan.protected, review)
+        return self.delete()
+
+    def delete(self) -> bool:
+        """Whether it was there; it is gone then."""
+        there = self.formation.describe(self.plan.name)
+        if there is None:
+            return False
+        known = {each.id for each in self._events_of(there.id)}
+        token = hashlib.sha256(f"delete {there.id} {there.changed_at}".encode()).hexdigest()[:20]
+        self._remove(there, f"{OURS}{token}")
+        ended = self._follow(there.id, known)
+        if ended.status is not Status.DELETE_COMPLETE:
+            self._failed(ended)
+        return True
+
+    @effect("stack.delete")
+    def _remove(self, there: Deployed, token: str) -> None:
+        self.formation.delete(there.name, token)
+
+    def _follow(self, id: str, known: set[str]) -> Deployed:
+        """The stack once nothing goes on any more; its new events were told."""
+
+        def look() -> Deployed | None:
+            found = self.formation.describe(id)
+            for event in self._events_of(id):
+                if event.id not in known:
+                    known.add(event.id)
+                    self.events.append(event)
+                    self.watcher.say(event)
+            busy = found is None or found.status.busy or found.status is Status.REVIEW_IN_PROGRESS
+            return None if busy or not self._ended(found) else found
+
+        return self._until(look, f"{self.plan.name} in {self.plan.target.region}", forever=True)
+
+    def _ended(self, found: Deployed | None) -> bool:
+        """Whether the last of the stack's own events agrees: a description may be older than they are."""
+        own = [each.status for each in self.events if each.logical_id == self.plan.name]
+        return found is not None and bool(own) and own[-1] == found.status
+
+    def _events_of(self, id: str) -> Sequence[StackEvent]:
+        try:
+            return self.formation.events(id)
+        except NotFound:
+            return ()
+
+    def _failed(self, ended: Deployed) -> None:
+        first = first_failure(self.events)
+        raise Failed(
+            f"{self.plan.id}: {ended.status}" + (f": {in_words(first)}" if first else f": {ended.reason}"),
+            hint=f"homeport stack plan {self.plan.id}",
+        )
+
+    # --- what isn't part of a template
+
+    def _settings(self, wanted: Wanted) -> bool:
+        """Whether stack policy or termination protection had to be changed."""
+        names = {each.name for each in self.plan.settings}
+        fresh = self.plan.action in (Action.CREATE, Action.RECREATE)
+        stack = wanted.stack
+        policy = wanted.policy is not None and (fresh or "policy" in names)
+        protection = stack.termination_protection if fresh else "termination_protection" in names
+        if policy:
+            self._set_policy(stack.name, wanted.policy or "")
+        if protection:
+            self._protect(stack.name, stack.termination_protection)
+        return policy or protection
+
+    @effect("stack.set_policy")
+    def _set_policy(self, name: str, policy: str) -> None:
+        self.formation.set_policy(name, policy)
+
+    @effect("stack.protect")
+    def _protect(self, name: str, on: bool) -> None:
+        self.formation.set_termination_protection(name, on)
+
+    def _until(self, look: Callable[[], T | None], what: str, *, forever: bool = False) -> T:
+        """What `look` gives once it isn't None. A service out of reach is waited for; so is what isn't seen yet.
+        Raises `Unavailable` where that takes too long."""
+        clock = self.watcher.clock
+        reached = begun = clock.monotonic()
+        while True:
+            problem: HomeportError | None = None
+            try:
+                found = look()
+                reached = clock.monotonic()
+                if found is not None:
+                    return found
+            except (Unavailable, NotFound) as error:
+                problem = error
+            now = clock.monotonic()
+            lost = problem is not None and now - reached > PATIENCE.total_seconds()
+            unseen = isinstance(problem, NotFound) and now - begun > NOT_SEEN.total_seconds()
+            if lost or unseen:
+                raise Unavailable(
+                    f"can't follow {what}: {problem}; what was begun goes on there",
+                    hint=f"homeport stack plan {self.plan.id}",
+                ) from problem
+            if not forever and now - begun > PATIENCE.total_seconds():
+                raise Unavailable(f"{what} isn't ready after {PATIENCE.total_seconds():g} s")
+            self.watcher.pause(LOOK_EVERY_SECONDS)
+
+
+def _known(name: str, value: str | Secret | Unknown) -> str | Secret:
+    if isinstance(value, Unknown):
+        raise Conflict(f"{name} isn't known yet: it depends on {', '.join(value.of)}")
+    return value
+
+
+def _clear(name: str, value: str | Secret | Unknown) -> str:
+    found = _known(name, value)
+    return found.reveal() if isinstance(found, Secret) else found
