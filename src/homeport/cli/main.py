@@ -18,6 +18,7 @@ COMMANDS = {
     "init": "init:init",
     "up": "up:up",
     "deploy": "deploy:deploy",
+    "promote": "promote:promote",
     "rollback": "rollback:rollback",
     "ps": "ps:ps",
     "status": "status:status",
