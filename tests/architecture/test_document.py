@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from homeport.plan import platform
+from homeport.plan.platform import static_of
 from homeport.plan.procfile import parse as parse_procfile
+from homeport.plan.static import with_web
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -52,7 +54,11 @@ def test_index_leads_to_every_document() -> None:
 @pytest.mark.parametrize("path", APPS, ids=lambda path: path.parent.name)
 def test_apps_that_we_ship_resolve(path: Path) -> None:
     file = platform.parse(path.read_text())
-    procfile = parse_procfile((path.parent / "Procfile").read_text())
     (app,) = file.apps
+    declared = path.parent / "Procfile"
+    procfile = parse_procfile(declared.read_text()) if declared.exists() else None
+    if static_of(file, app.name):
+        procfile = with_web(procfile)
+    assert procfile
     resolved = platform.resolve(file, environment="staging", app=app.name, procfile=procfile)
     assert {process for group in resolved.groups for process in group.run} == set(procfile.processes)

@@ -4,6 +4,7 @@ import marshal
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from homeport.model.release import Slug
 from homeport.plan.platform import Build, Dependencies
 from homeport.plan.release import layer_key
 from homeport.ports.sandbox import Mount, SandboxSpec
-from homeport.releases.build import Builder
+from homeport.releases.build import Builder, Serving
 from homeport.releases.source import from_tarball, open_source
 from homeport.stores.objects import LocalObjects
 from homeport.system.home import Home
@@ -40,10 +41,15 @@ class Workshop:
         self.told: list[str] = []
 
     def build(self, build: Build | None = None, *, dirty: bool = False, **settings: str) -> Slug:
+        return self.build_pages(Serving(), build, dirty=dirty, **settings)
+
+    def build_pages(
+        self, serving: Serving, build: Build | None = None, *, dirty: bool = False, **settings: str
+    ) -> Slug:
         self.told.clear()
-        environ = {**os.environ, **settings}
-        builder = Builder(self.sandbox, self.store, self.home, uid=UID, environ=environ)
-        return builder.build("shop", open_source(self.app, dirty=dirty), build or Build(), progress=self.told.append)
+        builder = Builder(self.sandbox, self.store, self.home, uid=UID, environ={**os.environ, **settings})
+        source = open_source(self.app, dirty=dirty)
+        return builder.build("shop", source, build or Build(), serving=serving, progress=self.told.append)
 
     def run(self, slug: Slug, *command: str) -> str:
         """What a command says where the slug was built for: at /app, dependencies read-only."""
@@ -54,11 +60,9 @@ class Workshop:
             archive = directory / layer.sha256
             self.store.get_to(layer_key("shop", layer.sha256), archive)
             verify(archive, layer.sha256)
-            unpack(archive, directory / layer.kind, owner=UID)
-            mounts += [
-                Mount(kind="read_only", source=directory / layer.kind / path, target=f"/app/{path}")
-                for path in layer.mounts
-            ]
+            place = directory / ("source" if layer.kind == "source" else layer.mounts[0])
+            unpack(archive, place, owner=UID)
+            mounts += [Mount(kind="read_only", source=place / path, target=f"/app/{path}") for path in layer.mounts]
         mounts.append(Mount(kind="writable", source=directory / "source", target="/app"))
         output = bytearray()
         path = ":".join((*slug.path, "/usr/bin", "/bin"))
@@ -71,7 +75,8 @@ class Workshop:
 
     @property
     def objects(self) -> list[str]:
-        return self.store.list("shop/")
+        """Without the notes of who counts on which of them."""
+        return [each for each in self.store.list("shop/") if "/held/" not in each]
 
     @property
     def scratches(self) -> list[Path]:
@@ -191,6 +196,16 @@ def test_a_dirty_tree_is_told_from_a_commit(workshop: Workshop) -> None:
     slug = workshop.build(dirty=True)
     assert slug.dirty
     assert workshop.run(slug, "cat", "index.html") == "two"
+
+
+def test_a_build_that_takes_too_long_is_ended(workshop: Workshop) -> None:
+    commit(workshop.app, {"index.html": "x"})
+    build = Build(command="echo it began; sleep 300 & exec sleep 300", timeout=timedelta(seconds=2))
+    with pytest.raises(Failed, match=r"it took more than 0\.0333 minutes; `echo it began; ") as caught:
+        workshop.build(build)
+    assert caught.value.details == ("it began",)
+    assert "timeout" in (caught.value.hint or "")
+    assert (workshop.objects, workshop.scratches) == ([], [])
 
 
 def test_a_build_that_fails_publishes_nothing_and_shows_its_end(workshop: Workshop) -> None:

@@ -53,8 +53,8 @@ dependencies = { command = "mkdir -p vendor && echo made > vendor/made", paths =
 """
 
 COMMAND = {
-    "archive.make_hard_link", "build.make", "build.make_scratch", "build.move", "export.write", "git.archive",
-    "git.run", "git.tag", "identity.create", "image.ask_python", "object.discard", "pack.write", "sandbox.end",
+    "archive.make_hard_link", "build.make_scratch", "export.write", "git.archive", "git.run", "git.tag",
+    "identity.create", "image.ask_interpreter", "layer.make", "object.discard", "pack.write", "sandbox.end",
     "sandbox.run", "source.copy", "source.make", "source.strip", "tree.chown", "tree.make_mount_points", "tree.remove",
 }  # fmt: skip
 """Passed by the command line alone. Whatever is in no list here is passed by the daemon."""
@@ -65,7 +65,13 @@ ELSEWHERE = {
     "boot.tell_systemd": "as above",
     "boot.write_unit": "as above",
     "log.remove": "every ten minutes, one directory each time, repeatable: tests/unit/engines/test_log.py",
+    "modules.copy": "of Node apps: in a build's scratch, or beside its place until it is whole",
+    "modules.mark": "in a build's scratch",
+    "modules.move": "in a build's scratch",
+    "modules.place": "one rename",
+    "modules.touch": "says that a kept tree was used",
     "packet_filter.load": "one table of the whole machine, one transaction: tests/e2e/test_packet_filter.py",
+    "tree.write": "in a build's scratch",
     "resolver.run_command": "the user's own program: tests/e2e/test_stack.py",
     "stack.ask": "the stacks of a cloud, not of this machine: tests/e2e/test_stack.py dies before and after each",
     "stack.cancel": "on Ctrl-C, one call: tests/unit/stacks/test_apply.py",

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from homeport.cli import options, output, place
 from homeport.errors import Invalid
 
 if TYPE_CHECKING:
-    from homeport.plan.detect import Detected
+    from homeport.plan.detect import Accept, Detected
     from homeport.plan.procfile import Procfile
 
 SKIPPED = {"node_modules", "venv", "env", "__pycache__", "site-packages"}
@@ -50,16 +51,18 @@ def write(directory: Path, *, app: str | None, force: bool) -> tuple[Path, tuple
     declared = root / "Procfile"
     if declared.is_file():
         processes = procfile.parse(declared.read_bytes().decode("utf-8", "surrogateescape"))
+        detected = replace(detected, static=None)
     elif detected.procfile:
         processes = procfile.Procfile(processes=detected.procfile)
     else:
         raise Invalid(
             f"{root} has no Procfile, and it isn't certain how to serve it",
-            hint="write one, for example: echo 'web: gunicorn --bind 0.0.0.0:$PORT shop:app' > Procfile",
+            hint=detect.procfile_hint(detected),
             details=detected.notices,
         )
-    python, accept = _python(detected)
-    text = detect.init_text(app or detect.app_name(root.name), processes, detected, accept=accept)
+    interpreters, accept = _interpreters(detected)
+    name = app or detect.app_name(root.name)
+    text = detect.init_text(name, processes, detected, accept=accept)
     platform.parse(text)
     try:
         part = path.with_name(f".{path.name}.part")
@@ -67,35 +70,55 @@ def write(directory: Path, *, app: str | None, force: bool) -> tuple[Path, tuple
         part.replace(path)
     except OSError as error:
         raise Invalid(f"can't write {path}: {error.strerror}") from error
-    return path, tuple(_sentences(detected, processes, python, declared=declared.is_file()))
+    return path, tuple(_sentences(detected, processes, interpreters, declared=declared.is_file()))
 
 
-def _python(detected: "Detected") -> tuple[str | None, str | None]:
-    """A sentence about the Python that the app will get, and, where what it asks for isn't here, which is."""
-    if detected.language != "python":
-        return None, None
+def _interpreters(detected: "Detected") -> tuple[list[str], list["Accept"]]:
+    """Sentences about the Python and the Node that the app gets, and what there is in place of one that isn't here."""
+    from homeport.plan.detect import Accept
     from homeport.plan.interpreter import choose_python
-    from homeport.releases.image import interpreters
+    from homeport.plan.node import choose_node
+    from homeport.releases.image import interpreters, node_with_npm
 
-    available = interpreters()
-    try:
-        chosen, _ = choose_python(detected.python, detected.python_source, available)
-    except Invalid as error:
-        return error.message, ".".join(available[0].version.split(".")[:2]) if available else None
-    asked = f"; {detected.python_source} asks for {detected.python}" if detected.python else ""
-    return f"Python {chosen.version}{asked}", None
+    said: list[str] = []
+    accept: list[Accept] = []
+    if detected.language == "python":
+        available = interpreters()
+        asked = f"; {detected.python_source} asks for {detected.python}" if detected.python else ""
+        try:
+            chosen, _ = choose_python(detected.python, detected.python_source, available)
+            said.append(f"Python {chosen.version}{asked}")
+        except Invalid as error:
+            said.append(error.message)
+            if available:
+                minor = ".".join(available[0].version.split(".")[:2])
+                accept.append(Accept(key="python", version=minor, why=error.message))
+    if detected.package:
+        node = node_with_npm()
+        try:
+            notice = choose_node(detected.node, detected.node_source, node)
+            asked = f"; {detected.node_source} asks for {detected.node}" if detected.node else ""
+            said.append(notice or f"Node {node.version if node else ''}{asked}")
+        except Invalid as error:
+            said.append(error.message)
+            if node:
+                accept.append(Accept(key="node", version=node.version.split(".")[0], why=error.message))
+    return said, accept
 
 
-def _sentences(detected: "Detected", processes: "Procfile", python: str | None, *, declared: bool) -> list[str]:
+def _sentences(detected: "Detected", processes: "Procfile", interpreters: list[str], *, declared: bool) -> list[str]:
     lines = []
     if detected.language:
-        parts = [detected.framework, detected.dependencies and f"dependencies from {detected.dependencies}"]
+        sources = dict.fromkeys(each for each in (detected.dependencies, detected.node_dependencies) if each)
+        parts = [detected.framework, sources and f"dependencies from {' and '.join(sources)}"]
         about = ", ".join(part for part in parts if part)
-        lines.append(f"{detected.language}{f': {about}' if about else ''}")
-    if python:
-        lines.append(python)
-    whence = "Procfile" if declared else "no Procfile; from the framework"
+        both = " and node" if detected.package and detected.language == "python" else ""
+        lines.append(f"{detected.language}{both}{f': {about}' if about else ''}")
+    lines += interpreters
+    whence = "Procfile" if declared else "no Procfile; from the code"
     lines.append(f"process types ({whence}): {', '.join(processes.processes)}")
+    if detected.static:
+        lines.append(f"web: nginx serves {detected.static.directory}")
     if processes.release:
         lines.append(f"release task: {processes.release}")
     how = (

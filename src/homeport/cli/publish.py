@@ -18,9 +18,10 @@ from homeport.model.release import ConfigValue, Release, Slug, Snapshot
 from homeport.plan import detect, platform, procfile
 from homeport.plan.config import effective, ignored_files, repository_layers
 from homeport.plan.release import layer_key
+from homeport.plan.static import Static, with_web
 from homeport.ports.objects import ObjectStore
 from homeport.releases.archive import open_archive, verify
-from homeport.releases.build import Builder
+from homeport.releases.build import Builder, Serving
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.publish import (
     encode,
@@ -42,6 +43,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
     source: Source
     build: platform.Build
+    serving: Serving
     text: str
     """Of the homeport.toml."""
     resolved: Resolved
@@ -75,7 +77,7 @@ def read_wanted(source: Source, *, app: str, environment: str, text: str | None)
     if FILE in files and source.uncommitted and not source.dirty:
         notices.append("the work tree has changes that aren't committed: not part of this release (--dirty takes them)")
     described = platform.parse(text)
-    processes = _procfile(source, files.get("Procfile"))
+    processes, serving = _processes(source, files.get("Procfile"), platform.static_of(described, app))
     unused = platform.unused_processes(described, processes)
     notices += [f"no group runs the process type {each}" for each in unused]
     resolved = platform.resolve(described, environment=environment, app=app, procfile=processes)
@@ -84,6 +86,7 @@ def read_wanted(source: Source, *, app: str, environment: str, text: str | None)
     return Wanted(
         source=source,
         build=described.build,
+        serving=serving,
         text=text,
         resolved=resolved,
         config=config,
@@ -91,17 +94,23 @@ def read_wanted(source: Source, *, app: str, environment: str, text: str | None)
     )
 
 
-def _procfile(source: Source, text: str | None) -> procfile.Procfile:
-    if text is not None:
-        return procfile.parse(text)
+def _processes(source: Source, text: str | None, said: Static | None) -> tuple[procfile.Procfile, Serving]:
+    """What runs, and what of it is nginx: by the Procfile and [static], else by what the code says."""
+    declared = procfile.parse(text) if text is not None else None
+    if said is not None:
+        alone = declared is None or not (declared.processes or declared.release)
+        return with_web(declared), Serving(static=said, alone=alone)
+    if declared is not None:
+        return declared, Serving()
     found = detect.detect(read_files(source, detect.WANTED))
     if not found.procfile:
         raise Invalid(
-            f"{source.root} has no Procfile, and it isn't certain how to serve it",
-            hint="write one, for example: echo 'web: gunicorn --bind 0.0.0.0:$PORT shop:app' > Procfile",
+            f"{source.shown} has no Procfile, and it isn't certain how to serve it",
+            hint=detect.procfile_hint(found),
             details=found.notices,
         )
-    return procfile.Procfile(processes=found.procfile)
+    serving = Serving(static=found.static, alone=found.static is not None)
+    return procfile.Procfile(processes=found.procfile), serving
 
 
 def _bytes(text: str) -> bytes:
@@ -184,7 +193,7 @@ def create(
     `Failed` (the build, with the tail of its output; nothing is published then), `Unavailable`."""
     # before the build: a mistake in config shows at once
     variables = snapshot(wanted.config, catalogue, wanted.resolved)
-    slug = builder.build(wanted.app, wanted.source, wanted.build, progress=say, output=output)
+    slug = builder.build(wanted.app, wanted.source, wanted.build, serving=wanted.serving, progress=say, output=output)
     slug = replace(slug, platform_file=keep_platform_file(catalogue.store, wanted.app, wanted.text))
     release = _publish(catalogue, wanted.resolved, slug, variables, by=by, why=why, now=now)
     notice = tag_release(wanted.source, release.app, release.environment, release.number)

@@ -57,22 +57,33 @@ if [ "$1" = -1 ]; then echo "[homeport] ended by signal $2"; else echo "[homepor
 """
 
 # A shell doesn't hand TERM on to the command that it waits for: the signal goes to the one at the end of the chain.
-# A shell that has several children, or a trap of its own for TERM, gets it together with its whole group.
+# A shell that has several children, or a trap of its own for TERM, gets it together with its whole group. npm is such a
+# shell too, by its title: some of its versions pass TERM to a shell of theirs, which dies of it and leaves the server.
+# Of TERM nginx drops what it is sending; what others do on TERM, it does on QUIT.
 _TERM = """\
 #!/bin/sh
 pid=$(cat supervise/pid)
 [ -n "$pid" ] || exit 0
-group="-$pid"
+group="-$pid" name=
 while :; do
     exe=$(readlink "/proc/$pid/exe") || break
-    case ${exe##*/} in ash | bash | busybox | dash | ksh* | mksh | sh | zsh*) ;; *) break ;; esac
-    caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status")
-    case $caught in *[4567cdef]???) pid=$group && break ;; esac
+    name=${exe##*/}
+    [ "$name" = node ] && read -r name <"/proc/$pid/comm"
+    case $name in
+    npm* | yarn*) ;;
+    ash | bash | busybox | dash | ksh* | mksh | sh | zsh*)
+        caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status")
+        case $caught in *[4567cdef]???) pid=$group && break ;; esac
+        ;;
+    *) break ;;
+    esac
     set -- $(cat "/proc/$pid/task/$pid/children")
     [ $# -eq 1 ] || { pid=$group && break; }
     pid=$1
 done
-kill -TERM "$pid"
+signal=TERM
+[ "$name" = nginx ] && signal=QUIT
+kill -s "$signal" -- "$pid"
 """
 
 _LOG = """\

@@ -1,7 +1,6 @@
 """Which file of an app declares its dependencies, what it names, and what else goes into installing them.
 Called by plan.detect and, for the key of the dependency layer, by releases."""
 
-import json
 import posixpath
 import re
 import tomllib
@@ -9,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from homeport.errors import Invalid
+from homeport.plan.node import LOCKS
 
 REQUIREMENTS = (
     "requirements.txt",
@@ -18,7 +18,8 @@ REQUIREMENTS = (
     "requirements-prod.txt",
     "requirements/base.txt",
 )
-NODE = ("package-lock.json", "npm-shrinkwrap.json", "package.json")
+NODE = (*LOCKS, "package.json")
+"""What Node dependencies come from: a lock before the list."""
 
 _INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)(?:[ \t]*=[ \t]*|[ \t]*)(.+)")
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:[ \t]*=[ \t]*|[ \t]+)(.+)")
@@ -31,6 +32,8 @@ _LOCAL = re.compile(
     re.VERBOSE,
 )
 _ARCHIVE = re.compile(r"[^\s:@;]+\.(?:whl|tar\.gz|zip)(?=\s|;|$)")
+_PACKED = (".tgz", ".tar.gz")
+"""Packages that package.json may name by their path: `file:vendor/x.tgz`."""
 _METADATA = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -81,7 +84,9 @@ def inputs_of(files: Mapping[str, str], entry: str) -> tuple[str, ...]:
     elif entry == "pyproject.toml":
         found = {*_present(files, ".", _METADATA), *_dynamic(files)}
     elif entry in NODE:
-        found = {each for each in (*NODE, ".npmrc") if each in files}
+        # those below the top belong to workspaces, or to packages that are named by their path
+        own = (each for each in files if "node_modules" not in each.split("/"))
+        found = {each for each in own if posixpath.basename(each) in (*NODE, ".npmrc") or each.endswith(_PACKED)}
     else:
         found = set()
         _follow(files, entry, "", found)
@@ -157,14 +162,3 @@ def _toml(files: Mapping[str, str], path: str) -> dict[str, Any]:
         return tomllib.loads(files[path])
     except tomllib.TOMLDecodeError as error:
         raise Invalid(f"{path} isn't valid TOML", details=(f"{path}: {error}",)) from error
-
-
-def start_script(files: Mapping[str, str]) -> str | None:
-    """The `start` script of package.json, or None. Raises `Invalid` for a file that isn't JSON."""
-    try:
-        declared = json.loads(files.get("package.json", "{}"))
-    except ValueError as error:
-        raise Invalid("package.json isn't valid JSON", details=(f"package.json: {error}",)) from error
-    scripts = declared.get("scripts") if isinstance(declared, dict) else None
-    start = scripts.get("start") if isinstance(scripts, dict) else None
-    return start if isinstance(start, str) and start.strip() else None

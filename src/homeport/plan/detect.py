@@ -4,18 +4,21 @@ Called by releases (build) and cli (init, up).
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from homeport.plan.dependency import NODE, inputs_of, manifest, package_names, start_script
+from homeport.plan.dependency import NODE, inputs_of, manifest, package_names
 from homeport.plan.formation import group_name
 from homeport.plan.framework import FrameworkName, framework
 from homeport.plan.interpreter import Interpreter, choose_python, wanted_python
+from homeport.plan.node import FOREIGN_LOCKS, Package, foreign_lock, lock, package, wanted_node
 from homeport.plan.platform_value import LONGEST_NAME, name_problem
 from homeport.plan.procfile import Procfile
+from homeport.plan.static import COMMAND, Static
 
 __all__ = [
     "WANTED",
@@ -27,6 +30,7 @@ __all__ = [
     "init_text",
     "inputs_of",
     "is_wanted",
+    "procfile_hint",
 ]
 
 Language = Literal["python", "node", "static"]
@@ -35,7 +39,8 @@ WANTED = (
     *("*requirements*.txt", "requirements/*", "*constraints*.txt", "*.in"),
     *("uv.lock", "pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "poetry.lock", "environment.yml"),
     *(".python-version", "runtime.txt", ".tool-versions"),
-    *("package.json", "package-lock.json", "npm-shrinkwrap.json", ".npmrc", "yarn.lock", "pnpm-lock.yaml"),
+    *("package.json", "package-lock.json", "npm-shrinkwrap.json", ".npmrc", *FOREIGN_LOCKS),
+    *(".nvmrc", ".node-version", "server.js"),
     *("manage.py", "*/manage.py", "*wsgi.py", "*asgi.py", "*urls.py", "*settings.py", "*settings/*.py"),
     *("app.py", "main.py", "application.py", "server.py", "api.py", "web.py", "*/app.py", "*/main.py", "*/__init__.py"),
     *("index.html", "public/index.html"),
@@ -46,24 +51,29 @@ _UNREAD = {
     "poetry.lock": "poetry export -o requirements.txt",
     "Pipfile": "pipenv requirements > requirements.txt",
     "environment.yml": "pip freeze > requirements.txt",
-    "yarn.lock": "npm install --package-lock-only",
-    "pnpm-lock.yaml": "npm install --package-lock-only",
 }
 _DEPTH = 6
 
 
 class Detected(Struct, frozen=True, kw_only=True):
     """`dependencies`: the file that they are installed from, None: there are none. `python`: the version asked for and
-    `python_source`, the file that asks (None, ""). `procfile`: the web process where it is certain, else empty.
-    `notices`: sentences for people."""
+    `python_source`, the file that asks (None, ""); `node` likewise. `package`: package.json, where Node has something
+    to do, and `node_dependencies` the file that npm installs from; a Python app may have both. `procfile`: the web
+    process where it is certain, else empty. `static`: what it serves, where that is nginx. `notices`: sentences for
+    people."""
 
     language: Language | None = None
     dependencies: str | None = None
     python: str | None = None
     python_source: str = ""
+    node: str | None = None
+    node_source: str = ""
+    package: Package | None = None
+    node_dependencies: str | None = None
     framework: FrameworkName | None = None
     health_path: str | None = None
     procfile: dict[str, str] = {}
+    static: Static | None = None
     collectstatic: bool = False
     notices: tuple[str, ...] = ()
 
@@ -79,18 +89,57 @@ def detect(files: Mapping[str, str]) -> Detected:
     entry = manifest(files)
     managed = any(posixpath.basename(path) == "manage.py" for path in files)
     if entry or managed or any(name in files for name in ("setup.py", "Pipfile", "environment.yml")):
-        return _python(files, entry)
-    if "package.json" in files:
-        start = start_script(files)
-        return Detected(
-            language="node",
-            dependencies=next(name for name in NODE if name in files),
-            procfile={"web": "npm start"} if start else {},
-            notices=_unread(files, "package-lock.json", ("yarn.lock", "pnpm-lock.yaml")),
-        )
-    if "index.html" in files or "public/index.html" in files:
-        return Detected(language="static")
+        return _with_assets(_python(files, entry), files)
+    if found := package(files):
+        return _node(files, found)
+    for directory in ("public", "."):
+        if posixpath.normpath(f"{directory}/index.html") in files:
+            static = Static(directory=directory)
+            return Detected(language="static", static=static, health_path="/", procfile={"web": COMMAND})
     return Detected()
+
+
+def _node(files: Mapping[str, str], found: Package) -> Detected:
+    wanted, source = wanted_node(files, found)
+    entry = next(name for name in NODE if name in files)
+    # npm's own default of a start script
+    starts = bool(found.start) or "server.js" in files
+    static = Static(directory=found.output) if found.build and found.output and not starts else None
+    notices: tuple[str, ...] = ()
+    if other := foreign_lock(files):
+        notices = (f"{other} isn't read; make a lock that is: npm install --package-lock-only",)
+    elif not lock(files) and (found.dependencies or found.development):
+        notices = (
+            "package.json has no lock: it gets what is newest when it is installed; npm install --package-lock-only",
+        )
+    if not starts and not static:
+        notices = (*notices, "package.json has no start script: add one, or write a Procfile, or [static]")
+    return Detected(
+        language="node",
+        dependencies=entry,
+        node=wanted,
+        node_source=source,
+        package=found,
+        node_dependencies=entry,
+        procfile={"web": "npm start"} if starts else {"web": COMMAND} if static else {},
+        static=static,
+        notices=notices,
+    )
+
+
+def _with_assets(python: Detected, files: Mapping[str, str]) -> Detected:
+    """A Python app that Node has something to do for: to build what a browser gets, or to bring packages for it. Tools
+    of its developers alone are nobody's business here."""
+    found = package(files)
+    if not found or not (found.build or found.dependencies):
+        return python
+    entry = lock(files)
+    if entry is None:
+        what = "its build script isn't run" if found.build else "what it asks for isn't installed"
+        notice = f"package.json has no package-lock.json, so {what}; make one: npm install --package-lock-only"
+        return replace(python, notices=(*python.notices, notice))
+    wanted, source = wanted_node(files, found)
+    return replace(python, node=wanted, node_source=source, package=found, node_dependencies=entry)
 
 
 def _python(files: Mapping[str, str], entry: str | None) -> Detected:
@@ -117,9 +166,15 @@ def _python(files: Mapping[str, str], entry: str | None) -> Detected:
 
 def _unread(files: Mapping[str, str], entry: str | None, candidates: tuple[str, ...]) -> tuple[str, ...]:
     """Sentences for lock files that nothing here can read, where none that can be read is there."""
-    if entry is not None and entry in files and entry not in ("pyproject.toml", "package.json"):
+    if entry is not None and entry in files and entry != "pyproject.toml":
         return ()
     return tuple(f"{each} isn't read; make a file that is: {_UNREAD[each]}" for each in candidates if each in files)
+
+
+def procfile_hint(found: Detected) -> str:
+    """What to type where there is no Procfile and no web process is certain."""
+    example = "node server.js" if found.language == "node" else "gunicorn --bind 0.0.0.0:$PORT shop:app"
+    return f"write one, for example: echo 'web: {example}' > Procfile"
 
 
 # --- homeport init ---------------------------------------------------------------------------------------------------
@@ -130,13 +185,25 @@ def app_name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_NAME].strip("-") or "app"
 
 
-def init_text(app: str, procfile: Procfile, detected: Detected, *, accept: str | None = None) -> str:
-    """The text of a first homeport.toml: short, commented, each process type a group. `accept`: the Python that could
-    be accepted in place of the one asked for, where that isn't on this machine."""
+_FALLBACK = '# fallback = "index.html"    # for an app that routes in the browser: the page for every other path'
+
+
+class Accept(Struct, frozen=True, kw_only=True):
+    """An interpreter of this machine that could be taken in place of the one asked for. `key`: that of [build]."""
+
+    key: Literal["python", "node"]
+    version: str
+    why: str
+
+
+def init_text(app: str, procfile: Procfile, detected: Detected, *, accept: Sequence[Accept] = ()) -> str:
+    """The text of a first homeport.toml: short, commented, each process type a group."""
     blocks = [f'# What else this file can say: docs/reference/homeport.toml in Homeport.\napp = "{app}"']
     if accept:
-        asked = f"{detected.python_source} asks for Python {detected.python}, which isn't on this machine"
-        blocks.append(f'# {asked}. To accept {accept}:\n# [build]\n# python = "{accept}"')
+        said = [f"# {each.why}. To accept {each.version}:" for each in accept]
+        blocks.append("\n".join((*said, "# [build]", *(f'# {each.key} = "{each.version}"' for each in accept))))
+    if detected.static:
+        blocks.append(f'[static]\ndirectory = "{detected.static.directory}"    # served by nginx\n{_FALLBACK}')
     if detected.health_path:
         blocks.append(f'[health]\npath = "{detected.health_path}"    # found in the code; a 2xx answer is healthy')
     else:

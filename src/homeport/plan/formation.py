@@ -5,6 +5,7 @@ replaced.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -32,13 +33,16 @@ class Dependencies(Struct, frozen=True, kw_only=True):
 
 
 class Build(Struct, frozen=True, kw_only=True):
-    """[build]. `python`, `command`, `dependencies` None: detected."""
+    """[build]. `python`, `node`, `command`, `dependencies` None: detected."""
 
     python: str | None = None
+    node: str | None = None
+    """A major version; NO_NODE: package.json isn't looked at."""
     command: str | None = None
     dependencies: Dependencies | None = None
     env: dict[str, str] = {}
     collectstatic: bool = True
+    timeout: timedelta = timedelta(minutes=30)
 
 
 class PlatformFile(Struct, frozen=True, kw_only=True):

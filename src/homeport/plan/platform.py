@@ -15,6 +15,7 @@ from homeport.plan.mistake import instead, nearest, refuse
 from homeport.plan.platform_check import PLATFORM, Data, Notes
 from homeport.plan.platform_value import found
 from homeport.plan.procfile import Procfile
+from homeport.plan.static import Static
 from homeport.plan.toml_line import lines
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "group_name",
     "parse",
     "resolve",
+    "static_of",
     "unused_processes",
 ]
 
@@ -95,6 +97,13 @@ def resolve(platform: PlatformFile, *, environment: str, app: str, procfile: Pro
     resolved = Resolving(platform, environment, app, procfile, notes).result()
     refuse(platform.file, notes.mistakes)
     return resolved
+
+
+def static_of(platform: PlatformFile, app: str) -> Static | None:
+    """[static], and over it what [apps.<app>.static] says; None: neither is there."""
+    layers = (platform.data, platform.data.get("apps", {}).get(app, {}))
+    said = [each["static"] for each in layers if "static" in each]
+    return Static(**{key: value for each in said for key, value in each.items()}) if said else None
 
 
 def unused_processes(platform: PlatformFile, procfile: Procfile) -> tuple[str, ...]:

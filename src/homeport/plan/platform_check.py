@@ -162,10 +162,16 @@ RETENTION: dict[str, Reader] = {
 DEPENDENCIES: dict[str, Reader] = {"command": leaf(typed.text("npm ci")), "paths": leaf(typed.paths_inside)}
 BUILD: dict[str, Reader] = {
     "python": leaf(typed.python),
+    "node": leaf(typed.node),
     "command": leaf(typed.text("make dist")),
     "dependencies": table(DEPENDENCIES, required=("command", "paths")),
     "env": _variables,
     "collectstatic": leaf(typed.boolean),
+    "timeout": leaf(typed.duration(zero=False)),
+}
+STATIC: dict[str, Reader] = {
+    "directory": leaf(typed.directory_inside),
+    "fallback": leaf(typed.matching(typed.FILE_INSIDE, 'a file in that directory such as "index.html"')),
 }
 TLS: dict[str, Reader] = {
     "certificate": leaf(typed.text("/etc/ssl/shop.pem")),
@@ -194,7 +200,9 @@ TOP: dict[str, Reader] = {
 }
 _IN_ENVIRONMENT = "it belongs in [environments.<name>]"
 _ABOVE = "it belongs above the first [section]"
-_ENVIRONMENT_MISPLACED = dict.fromkeys(TOP, _ABOVE) | {"build": "a slug is built once, for every environment"}
+_ENVIRONMENT_MISPLACED = dict.fromkeys(TOP, _ABOVE) | dict.fromkeys(
+    ("build", "static"), "a slug is built once, for every environment"
+)
 
 
 def _section(fields: Mapping[str, Reader]) -> Reader:
@@ -205,8 +213,9 @@ def _section(fields: Mapping[str, Reader]) -> Reader:
 PLATFORM: Reader = table(
     {
         **TOP,
-        "apps": named(_section({"source": leaf(typed.text("../blog")), **SECTIONS}), "app"),
+        "apps": named(_section({"source": leaf(typed.text("../blog")), "static": table(STATIC), **SECTIONS}), "app"),
         "build": _section(BUILD),
+        "static": _section(STATIC),
         "health": _section(HEALTH),
         "groups": SECTIONS["groups"],
         "routes": SECTIONS["routes"],

@@ -21,7 +21,9 @@ URL_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,;=:@%/-]*")
 HEALTH_PATH = re.compile(URL_PATH.pattern + r"(\?[A-Za-z0-9._~!&()*+,;=:@%/?-]*)?")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 ACCOUNT = re.compile(r"[0-9]{12}")
+FILE_INSIDE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 LONGEST_NAME = 40
+NO_NODE = "none"
 
 
 def found(value: object) -> str:
@@ -140,6 +142,21 @@ def python(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"3(\.[0-9]{1,2}){1,2}", value):
         return value
     raise Invalid(f'expected a version as text such as "3.11", found {found(value)}')
+
+
+def node(value: Any) -> str:
+    if isinstance(value, str) and (value == NO_NODE or re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3}){0,2}", value)):
+        return value
+    raise Invalid(f'expected a version as text such as "20", or "{NO_NODE}", found {found(value)}')
+
+
+def directory_inside(value: Any) -> str:
+    """Without "./" and a last "/": "public"; "." for the app's own."""
+    said: str = text("public")(value)
+    parts = [part for part in said.split("/") if part not in ("", ".")]
+    if said.startswith("/") or not all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", part) for part in parts):
+        raise Invalid(f'expected a directory of the app such as "public", found {found(value)}')
+    return "/".join(parts) or "."
 
 
 def _is_address(text: str, version: int) -> bool:

@@ -8,25 +8,24 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
-from homeport.errors import Conflict, Failed, NotFound, Unavailable
-from homeport.model.release import Layer, LayerKind, Slug
+from homeport.errors import Failed, Unavailable
+from homeport.model.release import Layer, Slug
 from homeport.plan.interpreter import Interpreter
 from homeport.plan.platform import Build
-from homeport.plan.release import layer_by_key_key, layer_key
+from homeport.plan.static import CONFIGURATION, NGINX, Static, nginx_text
 from homeport.ports.objects import ObjectStore
 from homeport.ports.sandbox import Mount, Sandbox
-from homeport.releases import step, tree
-from homeport.releases.archive import extract, open_archive, verify
-from homeport.releases.hold import hold
-from homeport.releases.image import image_id, interpreters
-from homeport.releases.pack import pack
-from homeport.releases.publish import create_if_absent, decode, encode
-from homeport.releases.recipe import UV, VENV, Recipe, Step, recipe
+from homeport.releases import modules, step, tree
+from homeport.releases.image import image_id, interpreters, node_with_npm
+from homeport.releases.layer import Layers
+from homeport.releases.recipe import UV, VENV, Install, Recipe, Step, recipe
 from homeport.releases.registry import registry
 from homeport.releases.source import Source, export_tree
 from homeport.system.effect import effect
@@ -35,7 +34,17 @@ from homeport.system.home import Home
 FORMAT = 1
 """Part of every key: raised when layers of the same inputs come out differently than before."""
 
+_MODULES_AT = datetime(1985, 10, 26, 8, 15, tzinfo=UTC)
+"""What npm sets: the same modules give the same layer, whatever commit they were packed for."""
+
 Progress = Callable[[str], None]
+
+
+class Serving(Struct, frozen=True, kw_only=True):
+    """What will run of a slug. `static`: what nginx serves of it; `alone`: and nothing else runs."""
+
+    static: Static | None = None
+    alone: bool = False
 
 
 class Builder:
@@ -61,14 +70,21 @@ class Builder:
         )
 
     def build(
-        self, app: str, source: Source, build: Build, *, progress: Progress, output: Progress | None = None
+        self,
+        app: str,
+        source: Source,
+        build: Build,
+        *,
+        serving: Serving = Serving(),
+        progress: Progress,
+        output: Progress | None = None,
     ) -> Slug:
         """The slug, its layers in the store. `progress` gets lines for people, `output` what the commands of the build
         write (None: `progress` gets that too). Raises `Invalid` (what the app or its
         file says can't be built), `Failed` with the last lines of a command's output, `Unavailable`."""
         try:
             with self._scratch() as scratch:
-                return _Run(self, app, source, build, progress, output or progress, scratch).slug()
+                return _Run(self, app, source, build, serving, progress, output or progress, scratch).slug()
         except OSError as error:
             raise Unavailable(
                 f"can't build {app} in {self.home.builds}: {error.strerror or error}", hint=f"df -h {self.home.builds}"
@@ -97,9 +113,32 @@ class Builder:
                 os.chown(path, self.uid, self.uid)
 
     @property
+    def modules(self) -> Path:
+        """Installed Node modules, for the next build of the same app."""
+        return self.home.builds / f"modules-{os.getuid() if self.uid is None else self.uid}"
+
+    @property
     def cache(self) -> Path:
         """Downloads of pip, uv and npm, from all builds."""
         return self.home.builds / f"cache-{os.getuid() if self.uid is None else self.uid}"
+
+
+class _Beside(Struct, frozen=True):
+    """Dependencies that the source's steps see read-only. `built`: where they lie; None: in the store alone."""
+
+    layer: Layer
+    built: Path | None = None
+
+
+class _Within(Struct, frozen=True):
+    """Modules that the source's steps get for themselves: those at `paths` below `place`. `layer`: what runs of them,
+    if the steps change nothing; None: not known."""
+
+    install: Install
+    key: str
+    place: Path
+    paths: tuple[str, ...]
+    layer: Layer | None
 
 
 class _Run:
@@ -111,31 +150,35 @@ class _Run:
         app: str,
         source: Source,
         build: Build,
+        serving: Serving,
         progress: Progress,
         output: Progress,
         scratch: Path,
     ) -> None:
-        self.builder, self.store = builder, builder.store
-        self.app, self.source, self.build = app, source, build
+        self.builder, self.layers = builder, Layers(builder.store, app, scratch)
+        self.app, self.source, self.build, self.serving = app, source, build, serving
+        self.deadline = step.Deadline.after(build.timeout)
+        self.kept = modules.Kept(builder.modules / app)
         self.progress, self.output, self.scratch = progress, output, scratch
 
     def slug(self) -> Slug:
+        if self.serving.static and not Path(NGINX).exists():
+            raise Unavailable(f"{NGINX}, which serves {self.app}, isn't there", hint="apt-get install nginx-light")
         root = self._export(tell=True)
         files = tree.Tree(root)
         # of a file that isn't there: ""
         platform_file = files.digest("homeport.toml")
-        available = interpreters()
-        image = image_id(available)
-        made = recipe(files, self.build, available)
+        available, node = interpreters(), node_with_npm() if "package.json" in files else None
+        image = image_id(available, node)
+        made = recipe(files, self.build, available, node, runs=not self.serving.alone)
         for notice in made.notices:
             self.progress(notice)
-        layer, built = self._dependencies(made, files, image)
-        if built is not None:
-            # a fresh tree: what installing left beside the dependencies would be there the first time only
-            root = self._export()
-        source, path = self._source(made, root, layer, built)
+        keys = {install: _key(install, self.build, files, image) for install in made.installs}
+        beside = [self._beside(made, install, key) for install, key in keys.items() if not install.prune]
+        within = [self._within(made, install, key) for install, key in keys.items() if install.prune]
+        layers, path = self._source(made, root, beside, within)
         return Slug(
-            layers=(source,) if layer is None else (layer, source),
+            layers=layers,
             image=image,
             commit=self.source.commit,
             dirty=self.source.dirty,
@@ -146,92 +189,134 @@ class _Run:
 
     # --- dependencies -------------------------------------------------------------------------------------------------
 
-    def _dependencies(self, made: Recipe, files: tree.Tree, image: str) -> tuple[Layer | None, Path | None]:
-        """The dependency layer, if any, and the directory it was built in: that of the exported tree, which is used
-        up; None where the layer was in the store."""
-        if not made.dependencies:
-            return None, None
-        key = _key(made, self.build, files, image)
-        layer = self._cached(key)
+    def _beside(self, made: Recipe, install: Install, key: str) -> _Beside:
+        layer = self.layers.cached(key)
         if layer is not None:
-            self.progress(f"dependencies: unchanged ({layer.sha256[:12]}, {_size(layer.size_bytes)})")
-            return layer, None
+            self._unchanged(layer)
+            return _Beside(layer)
+        built = self._installed(made, install)
+        paths = modules.find(built, install.provides) if install.everywhere else install.provides
+        python = built / VENV / "bin/python"
+        if VENV in paths and python.is_symlink():
+            self._compile(self._workplace(made, built), f"{step.APP}/{VENV}/bin/python", f"{step.APP}/{VENV}")
+        layer = self.layers.add(built, "dependencies", self.source.committed_at, only=paths)
+        self.layers.remember(key, layer)
+        return _Beside(layer, built)
+
+    def _within(self, made: Recipe, install: Install, key: str) -> _Within:
+        place = self.scratch / f"within-{key[:12]}"
+        if not self.kept.copy(key, place):
+            built = self._installed(made, install)
+            modules.move(modules.find(built, install.provides), built, place)
+            self.kept.keep(key, place)
+        layer = self.layers.cached(key) if made.runs else None
+        if layer is not None:
+            self._unchanged(layer)
+        return _Within(install, key, place, modules.find(place, install.provides), layer)
+
+    def _unchanged(self, layer: Layer) -> None:
+        what = ", ".join(path for path in layer.mounts if "/" not in path)
+        self.progress(f"dependencies: unchanged ({what} {layer.sha256[:12]}, {_size(layer.size_bytes)})")
+
+    def _installed(self, made: Recipe, install: Install) -> Path:
+        """A tree of the source with what `install` provides."""
         self.progress("dependencies: installing")
-        built = self.scratch / "dependencies"
-        _move(files.root, built)
-        place = self._workplace(built, ())
-        for each in made.dependencies:
-            step.run(self.builder.sandbox, place, each, self.progress, self.output)
-        missing = [path for path in made.provides if (built / path).is_symlink() or not (built / path).is_dir()]
+        built = self._export(f"installed-{install.provides[0].strip('.')}")
+        for each in install.steps:
+            step.run(self.builder.sandbox, self._workplace(made, built), each, self.progress, self.output)
+        if install.everywhere:
+            # of no dependencies npm makes no directory
+            self._make_empty(built, install.provides)
+        missing = [path for path in install.provides if (built / path).is_symlink() or not (built / path).is_dir()]
         if missing:
             raise Failed(
                 f"the build of {self.app} failed: its dependencies command made no directory {', '.join(missing)}",
                 hint="name what it makes in homeport.toml: [build] dependencies = { command = …, paths = […] }",
             )
-        python = built / VENV / "bin/python"
-        if VENV in made.provides and python.is_symlink():
-            self._compile(place, f"{step.APP}/{VENV}/bin/python", f"{step.APP}/{VENV}")
-        layer = self._store(built, "dependencies", made.provides)
-        self._remember(key, layer)
-        return layer, built
+        return built
 
-    def _cached(self, key: str) -> Layer | None:
-        """The layer built from the same inputs, if it is (still) in the store."""
-        name = layer_by_key_key(self.app, key)
-        try:
-            layer = decode(self.store.get(name), Layer, name)
-        except (NotFound, Failed):
-            return None
-        return layer if self._held(layer) else None
+    def _make_empty(self, root: Path, paths: tuple[str, ...]) -> None:
+        for path in paths:
+            if not (root / path).exists():
+                tree.make_mount_points(root, (path,))
+                if self.builder.uid is not None:
+                    tree.give_to(root / path, self.builder.uid)
 
-    def _held(self, layer: Layer) -> bool:
-        """Whether it is in the store, and stays there until it is released."""
-        key = layer_key(self.app, layer.sha256)
-        if self.store.size(key) != layer.size_bytes:
-            return False
-        try:
-            hold(self.store, self.app, (key,))
-        except Unavailable:
-            return False  # it is just going; where the store is gone, the next call says so
-        return self.store.size(key) == layer.size_bytes
-
-    def _remember(self, key: str, layer: Layer) -> None:
-        name = layer_by_key_key(self.app, key)
-        data = encode(layer)
-        try:
-            self.store.create(name, data)
-        except Conflict:
-            if self._cached(key) is None:
-                # it names a layer that was pruned, or can't be read
-                self.store.delete(name)
-                create_if_absent(self.store, name, data)
+    def _pruned(self, made: Recipe, found: _Within, changes: list[str]) -> Layer:
+        """What runs of the modules in `found.place`, as a layer."""
+        if found.layer is not None and not changes:
+            return found.layer
+        if changes:
+            shown = ", ".join(changes[:3]) + (", …" if len(changes) > 3 else "")
+            self.progress(f"the build changed {shown}: dependencies are packed anew")
+        built = self._export("pruned")
+        modules.drop_scratch(found.place, found.paths)
+        modules.move(found.paths, found.place, built)
+        for each in found.install.prune:
+            step.run(self.builder.sandbox, self._workplace(made, built), each, self.progress, self.output)
+        self._make_empty(built, found.install.provides)
+        layer = self.layers.add(built, "dependencies", _MODULES_AT, only=modules.find(built, found.install.provides))
+        if not changes:
+            self.layers.remember(found.key, layer)
+        return layer
 
     # --- source -------------------------------------------------------------------------------------------------------
 
     def _source(
-        self, made: Recipe, root: Path, layer: Layer | None, built: Path | None
-    ) -> tuple[Layer, tuple[str, ...]]:
-        """The source layer, and the slug's part of PATH."""
-        tree.make_mount_points(root, made.provides)
-        mounts: tuple[Mount, ...] = ()
-        if made.source and layer is not None:
-            provided = built or self._unpacked(layer)
-            mounts = tuple(
-                Mount(kind="read_only", source=provided / path, target=f"{step.APP}/{path}") for path in made.provides
-            )
-        place = self._workplace(root, mounts)
-        for each in made.source:
-            step.run(self.builder.sandbox, place, each, self.progress, self.output)
-        path = tuple(f"{step.APP}/{path}" for path in made.path if self._provides(made, path) or (root / path).is_dir())
+        self, made: Recipe, root: Path, beside: list[_Beside], within: list[_Within]
+    ) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+        """The slug's layers, that of the source last, and its part of PATH."""
+        layers = [each.layer for each in beside]
+        for each in beside:
+            tree.make_mount_points(root, each.layer.mounts)
+        place = self._workplace(made, root, self._mounts(beside) if made.source else ())
+        for within_ in within:
+            modules.move(within_.paths, within_.place, root)
+        since = modules.mark(self.scratch / "mark") if within else 0
+        for each_step in made.source:
+            step.run(self.builder.sandbox, place, each_step, self.progress, self.output)
+        for within_ in within:
+            changes = modules.changed(root, within_.paths, since)
+            modules.move(within_.paths, root, within_.place)
+            if made.runs:
+                layers.append(self._pruned(made, within_, changes))
+        if not made.runs:
+            layers = []
+        provided = tuple(path for layer in layers for path in layer.mounts)
+        tree.make_mount_points(root, provided)
+        self._serve(root)
+        path = tuple(f"{step.APP}/{path}" for path in made.path if _provides(provided, path) or (root / path).is_dir())
         python = self._compiler(made.python, root)
-        if python and any(name.endswith(".py") for name in tree.Tree(root)):
-            self._compile(place, python, step.APP, without=made.provides)
-        stored = self._store(root, "source", (), without=made.provides)
+        if python and made.runs and any(name.endswith(".py") for name in tree.Tree(root)):
+            self._compile(place, python, step.APP, without=provided)
+        stored = self.layers.add(root, "source", self.source.committed_at, without=provided)
         self.progress(f"source: {_size(stored.size_bytes)}")
-        return stored, path
+        return (*layers, stored), path
 
-    def _provides(self, made: Recipe, path: str) -> bool:
-        return any(path == each or path.startswith(f"{each}/") for each in made.provides)
+    def _mounts(self, beside: list[_Beside]) -> tuple[Mount, ...]:
+        return tuple(
+            Mount(kind="read_only", source=provided / path, target=f"{step.APP}/{path}")
+            for each in beside
+            if (provided := each.built or self.layers.unpacked(each.layer))
+            for path in each.layer.mounts
+        )
+
+    def _serve(self, root: Path) -> None:
+        """The configuration of nginx lies in the tree, where it is wanted. Raises `Failed` where there is nothing to
+        serve."""
+        static = self.serving.static
+        if static is None:
+            return
+        served = root / static.directory
+        if not served.is_dir():
+            raise Failed(
+                f"the build of {self.app} made no directory {static.directory}, which nginx shall serve",
+                hint='say where the pages are, in homeport.toml: [static] directory = "…"',
+            )
+        for name in filter(None, ("index.html", static.fallback)):
+            if not (served / name).is_file():
+                self.progress(f"{static.directory} has no {name}")
+        tree.write(root, CONFIGURATION, nginx_text(static))
 
     def _compiler(self, python: Interpreter | None, root: Path) -> str | None:
         """A virtualenv that a command of the user's made knows best which Python will run."""
@@ -239,20 +324,12 @@ class _Run:
             return f"{step.APP}/{VENV}/bin/python"
         return python.path if python else None
 
-    def _unpacked(self, layer: Layer) -> Path:
-        """The dependency layer as files, for steps that need it."""
-        archive, directory = self.scratch / layer.sha256, self.scratch / "unpacked"
-        self.store.get_to(layer_key(self.app, layer.sha256), archive)
-        verify(archive, layer.sha256)
-        _make(directory)
-        with open_archive(archive) as members:
-            extract(members, directory)
-        return directory
-
     # --- both ---------------------------------------------------------------------------------------------------------
 
-    def _export(self, *, tell: bool = False) -> Path:
-        root = self.scratch / "source"
+    def _export(self, name: str = "source", *, tell: bool = False) -> Path:
+        """A fresh copy of the source."""
+        root = self.scratch / name
+        tree.remove(root)
         for notice in export_tree(self.source, root):
             if tell:
                 self.progress(notice)
@@ -260,7 +337,7 @@ class _Run:
             tree.give_to(root, self.builder.uid)
         return root
 
-    def _workplace(self, root: Path, mounts: tuple[Mount, ...]) -> step.Workplace:
+    def _workplace(self, made: Recipe, root: Path, mounts: tuple[Mount, ...] = ()) -> step.Workplace:
         return step.Workplace(
             app=self.app,
             tree=root,
@@ -268,7 +345,8 @@ class _Run:
             cache=self.builder.cache,
             registry=self.builder.registry,
             mounts=(*mounts, Mount(kind="read_only", source=_uv(), target=UV)),
-            environment=self.build.env,
+            environment=made.environment | self.build.env,
+            deadline=self.deadline,
             uid=self.builder.uid,
         )
 
@@ -280,31 +358,20 @@ class _Run:
         # odd files (templates, Python 2) don't compile, and needn't
         step.attempt(self.builder.sandbox, place, Step(command=(*command, what)))
 
-    def _store(self, root: Path, kind: LayerKind, only: tuple[str, ...], *, without: tuple[str, ...] = ()) -> Layer:
-        archive = self.scratch / f"{kind}.tar.zst"
-        packed = pack(root, archive, modified_at=self.source.committed_at, only=only, without=without)
-        layer = Layer(
-            sha256=packed.sha256, kind=kind, size_bytes=packed.size_bytes, mounts=only, content=packed.content
-        )
-        try:
-            self.store.create_from(layer_key(self.app, packed.sha256), archive)
-        except Conflict:
-            # the same bytes are there already, or were a moment ago
-            if not self._held(layer):
-                with suppress(Conflict):
-                    self.store.create_from(layer_key(self.app, packed.sha256), archive)
-        return layer
+
+def _provides(provided: tuple[str, ...], path: str) -> bool:
+    return any(path == each or path.startswith(f"{each}/") for each in provided)
 
 
-def _key(made: Recipe, build: Build, files: tree.Tree, image: str) -> str:
-    """Digest of all that decides what the dependency steps make."""
+def _key(install: Install, build: Build, files: tree.Tree, image: str) -> str:
+    """Digest of all that decides what the steps of an install make."""
     parts = {
         "format": FORMAT,
         "image": image,
-        "commands": [each.command for each in made.dependencies],
-        "provides": made.provides,
+        "commands": [each.command for each in (*install.steps, *install.prune)],
+        "provides": install.provides,
         "environment": build.env,
-        "inputs": {path: files.digest(path) for path in made.inputs},
+        "inputs": {path: files.digest(path) for path in install.inputs},
     }
     return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
 
@@ -317,13 +384,3 @@ def _uv() -> Path:
 
 def _size(size_bytes: int) -> str:
     return f"{size_bytes / 1_000_000:.1f} MB" if size_bytes >= 1_000_000 else f"{size_bytes / 1000:.1f} kB"
-
-
-@effect("build.move")
-def _move(path: Path, target: Path) -> None:
-    path.rename(target)
-
-
-@effect("build.make")
-def _make(path: Path) -> None:
-    path.mkdir()

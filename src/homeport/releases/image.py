@@ -22,7 +22,7 @@ def interpreters() -> tuple[Interpreter, ...]:
         for path in sorted(directory.glob("python3.*")):
             # a link out of /usr, as version managers make, leads nowhere inside a sandbox
             if _NAME.fullmatch(path.name) and path.resolve().is_relative_to("/usr") and path.name not in found:
-                version = _ask_version(path)
+                version = _ask(path, "-I", "-c", _TELL_VERSION)
                 if version:
                     found[path.name] = Interpreter(version=version, path=str(path))
     own = Path("/usr/bin/python3").resolve().name
@@ -30,8 +30,22 @@ def interpreters() -> tuple[Interpreter, ...]:
     return tuple(found[name] for name in order)
 
 
-def image_id(available: Sequence[Interpreter]) -> str:
-    """Such as `debian-12 glibc-2.36 x86_64 python-3.11.2`: what was built on one image runs on its equals."""
+def node_with_npm() -> Interpreter | None:
+    """The Node that a sandbox finds, None where there is none, or no npm."""
+    path, npm = (_on_path(name) for name in ("node", "npm"))
+    version = _ask(path, "--version") if path and npm else None
+    return Interpreter(version=version.removeprefix("v"), path=str(path)) if version else None
+
+
+def _on_path(name: str) -> Path | None:
+    """As in a sandbox: /usr/local first, and nothing that leads out of /usr."""
+    there = (directory / name for directory in reversed(_DIRECTORIES))
+    return next((path for path in there if path.exists() and path.resolve().is_relative_to("/usr")), None)
+
+
+def image_id(available: Sequence[Interpreter], node: Interpreter | None = None) -> str:
+    """Such as `debian-12 glibc-2.36 x86_64 python-3.11.2`: what was built on one image runs on its equals.
+    `node`: where the app has to do with it."""
     try:
         system = platform.freedesktop_os_release()
     except OSError:
@@ -41,6 +55,7 @@ def image_id(available: Sequence[Interpreter]) -> str:
         (os.confstr("CS_GNU_LIBC_VERSION") or "libc").replace(" ", "-"),
         os.uname().machine,
         *(f"python-{each.version}" for each in available),
+        *([f"node-{node.version}"] if node else []),
     ]
     return " ".join(parts)
 
@@ -49,11 +64,11 @@ def _minor(name: str) -> int:
     return int(name.rpartition(".")[2])
 
 
-@effect("image.ask_python")
-def _ask_version(path: Path) -> str | None:
-    command = (str(path), "-I", "-c", _TELL_VERSION)
+@effect("image.ask_interpreter")
+def _ask(path: Path, *arguments: str) -> str | None:
+    """What it says; None: it doesn't run."""
     try:
-        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=20)
+        done = subprocess.run((str(path), *arguments), capture_output=True, check=False, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

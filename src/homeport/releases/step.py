@@ -1,7 +1,9 @@
 """Running the commands of a build, each in a sandbox of its own over the same tree. Called by `build`."""
 
+import time
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,6 +22,26 @@ NICE = 10
 """Builds stand back behind what serves on the same machine."""
 
 
+class Deadline(Struct, frozen=True, kw_only=True):
+    """When a build must be done: `limit` from its beginning."""
+
+    limit: timedelta
+    at: float
+
+    @classmethod
+    def after(cls, limit: timedelta) -> "Deadline":
+        return cls(limit=limit, at=time.monotonic() + limit.total_seconds())
+
+    @property
+    def left(self) -> timedelta:
+        """At least a little: it is the sandbox that ends what runs."""
+        return timedelta(seconds=max(0.01, self.at - time.monotonic()))
+
+    @property
+    def passed(self) -> bool:
+        return time.monotonic() >= self.at
+
+
 class Workplace(Struct, frozen=True, kw_only=True):
     """Where steps run. `tree` is mounted at /app, `temporary` at /tmp, `cache` at /cache, all writable."""
 
@@ -30,6 +52,7 @@ class Workplace(Struct, frozen=True, kw_only=True):
     registry: Registry
     mounts: tuple[Mount, ...]
     environment: dict[str, str]
+    deadline: Deadline
     uid: int | None
 
 
@@ -44,8 +67,15 @@ def run(
     Raises `Failed` with the last lines, `Unavailable` without sandboxes."""
     lines = _Lines(output)
     progress(f"$ {step.text}")
-    status = sandbox.run(spec_of(workplace, step), output=lines.take)
+    status = sandbox.run(spec_of(workplace, step), output=lines.take, timeout=workplace.deadline.left)
     lines.end()
+    if status != 0 and workplace.deadline.passed:
+        minutes = workplace.deadline.limit.total_seconds() / 60
+        raise Failed(
+            f"the build of {workplace.app} failed: it took more than {minutes:.3g} minutes; `{step.text}` was ended",
+            hint='give it longer, in homeport.toml: [build] timeout = "1h"',
+            details=tuple(lines.tail),
+        )
     if status != 0:
         raise Failed(
             f"the build of {workplace.app} failed: `{step.text}` ended with {status}",
@@ -56,7 +86,7 @@ def run(
 
 def attempt(sandbox: Sandbox, workplace: Workplace, step: Step) -> None:
     """The step has ended, well or not, unheard: for what only makes the result better."""
-    sandbox.run(spec_of(workplace, step))
+    sandbox.run(spec_of(workplace, step), timeout=workplace.deadline.left)
 
 
 def spec_of(workplace: Workplace, step: Step) -> SandboxSpec:

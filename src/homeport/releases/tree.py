@@ -73,6 +73,20 @@ def make_mount_points(root: Path, paths: tuple[str, ...]) -> None:
             at.mkdir(exist_ok=True)
 
 
+@effect("tree.write")
+def write(root: Path, path: str, text: str) -> None:
+    """A file of this text is at `path`, whatever stood there or above it."""
+    at = root
+    for part in Path(path).parts:
+        at = at / part
+        if at.is_symlink() or at.is_file():
+            at.unlink()
+        elif at.is_dir() and at == root / path:
+            shutil.rmtree(at)
+    at.parent.mkdir(parents=True, exist_ok=True)
+    at.write_text(text, "utf-8")
+
+
 @effect("tree.remove")
 def remove(root: Path) -> None:
     """The directory is gone, also where its owner made parts of it read-only (Go's module cache does)."""

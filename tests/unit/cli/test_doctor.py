@@ -19,7 +19,7 @@ def test_this_machine_is_ready(shell: Shell) -> None:
     said = shell("doctor", "--json")
     assert said.code == 0, said
     assert said.document["ok"]
-    assert {"programs", "HAProxy", "sandbox", "memory limits", "packet filter", "disk"} <= {
+    assert {"programs", "HAProxy", "sandbox", "memory limits", "packet filter", "disk", "Node", "nginx"} <= {
         each["name"] for each in said.document["checks"]
     }
 

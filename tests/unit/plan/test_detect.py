@@ -1,10 +1,23 @@
 """Detection: only what the files say outright; and the homeport.toml written from it."""
 
+import json
+
 import pytest
 
 from homeport.errors import Invalid
 from homeport.plan import platform, procfile
-from homeport.plan.detect import Detected, Interpreter, app_name, choose_python, detect, init_text, inputs_of, is_wanted
+from homeport.plan.detect import (
+    Accept,
+    Detected,
+    Interpreter,
+    app_name,
+    choose_python,
+    detect,
+    init_text,
+    inputs_of,
+    is_wanted,
+)
+from homeport.plan.static import Static
 
 MANAGE = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
 URLS = 'from django.urls import include, path\nurlpatterns = [path("", v), path("healthz", v)]\n'
@@ -150,10 +163,34 @@ def test_other_languages() -> None:
     yarn = detect({"package.json": "{}", "yarn.lock": ""})
     assert (yarn.dependencies, yarn.procfile) == ("package.json", {})
     assert "yarn.lock isn't read" in yarn.notices[0]
-    assert detect({"index.html": ""}).language == "static"
+    assert detect({"package.json": "{}", "server.js": ""}).procfile == {"web": "npm start"}
+    for path, directory in (("index.html", "."), ("public/index.html", "public")):
+        pages = detect({path: ""})
+        assert (pages.language, pages.static, pages.health_path) == ("static", Static(directory=directory), "/")
+        assert list(pages.procfile) == ["web"]
     assert detect({"README.md": ""}) == Detected()
     with pytest.raises(Invalid, match=r"package.json isn't valid JSON"):
         detect({"package.json": "{"})
+
+
+def test_node_that_makes_pages_alone() -> None:
+    vite = {"scripts": {"build": "vite build"}, "devDependencies": {"vite": "6"}}
+    found = detect({"package.json": json.dumps(vite), "index.html": "", "package-lock.json": "{}"})
+    assert (found.language, found.static, list(found.procfile)) == ("node", Static(directory="dist"), ["web"])
+    vite["scripts"]["start"] = "node server.js"
+    assert detect({"package.json": json.dumps(vite)}).static is None
+
+
+def test_python_with_assets_by_node() -> None:
+    package = '{"scripts": {"build": "vite build"}, "engines": {"node": ">=18"}}'
+    found = detect(DJANGO | {"package.json": package, "package-lock.json": "{}"})
+    assert (found.language, found.dependencies, found.node_dependencies) == (
+        "python",
+        "requirements.txt",
+        "package-lock.json",
+    )
+    assert (found.node, found.node_source) == (">=18", "package.json (engines)")
+    assert found.procfile == detect(DJANGO).procfile
 
 
 def test_pipenv_is_named() -> None:
@@ -210,8 +247,9 @@ def test_inputs_of_locks_and_projects() -> None:
     }
     assert inputs_of(uv, "uv.lock") == ("uv.lock", "libs/b/pyproject.toml", "libs/c", "pyproject.toml", "setup.py")
     assert inputs_of(uv, "pyproject.toml") == ("pyproject.toml", "c.txt", "r.txt", "setup.py")
-    node = {"package.json": "{}", "package-lock.json": "{}", ".npmrc": ""}
-    assert inputs_of(node, "package-lock.json") == ("package-lock.json", ".npmrc", "package.json")
+    node = {"package.json": "{}", "package-lock.json": "{}", ".npmrc": "", "vendor/x.tgz": "", "a/package.json": "{}"}
+    inputs = ("package-lock.json", ".npmrc", "a/package.json", "package.json", "vendor/x.tgz")
+    assert inputs_of(node | {"node_modules/b/package.json": "{}"}, "package-lock.json") == inputs
 
 
 @pytest.mark.parametrize(
@@ -295,7 +333,8 @@ def test_python_without_a_list_of_dependencies_is_said() -> None:
 @pytest.mark.parametrize("detected", [detect(DJANGO), Detected(), Detected(python="3.12", python_source="runtime.txt")])
 def test_the_file_that_init_writes_resolves(detected: Detected) -> None:
     processes = procfile.parse("web: a\nHeavy_Jobs: b\nheavy-jobs: c\n___: d\nrelease: e")
-    text = init_text("shop", processes, detected, accept="3.11" if detected.python else None)
+    accept = Accept(key="python", version="3.11", why="runtime.txt asks for Python 3.12")
+    text = init_text("shop", processes, detected, accept=[accept] if detected.python else ())
     file = platform.parse(text)
     resolved = platform.resolve(file, environment="staging", app="shop", procfile=processes)
     assert platform.unused_processes(file, processes) == ()

@@ -30,6 +30,7 @@ def test_the_reference_page_loads_and_means_what_it_says() -> None:
     assert file.apps == (platform.AppEntry(name="shop", source="."),)
     assert file.build == platform.Build(
         python="3.11",
+        node="20",
         command="make dist",
         dependencies=platform.Dependencies(
             command="pip install --target vendor -r requirements.txt", paths=("vendor",)
@@ -76,7 +77,7 @@ def test_environments_of_the_reference_page_override() -> None:
 
 
 @pytest.mark.parametrize(
-    "section", ["HEALTH", "GROUP", "ROUTE", "DEPLOY", "DEPENDENCIES", "BUILD", "TLS", "PLACE", "TOP"]
+    "section", ["HEALTH", "GROUP", "ROUTE", "DEPLOY", "DEPENDENCIES", "BUILD", "STATIC", "TLS", "PLACE", "TOP"]
 )
 def test_the_reference_page_names_every_key(section: str) -> None:
     text = REFERENCE.read_text()

@@ -15,7 +15,8 @@ from homeport.engines.local.address import PORTS
 from homeport.engines.local.cgroup import Cgroups
 from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.errors import HomeportError
-from homeport.releases.image import interpreters
+from homeport.plan.static import NGINX
+from homeport.releases.image import interpreters, node_with_npm
 from homeport.system import program
 from homeport.system.home import Home
 from homeport.system.sockets import ports_in_use
@@ -58,6 +59,8 @@ def examine(home: Home) -> list[Check]:
         ("ports", _ports),
         ("directories", lambda: _directories(home)),
         ("interpreters", _interpreters),
+        ("Node", _node),
+        ("nginx", _nginx),
     )
     found: list[Check] = []
     for name, part in parts:
@@ -233,3 +236,27 @@ def _interpreters() -> Iterator[Check]:
             expected="that it can, to install an app's requirements",
             mend=install("python3-venv"),
         )
+
+
+def _node() -> Iterator[Check]:
+    node = node_with_npm()
+    yield Check(
+        name="Node",
+        ok=node is not None,
+        found=f"Node {node.version} ({node.path})" if node else "no Node with npm in /usr/bin or /usr/local/bin",
+        expected="both, for apps with a package.json",
+        mend=install("nodejs", "npm"),
+        needed=False,
+    )
+
+
+def _nginx() -> Iterator[Check]:
+    there = Path(NGINX).exists()
+    yield Check(
+        name="nginx",
+        ok=there,
+        found=NGINX if there else f"{NGINX} isn't there",
+        expected="nginx, for apps that are only pages",
+        mend=install("nginx-light"),
+        needed=False,
+    )

@@ -29,6 +29,8 @@ from homeport.system.effect import effect
 from homeport.system.home import Home
 
 _IDLE = ("/bin/sleep", "infinity")
+IMAGE = {"NODE_ENV": "production"}
+"""What config goes over."""
 """First process of a sandbox that is there to be entered."""
 TASK_EXIT = "/run/homeport/task"
 _TASK = '"$1/once" 2>&1 | svlogd -ttt "$2"; echo "${PIPESTATUS[0]}" >"$3/status.new"; mv "$3/status.new" "$3/status"'
@@ -231,7 +233,7 @@ class Launcher:
             dependencies=dependencies,
             processes=processes,
             ports=ports,
-            environment=[*self._config(found.snapshot.groups.get(group, {})), ("homeport", own)],
+            environment=[("image", IMAGE), *self._config(found.snapshot.groups.get(group, {})), ("homeport", own)],
             hostname=name,
             uid=environment.uid,
             memory_bytes=memory_bytes,
