@@ -180,6 +180,12 @@ def test_nothing_of_the_host_is_reached(scene: Scene) -> None:
         assert scene.attack(its, "read_secrets") == {"read_secrets": []}
         assert f"read {path}" in scene.control(its, "read_secrets")["read_secrets"]
 
+    # Nor by what a person runs beside it, or in it: there it also meets the process that keeps the session.
+    names = [each for each in inside if each != "leave_process"]
+    for words in (("run", "--"), ("exec", "web-1", "--")):
+        said = person(*words, "python3", "attack.py", *names, typed=json.dumps(targets))
+        assert json.loads(said) == {name: [] for name in names}
+
     # what it left behind is seen here, and ends with its instance
     assert left
     assert left_behind()

@@ -6,13 +6,14 @@ Called by `engines.local.enter` and `.keeper`, in children made for it: nothing 
 import ctypes
 import fcntl
 import os
+import signal
 import struct
 
 from homeport.system import process
 
 _libc = ctypes.CDLL(None, use_errno=True)  # Python has os.setns from 3.12 on
 _NS_GET_USERNS = 0xB701
-_SET_DUMPABLE, _CAPBSET_DROP, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 4, 24, 36, 38
+_SET_PDEATHSIG, _SET_DUMPABLE, _CAPBSET_DROP, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 4, 24, 36, 38
 _CAPABILITY_VERSION = 0x20080522
 _KINDS = ("cgroup", "ipc", "uts", "pid", "mnt")
 """In the order of entering: with the mounts goes this process's own view of /proc."""
@@ -83,6 +84,11 @@ def hide() -> None:
 def adopt_orphans() -> None:
     """Whatever descends from this process stays below it when its own parent ends."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """This process gets KILL when its parent ends. Stays so over execve(2) of what gives no rights."""
+    _prctl(_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def give_up_rights(uid: int | None) -> None:

@@ -27,7 +27,7 @@ def raw(descriptor: int) -> Iterator[None]:
     """Every key goes on as it is, Ctrl-C too. Afterwards the terminal is as it was, if it is still there."""
     saved = termios.tcgetattr(descriptor)
     try:
-        tty.setraw(descriptor)
+        tty.setraw(descriptor, termios.TCSADRAIN)  # what was typed ahead is kept
         yield
     finally:
         with contextlib.suppress(termios.error):

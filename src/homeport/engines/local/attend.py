@@ -108,6 +108,8 @@ class _Attendance:
 
     def end(self, why: signal.Signals) -> None:
         self.told = self.told or why
+        if why is signal.SIGHUP:
+            self.entered.signal(why)  # as a terminal tells who is on it
         self.entered.signal(keeper.STOP)
 
     def _signalled(self) -> None:

@@ -176,6 +176,7 @@ def send_all(pids: tuple[int, ...], number: signal.Signals) -> None:
 def _become(command: Command, streams: tuple[int, int, int], failed: int) -> NoReturn:
     """This process is the program, in a session of its own; or `failed` gets the errno."""
     try:
+        namespace.die_with_parent()
         os.setsid()
         if command.terminal is not None:
             fcntl.ioctl(streams[0], termios.TIOCSCTTY, 0)

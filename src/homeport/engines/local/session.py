@@ -62,9 +62,8 @@ class LocalSessions:
         self.store = store
         self.encryption = encryption
         self.clock = clock
-        self.records = Records(State(home.state))
         self.sandbox = BwrapSandbox()
-        self.launcher = Launcher(home, records=self.records, store=store, sandbox=self.sandbox, encryption=encryption)
+        self._open()
 
     def app(self, environment: str, asked: str | None) -> str:
         choice.environment(self.records, environment)
@@ -103,8 +102,11 @@ class LocalSessions:
         chosen = choice.one_off(self.records, environment, app, release=release, group=group)
         session = replace(self._session(kept, "run", asked, chosen), detached=True)
         read, write = os.pipe()
+        # SQLite mustn't be carried over a fork: its locks aren't, and the file would be written by two without them.
+        self.records.state.close()
         begin(lambda: self._apart(write, kept, session, asked, chosen.group, variables))
         os.close(write)
+        self._open()
         with open(read, "rb") as heard:
             said = msgspec.json.decode(heard.readline() or b"{}", type=_Begun)
         if said.session is None:
@@ -134,6 +136,12 @@ class LocalSessions:
         tell_to_stop(choice.session(self.records, environment, session))
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        self.records = Records(State(self.home.state))
+        self.launcher = Launcher(
+            self.home, records=self.records, store=self.store, sandbox=self.sandbox, encryption=self.encryption
+        )
 
     def _session(self, kept: EnvironmentRecord, kind: str, asked: Asked, chosen: choice.Chosen) -> Session:
         id_ = self.records.next_session(kept.place.id, kind)
@@ -273,11 +281,10 @@ class LocalSessions:
             told = True
 
         try:
-            # A database connection isn't carried over a fork.
-            own = LocalSessions(self.home, store=self.store, encryption=self.encryption, clock=self.clock)
+            self._open()
             with SessionLog(self.launcher.logs(kept.place.id, session.id) / "run") as log:
                 streams = Streams(nothing, log.descriptor, log.descriptor)
-                ended = own._run(kept, session, asked, group, variables, streams, lambda: say(_Begun(session=session)))
+                ended = self._run(kept, session, asked, group, variables, streams, lambda: say(_Begun(session=session)))
                 log.say(f"[homeport] ended with exit code {ended.exit_code}" + (ended.reason and f": {ended.reason}"))
         except HomeportError as error:
             say(_Begun(kind=error.kind, message=error.message, hint=error.hint, details=error.details))
