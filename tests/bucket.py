@@ -6,10 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from tests.e2e.role import wait_for
@@ -20,6 +23,7 @@ _NUMBERS = count(1)
 
 Answer = tuple[int, bytes, dict[str, str]]
 """Status, body, headers."""
+Hook = Callable[[str, str, Callable[[], Answer]], Answer | None]
 
 
 class Server:
@@ -67,17 +71,14 @@ class Bucket:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.name = f"bucket-{next(_NUMBERS)}"
-        self._make()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables with which a program reaches it."""
-        return {
+        self.environment = {
             "AWS_ENDPOINT_URL": self.server.url,
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "secret-of-the-bucket",
             "AWS_REGION": "eu-west-1",
         }
+        """Variables with which a program reaches it."""
+        self._make()
 
     def url(self, prefix: str = "") -> str:
         return f"s3://{self.name}/{prefix}".rstrip("/")
@@ -122,3 +123,46 @@ class Bucket:
         region = b"<LocationConstraint>eu-west-1</LocationConstraint>"
         where = b"<CreateBucketConfiguration>" + region + b"</CreateBucketConfiguration>"
         assert self.server.ask("PUT", f"/{self.name}", where)[0] == 200
+
+
+@contextmanager
+def between(bucket: Bucket, hook: Hook, *, strip: tuple[str, ...] = ()) -> Iterator[str]:
+    """URL of an HTTP server in front of the real one. `hook` gets method, path and a call that asks the real one, and
+    gives the answer; None: the connection breaks off. `strip`: headers that don't get through."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in strip}
+            answer = hook(self.command, self.path, lambda: bucket.server.ask(self.command, self.path, body, headers))
+            self.close_connection = True
+            if answer is None:
+                return
+            status, content, headers = answer
+            self.send_response_only(status)
+            for name, value in ({"Content-Length": str(len(content))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                with suppress(OSError):  # who asked may have given up
+                    self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def said(status: int, code: str) -> Answer:
+    """An error as S3 tells it."""
+    return status, f"<?xml version='1.0'?>\n<Error><Code>{code}</Code><Message>…</Message></Error>".encode(), {}

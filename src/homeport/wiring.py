@@ -38,10 +38,31 @@ def home() -> Home:
     return found
 
 
-def store(home: Home, *, must_exist: bool = True) -> ObjectStore:
+def store(home: Home, *, must_exist: bool = True, hurried: bool = False) -> ObjectStore:
+    """The one that the home uses; see `choose_store`. `hurried`: for a caller that must go on with other things, and
+    tries again by itself."""
+    from homeport.stores.choice import chosen
     from homeport.stores.objects import open_store
 
-    return open_store(str(home.store), must_exist=must_exist)
+    choose_store(home)
+    choice = chosen(home, None, os.environ)
+    return open_store(choice.store, must_exist=must_exist, hurried=hurried, variables=choice.variables)
+
+
+def choose_store(home: Home, stated: str | None = None) -> None:
+    """The home uses the store that is stated, here or by HOMEPORT_STORE, from its first use on: one that answers, and
+    keeps what exists. Without such a word it is the home's own directory. Raises `Conflict` where the home uses another
+    one, `Invalid`, `Unavailable`."""
+    from homeport.stores.choice import VARIABLE, chosen, remember, remembered
+    from homeport.stores.objects import check_conditions, open_store
+
+    stated = stated or os.environ.get(VARIABLE)
+    if not stated:
+        return
+    choice = chosen(home, stated, os.environ)
+    if remembered(home) is None:
+        check_conditions(open_store(choice.store, variables=choice.variables))
+        remember(home, choice)
 
 
 def encryption(home: Home) -> Encryption:
@@ -96,10 +117,21 @@ def sessions(home: Home) -> Sessions:
 
 
 def doctor(home: Home) -> list[Check]:
-    """What the local engine needs of this machine, looked at."""
-    from homeport.engines.local.doctor import examine
+    """What the local engine needs of this machine, looked at, and the store."""
+    from homeport.engines.local.doctor import Check, examine
+    from homeport.errors import HomeportError
+    from homeport.stores.choice import VARIABLE, chosen
+    from homeport.stores.objects import check_conditions, open_store
 
-    return examine(home)
+    mend, well = "", True
+    try:
+        choice = chosen(home, os.environ.get(VARIABLE), os.environ)
+        found = choice.store
+        check_conditions(open_store(choice.store, variables=choice.variables))
+    except HomeportError as error:
+        well, found, mend = False, "; ".join((error.message, *error.details)), error.hint or ""
+    expected = "that it answers, and keeps what exists"
+    return [*examine(home), Check(name="store", ok=well, found=found, expected=expected, mend=mend)]
 
 
 # --- the engine ----------------------------------------------------------------------------------------------------
@@ -118,13 +150,15 @@ def engine_running(home: Home) -> bool:
 
 
 def start_engine(home: Home) -> None:
-    """Daemon and HAProxy run under their watch tree, and the API answers. Harmless to repeat. Raises `Unavailable`."""
+    """Daemon and HAProxy run under their watch tree, and the API answers. Harmless to repeat. Raises `Unavailable`,
+    and what `choose_store` raises."""
     from homeport.engines.local.watch_tree import WatchTree
     from homeport.system.clock import pause
 
+    choose_store(home)
     if engine_running(home):
         return
-    WatchTree(home).start(_engine("run"), daemon_environment(home))
+    WatchTree(home).start(_engine("run"), daemon_environment(home), store_environment(home))
     waited = 0.0
     while not engine_running(home):
         if waited > START_SECONDS:
@@ -150,7 +184,7 @@ def boot_engine(home: Home) -> NoReturn:
     """This process becomes the root of the watch tree: what the installed unit runs. Raises `Unavailable`."""
     from homeport.engines.local.watch_tree import WatchTree
 
-    WatchTree(home).become(_engine("run"), daemon_environment(home))
+    WatchTree(home).become(_engine("run"), daemon_environment(home), store_environment(home))
 
 
 def engine_unit(home: Home) -> tuple[Path, str]:
@@ -195,6 +229,16 @@ def daemon_environment(home: Home) -> dict[str, str]:
     return own | {"HOMEPORT_HOME": str(home.root), "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)}
 
 
+def store_environment(home: Home) -> dict[str, str]:
+    """What leads to a store that isn't a directory: variables that may be secret."""
+    from homeport.stores.choice import chosen
+
+    if not chosen(home, None, os.environ).bucket:
+        return {}
+    names = {"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    return {key: value for key, value in os.environ.items() if value and (key.startswith("AWS_") or key in names)}
+
+
 def run_daemon(home: Home) -> None:
     """Until TERM: control, local engine and API, for the holder of the home's lock. Raises `Conflict` for another."""
     import ctypes
@@ -219,9 +263,10 @@ def run_daemon(home: Home) -> None:
     except OSError as error:
         raise Conflict(f"another engine holds {home.lock}", hint="homeport engine status") from error
     clock = SystemClock()
-    objects = store(home, must_exist=False)  # what runs is kept well without it
+    # What runs is kept well without the store. Fetching layers holds nobody up, and may take its time.
+    objects, layers = (store(home, must_exist=False, hurried=each) for each in (True, False))
     tree = WatchTree(home)
-    engine = LocalEngine(home, store=objects, encryption=encryption(home), clock=clock, balancer=HaproxyBalancer(home))
+    engine = LocalEngine(home, store=layers, encryption=encryption(home), clock=clock, balancer=HaproxyBalancer(home))
     watchman = Watchman(engine, tree)
     watchman.look()
     control = Control(engine, objects, clock, holder=f"{os.uname().nodename}:{home.root}")

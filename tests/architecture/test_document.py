@@ -54,11 +54,11 @@ def test_index_leads_to_every_document() -> None:
 @pytest.mark.parametrize("path", APPS, ids=lambda path: path.parent.name)
 def test_apps_that_we_ship_resolve(path: Path) -> None:
     file = platform.parse(path.read_text())
-    (app,) = file.apps
-    declared = path.parent / "Procfile"
-    procfile = parse_procfile(declared.read_text()) if declared.exists() else None
-    if static_of(file, app.name):
-        procfile = with_web(procfile)
-    assert procfile
-    resolved = platform.resolve(file, environment="staging", app=app.name, procfile=procfile)
-    assert {process for group in resolved.groups for process in group.run} == set(procfile.processes)
+    for app in file.apps:
+        declared = path.parent / app.source / "Procfile"
+        procfile = parse_procfile(declared.read_text()) if declared.exists() else None
+        if static_of(file, app.name):
+            procfile = with_web(procfile)
+        assert procfile
+        resolved = platform.resolve(file, environment="staging", app=app.name, procfile=procfile)
+        assert {process for group in resolved.groups for process in group.run} == set(procfile.processes)

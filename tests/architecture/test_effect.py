@@ -29,6 +29,8 @@ EXCEPTIONS = {
     "engines/local/sandbox.py:_status_pipe": "a pipe of this process only",
     "engines/local/sandbox.py:start": "opens the files that the labelled spawn is given",
     "instance/assemble.py:_run": "called by labelled functions only",
+    "releases/mirror.py:_alone": "called by a labelled function only",
+    "releases/mirror.py:_locked": "an empty file to lock",
     "releases/pack.py:pack": "removes what the labelled write could not finish",
 }
 

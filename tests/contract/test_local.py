@@ -32,6 +32,8 @@ class TestLocalEngine(EngineContract):
         living = world.home.logs / world.place.id / "web-1"
         for each in (old, old.parent, old.parent.parent, *living.rglob("*"), living):
             os.utime(each, (1_600_000_000, 1_600_000_000))
-        world.engine.prune_logs()
+        logs = {each.name: each for each in world.engine.remains({}) if each.kind == "log"}
+        assert world.engine.remove(logs[str(old.parent.parent.relative_to(world.home.root))], {})
+        assert str(living.relative_to(world.home.root)) not in logs
         assert not old.parent.parent.exists()
         assert living.exists()

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -201,10 +202,10 @@ class Proxy:
 
 class Load:
     """Open-loop GET load: `rate` requests a second, on kept-alive and on fresh connections in turn. What wasn't a 200
-    lands in `failures`."""
+    lands in `failures`. `tls`: what HTTPS is spoken with."""
 
-    def __init__(self, port: int, rate: int = 300, path: str = "/") -> None:
-        self.port, self.rate, self.path = port, rate, path
+    def __init__(self, port: int, rate: int = 300, path: str = "/", tls: ssl.SSLContext | None = None) -> None:
+        self.port, self.rate, self.path, self.tls = port, rate, path, tls
         self.done = 0
         self.failures: list[str] = []
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
@@ -246,7 +247,7 @@ class Load:
                     break
                 writer.close()
             else:
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls)
             wish = "keep-alive" if keep else "close"
             writer.write(f"GET {self.path} HTTP/1.1\r\nHost: x\r\nConnection: {wish}\r\n\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()

@@ -17,6 +17,7 @@ from homeport.errors import Conflict, Invalid
 from homeport.model.platform import Tls
 from homeport.plan.balancer import Backend, Forward, Server, private_frontend, upstream_backend
 from homeport.system.effect import SITES
+from tests.certificates import certificate
 from tests.e2e.balanced import BACKEND, ENVIRONMENT, Load, Proxy, echoes, free_port, get, until, websocket
 
 
@@ -257,29 +258,30 @@ def test_a_private_name_serves_its_group(serving: Proxy) -> None:
     assert get(int(listen.rpartition(":")[2]), "/x", address="127.77.1.9").status == 200
 
 
-def _certificate(directory: Path, name: str) -> Tls:
-    key, certificate = directory / f"{name}.key", directory / f"{name}.crt"
-    subprocess.run(
-        ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(certificate)),
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return Tls(certificate=str(certificate), key=str(key))
+def _shown(port: int) -> tuple[bytes, str | None]:
+    """The certificate that clients are shown, and the protocol that they agree on."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        with _trusting().wrap_socket(plain, server_hostname="www.example.com") as connection:
+            return connection.getpeercert(binary_form=True) or b"", connection.selected_alpn_protocol()
 
 
-def test_tls_with_a_certificate_that_is_renewed(serving: Proxy, tmp_path: Path) -> None:
-    def peer() -> tuple[bytes, str | None]:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as plain:
-            with context.wrap_socket(plain, server_hostname="www.example.com") as connection:
-                return connection.getpeercert(binary_form=True) or b"", connection.selected_alpn_protocol()
+def _trusting(*protocols: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(list(protocols) or ["h2", "http/1.1"])
+    return context
 
-    tls, plain_port = _certificate(tmp_path, "first"), free_port()
+
+def _take_over(tls: Tls, renewed: Tls) -> None:
+    os.replace(renewed.certificate, tls.certificate)
+    os.replace(renewed.key, tls.key)
+
+
+def test_tls_with_a_certificate_that_is_renewed_under_load(serving: Proxy, tmp_path: Path) -> None:
+    tls, plain_port = certificate(tmp_path, "first", hosts=("www.example.com",)), free_port()
     frontend = structs.replace(serving.desired.frontends[0], tls=tls, redirect_from=f"127.0.0.1:{plain_port}")
     serving.sync(structs.replace(serving.desired, frontends=(frontend,)))
-    first, protocol = peer()
+    first, protocol = _shown(serving.port)
     assert protocol == "h2"
     secure = subprocess.run(
         ("curl", "-sk", f"https://127.0.0.1:{serving.port}/x"), capture_output=True, check=True, timeout=10
@@ -288,15 +290,47 @@ def test_tls_with_a_certificate_that_is_renewed(serving: Proxy, tmp_path: Path) 
     redirect = get(plain_port, "/a?b=c", host="www.example.com")
     assert redirect.status == 308
     assert redirect.headers["location"] == f"https://www.example.com:{serving.port}/a?b=c"
+    with socket.create_connection(("127.0.0.1", plain_port), timeout=10) as connection:
+        connection.sendall(b"GET /x HTTP/1.0\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400"), "nobody knows where to send it"
 
-    renewed = _certificate(tmp_path, "second")
-    for old, new in ((tls.certificate, renewed.certificate), (tls.key, renewed.key)):
-        os.replace(new, old)
-    serving.sync(serving.desired)
-    assert peer()[0] != first
+    with Load(serving.port, rate=100, tls=_trusting("http/1.1")) as load:
+        _take_over(tls, certificate(tmp_path, "second"))
+        serving.sync(serving.desired)
+        assert _shown(serving.port)[0] != first
+        load.more(50)
+    assert load.failures == []
     (kept,) = (serving.home.runtime / "haproxy" / "tls").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
     assert serving.equal()
+
+
+def test_a_renewal_that_can_not_be_used_is_in_nobodys_way(serving: Proxy, tmp_path: Path) -> None:
+    tls = certificate(tmp_path, "first", hosts=("www.example.com",))
+    name = serving.desired.frontends[0].name
+    assert serving.balancer.certificate(name) is None
+    serving.sync(structs.replace(serving.desired, frontends=(structs.replace(serving.desired.frontends[0], tls=tls),)))
+    first, _ = _shown(serving.port)
+    for half in (certificate(tmp_path, "second").certificate, None):
+        if half is not None:
+            os.replace(half, tls.certificate)
+        else:
+            os.unlink(tls.certificate)
+        # another change, such as a target that comes, is made nevertheless
+        more = serving.target(f"web-{len(serving.targets) + 1}").server()
+        (backend,) = serving.desired.backends
+        changed = structs.replace(backend, servers=(*backend.servers, more))
+        serving.sync(structs.replace(serving.desired, backends=(changed,)))
+        assert serving.equal()
+        assert _shown(serving.port)[0] == first
+        found = serving.balancer.certificate(name)
+        assert found is not None
+        assert (found.names, tls.certificate in found.trouble) == (("www.example.com",), True)
+    _take_over(tls, certificate(tmp_path, "third", hosts=("new.example.com",)))
+    serving.sync(serving.desired)
+    found = serving.balancer.certificate(name)
+    assert found is not None
+    assert (found.names, found.trouble) == (("new.example.com",), "")
 
 
 def test_what_can_not_be_changes_nothing(serving: Proxy, tmp_path: Path) -> None:
@@ -338,7 +372,7 @@ HaproxyBalancer(Home(Path(sys.argv[1]), Path(sys.argv[2]))).sync(msgspec.json.de
 def test_whoever_is_killed_in_the_middle_is_succeeded(when: str, serving: Proxy, tmp_path: Path) -> None:
     import msgspec
 
-    tls = _certificate(tmp_path, "x")
+    tls = certificate(tmp_path, "x")
     labels = sorted(each for each in SITES if each.startswith("haproxy."))
     assert len(labels) >= 5
     for number, label in enumerate(labels):

@@ -143,7 +143,7 @@ def test_replace_and_rollback(site: Site) -> None:
 
 
 def test_scale_and_rolling(site: Site) -> None:
-    rolling = site.release("rolling")
+    rolling = site.release("rolling", APP_ROLLED="yes")
     with load(site.world.url) as running:
         site.scale(4)
         ids = {each.id for each in site.serving()}

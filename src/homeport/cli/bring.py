@@ -1,102 +1,34 @@
-"""What `up` and `deploy` share: from a directory to releases that run. Called by them, `rollback` and `config`."""
-
-from pathlib import Path
-
-from msgspec import Struct
+"""What `up` and `deploy` share: from code to releases that run. Called by them, `rollback` and `config`."""
 
 from homeport.cli import follow, place, publish
 from homeport.cli.client import Client
+from homeport.cli.code import Asked, Code
 from homeport.cli.follow import Outcome
 from homeport.cli.output import Progress
-from homeport.errors import HomeportError, Invalid, NotFound, Unavailable
+from homeport.errors import HomeportError, NotFound, Unavailable
 from homeport.model.release import Release
-from homeport.plan import platform
 from homeport.plan.release import parse_number
 from homeport.releases.catalogue import Catalogue
-from homeport.releases.source import Source, from_tarball, open_source, read_files, tag_release
+from homeport.releases.source import Source, tag_release
 from homeport.system.clock import SystemClock
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """What the command line says. `force`: a new release even where nothing has changed."""
-
-    directory: Path
-    environment: str | None = None
-    app: str | None = None
-    dirty: bool = False
-    tarball: Path | None = None
-    force: bool = False
-    why: str = "deploy"
-
-
-class Code(Struct, frozen=True, kw_only=True):
-    """One app's source, and the platform file that lies in its directory (None: only in the source)."""
-
-    app: str
-    environment: str
-    platform: str
-    source: Source
-    text: str | None
-
-
-def read_code(asked: Asked) -> list[Code]:
-    """Of every app that is asked for. Raises `Invalid`, `NotFound`."""
-    if asked.tarball is not None:
-        source = from_tarball(asked.tarball)
-        text = read_files(source, (publish.FILE,)).get(publish.FILE)
-        return _codes(asked, text, root=None, source=source)
-    path = place.find_file(asked.directory)
-    text = None if path is None else place.read(path)
-    return _codes(asked, text, root=asked.directory if path is None else path.parent, source=None)
-
-
-def _codes(asked: Asked, text: str | None, *, root: Path | None, source: Source | None) -> list[Code]:
-    if text is None:
-        where = asked.tarball or asked.directory.resolve()
-        raise Invalid(f"no {publish.FILE} in {where}", hint="homeport init")
-    found = platform.parse(text)
-    environment = platform.environment_name(found, _own(asked.environment, found.name))
-    entries = [each for each in found.apps if asked.app in (None, each.name)]
-    if not entries:
-        names = ", ".join(each.name for each in found.apps)
-        raise NotFound(f"no app {asked.app!r} in {publish.FILE}; there is {names}")
-    codes = []
-    for entry in entries:
-        code = source
-        if code is None:
-            if "://" in entry.source:
-                raise Invalid(f"the source of {entry.name} is {entry.source}: clone it, and name the directory")
-            assert root is not None
-            code = open_source(root / entry.source, dirty=asked.dirty)
-        codes.append(Code(app=entry.name, environment=environment, platform=found.name, source=code, text=text))
-    return codes
-
-
-def _own(asked: str | None, name: str) -> str | None:
-    """`staging` of `shop/staging`. Raises `Invalid` for another platform than the one here."""
-    if asked is None or "/" not in asked:
-        return asked
-    stated, _, environment = asked.partition("/")
-    if stated != name:
-        raise Invalid(f"the platform here is {name}, asked for {asked}", hint=f"-e {environment}, or -C <directory>")
-    return environment
 
 
 def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalogue) -> tuple[Release, bool]:
     """The release that is exactly what is asked for, and whether it was made just now."""
     from homeport import wiring
 
-    wanted = publish.read_wanted(code.source, app=code.app, environment=code.environment, text=code.text)
-    for notice in wanted.notices:
+    wanted = code.wanted
+    for notice in (*code.notices, *wanted.notices):
         progress.say(f"note: {notice}")
     release = None if asked.force else publish.fitting(wanted, catalogue)
     if release is not None:
         # Once more, for a command that was killed before it came to that.
-        tag_release(wanted.source, release.app, release.environment, release.number)
+        tag_release(wanted.source, release.app, release.environment, release.number, alone=wanted.alone)
         return release, False
     home = wiring.home()
     what = "the work tree" if wanted.source.dirty else f"{wanted.source.commit[:10]} {wanted.source.subject}"
-    progress.say(f"building {code.app} from {what}")
+    where = f" of {wanted.source.url}" if wanted.source.url else ""
+    progress.say(f"building {code.app} from {what}{where}")
     by = place.person(asked.directory)
     now = SystemClock().now()
 
@@ -166,8 +98,12 @@ def _going_on(api: Client, environment: str, app: str) -> bool:
 
 def _outcome(api: Client, release: Release, number: int | None, said: str, *, changed: bool) -> Outcome:
     environment = release.resolved.place.id
+    notes: tuple[str, ...] = ()
     try:
-        urls = api.status(environment).urls
+        found = api.status(environment)
+        urls = found.urls
+        if found.certificate is not None:
+            notes = tuple(f"the certificate {each}" for each in found.certificate.problems)
     except HomeportError:
         urls = ()
     return Outcome(
@@ -178,4 +114,5 @@ def _outcome(api: Client, release: Release, number: int | None, said: str, *, ch
         deployment=number,
         verdict=said,
         changed=changed,
+        notes=notes,
     )

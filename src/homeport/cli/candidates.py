@@ -24,6 +24,18 @@ def environments(context: click.Context, _: click.Parameter, incomplete: str) ->
     return _offered(names, incomplete)
 
 
+def apps(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Of the platform file."""
+
+    def names() -> list[str]:
+        from homeport.cli import place
+
+        platform = place.platform_here(_directory(context))
+        return [] if platform is None else [each.name for each in platform.apps]
+
+    return _offered(names, incomplete)
+
+
 def releases(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The newest first."""
 

@@ -22,6 +22,8 @@ VERSION_HEADER = "Homeport-Version"
 ANSWER_SECONDS = 30.0
 """How long an answer may take, beside what a long poll asked for."""
 
+CLEANING_SECONDS = 3600.0
+
 
 class Client:
     """One daemon. `environment` is `<platform>/<name>`. Every method raises `Unavailable` where nobody answers,
@@ -34,6 +36,9 @@ class Client:
     def daemon(self) -> views.VersionView:
         """Answers whatever its version is."""
         return self._ask("GET", "/v1/version", views.VersionView)
+
+    def store(self) -> views.StoreView:
+        return self._ask("GET", "/v1/store", views.StoreView)
 
     def environments(self) -> tuple[views.EnvironmentView, ...]:
         return self._ask("GET", "/v1/environments", views.EnvironmentList).environments
@@ -80,6 +85,11 @@ class Client:
     def events(self, environment: str, *, after: int = 0, limit: int = 1000, seconds: float = 0) -> tuple[Event, ...]:
         query = {"after": str(after), "limit": str(limit), "wait": f"{seconds:g}"}
         return self._ask("GET", _path(environment, "events"), views.EventList, query=query, seconds=seconds).events
+
+    def clean(self, *, dry_run: bool) -> views.CleanedView:
+        """What went, or would go. Takes as long as there is much to look at."""
+        query = {"dry_run": "true"} if dry_run else {}
+        return self._ask("POST", "/v1/gc", views.CleanedView, query=query, seconds=CLEANING_SECONDS)
 
     def _ask(
         self,

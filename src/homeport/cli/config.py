@@ -198,7 +198,7 @@ def _change(
 ) -> None:
     """A page in the store; then a release with it, deployed, where the app runs."""
     from homeport import wiring
-    from homeport.cli import bring, publish
+    from homeport.cli import bring, code, publish
     from homeport.cli.deploy import finish
     from homeport.releases.catalogue import ConfigPage
     from homeport.system.clock import SystemClock
@@ -220,7 +220,7 @@ def _change(
         release = publish.configure(running, catalogue, by=by, why=what, now=now)
     if release is not None:
         try:
-            finish(bring.Asked(directory=directory, why=what), release, as_json=as_json)
+            finish(code.Asked(directory=directory, why=what), release, as_json=as_json)
         except Failed as error:
             stays = f"config #{number} stays set, for the next deploy too: homeport config set or unset changes it"
             raise Failed(error.message, hint=error.hint, details=(*error.details, stays)) from error
@@ -257,13 +257,14 @@ def _layers(directory: Path, where: str, app: str, group: str) -> "list[ConfigLa
 def _files(catalogue: "Catalogue", directory: Path, where: str, app: str) -> dict[str, bytes]:
     """The `config/` files of the last commit here, else of the newest release; empty where there is neither."""
     from homeport.cli import publish
+    from homeport.cli.code import source_of
     from homeport.releases.source import open_source, read_files
 
     path = place.find_file(directory)
     platform = place.platform_here(directory)
     if path is not None and platform is not None and platform.name == where.partition("/")[0]:
         entry = next((each for each in platform.apps if each.name == app), None)
-        source = open_source(path.parent / (entry.source if entry else "."))
+        source = open_source(path.parent) if entry is None else source_of(entry, path.parent, dirty=False)
         texts = read_files(source, ("config/*",))
         return {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
     newest = catalogue.newest(app, where.partition("/")[2])

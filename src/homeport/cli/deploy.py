@@ -9,7 +9,7 @@ from homeport.cli import candidates, options, output, place
 from homeport.errors import Invalid
 
 if TYPE_CHECKING:
-    from homeport.cli.bring import Asked
+    from homeport.cli.code import Asked
     from homeport.model.release import Release
 
 
@@ -58,7 +58,7 @@ def deploy(
             return rehearse_existing(directory, environment, app, release_name, as_json=as_json)
         _deploy_existing(environment, directory, app, release_name, as_json=as_json)
         return 0
-    from homeport.cli.bring import Asked
+    from homeport.cli.code import Asked
     from homeport.cli.up import deploy_all
 
     asked = Asked(directory=directory, environment=environment, app=app, dirty=dirty, tarball=tarball, force=force)
@@ -72,13 +72,13 @@ def deploy(
 
 def _deploy_existing(environment: str | None, directory: Path, app: str | None, name: str, *, as_json: bool) -> None:
     from homeport import wiring
-    from homeport.cli import bring
+    from homeport.cli import code
 
     where = place.stored_environment(directory, environment)
     app = place.app_name(directory, where, app)
     catalogue = wiring.catalogue(wiring.store(wiring.home()))
     release = catalogue.get(app, where.partition("/")[2], name)
-    finish(bring.Asked(directory=directory, why="deploy"), release, as_json=as_json)
+    finish(code.Asked(directory=directory, why="deploy"), release, as_json=as_json)
 
 
 def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:

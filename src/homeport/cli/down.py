@@ -35,7 +35,7 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
             with output.Progress(quiet=as_json) as progress:
                 api.down(where)
                 _wait(api, where, progress)
-        removed = _purge(where, apps or ()) if purge else 0
+        removed = _purge(where, apps or _apps_of_file(directory, where)) if purge else 0
     finally:
         last = _stop_if_empty(api)
     if as_json:
@@ -56,6 +56,13 @@ def _apps(api: Client, where: str) -> tuple[str, ...] | None:
         return tuple(each.app for each in api.status(where).apps)
     except NotFound:
         return None
+
+
+def _apps_of_file(directory: Path, where: str) -> tuple[str, ...]:
+    """Of a platform that isn't up: the file's, else the one that is called like it."""
+    platform = place.platform_here(directory)
+    named = where.partition("/")[0]
+    return tuple(each.name for each in platform.apps) if platform and platform.name == named else (named,)
 
 
 def _confirm(where: str, *, yes: bool, purge: bool) -> None:
@@ -106,9 +113,9 @@ def _purge(where: str, apps: tuple[str, ...]) -> int:
     from homeport import wiring
 
     store = wiring.store(wiring.home())
-    platform, _, name = where.partition("/")
+    name = where.partition("/")[2]
     removed = 0
-    for app in apps or (platform,):
+    for app in apps:
         keys = store.list(f"{app}/{name}/")
         others = [key for key in store.list(f"{app}/") if not key.startswith((f"{app}/{name}/", f"{app}/layers/"))]
         if not others:

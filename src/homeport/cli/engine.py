@@ -21,10 +21,19 @@ def engine() -> None:
     """
 
 
-@engine.command(epilog=options.example("homeport engine start"))
+@engine.command(epilog=options.example("homeport engine start", "homeport engine start --store s3://bucket/prefix"))
+@click.option(
+    "--store",
+    metavar="STORE",
+    help="The object store, at this home's first use: s3://bucket/prefix or a directory. Else: HOMEPORT_STORE, else a "
+    "directory of the home's own.",
+)
 @options.as_json
-def start(as_json: bool) -> None:
+def start(store: str | None, as_json: bool) -> None:
     """Start the engine; what ran before it comes back."""
+    from homeport import wiring
+
+    wiring.choose_store(wiring.home(), store)
     api = place.running_engine()
     _told(as_json, "the engine runs", pid=api.daemon().pid)
 
@@ -64,7 +73,9 @@ def status(as_json: bool) -> None:
     home = place.home()
     api = place.client()
     daemon = api.daemon()
-    up = api.environments() if daemon.version == __version__ else ()
+    same = daemon.version == __version__
+    up = api.environments() if same else ()
+    store = api.store() if same else None
     if as_json:
         output.emit(
             {
@@ -72,12 +83,18 @@ def status(as_json: bool) -> None:
                 "pid": daemon.pid,
                 "home": str(home.root),
                 "socket": str(home.socket),
+                "store": store,
                 "environments": up,
             }
         )
         return
     print(f"the engine runs: Homeport {daemon.version}, pid {daemon.pid}")
-    output.table(("", ""), [("home", home.root), ("socket", home.socket)], indent="  ")
+    rows = [("home", str(home.root)), ("socket", str(home.socket))]
+    if store is not None:
+        rows.append(("store", store.place))
+    output.table(("", ""), rows, indent="  ")
+    if store is not None and store.problem:
+        print(f"  trouble: {output.printable(store.problem)}")
     for each in up:
         print(f"  {each.environment}  {' '.join(each.urls)}")
     if daemon.version != __version__:

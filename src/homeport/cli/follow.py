@@ -28,6 +28,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     verdict: str
     changed: bool
     """False: it ran already, nothing was done."""
+    notes: tuple[str, ...] = ()
+    """What people shall know about the environment, such as a certificate that ends soon."""
 
 
 def follow(api: Client, environment: str, app: str, number: int, progress: Progress) -> Ended:

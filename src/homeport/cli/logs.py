@@ -26,6 +26,7 @@ DEFAULT_LINES = 200
 @click.option(
     "--group", default="", metavar="GROUP", shell_complete=candidates.groups, help="Only instances of this group."
 )
+@options.app
 @click.option(
     "--instance",
     default="",
@@ -45,6 +46,7 @@ def logs(
     directory: Path,
     as_json: bool,
     follow: bool,
+    app: str | None,
     group: str,
     instance: str,
     process: str,
@@ -66,9 +68,11 @@ def logs(
     except re.error as error:
         raise Invalid(f"--grep {grep!r} isn't a regular expression: {error}") from error
     age: timedelta | None = None if since is None else parse_duration(since)
-    app, _, group_name = group.rpartition("/")
+    of_group, _, group_name = group.rpartition("/")
+    if app and of_group and app != of_group:
+        raise Invalid(f"--app {app} and --group {group} are of two apps")
     query = LogQuery(
-        app=app,
+        app=app or of_group,
         group=group_name,
         instance=instance,
         process=process,

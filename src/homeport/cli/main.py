@@ -32,6 +32,7 @@ COMMANDS = {
     "release": "release:release",
     "deployment": "deployment:deployment",
     "config": "config:config",
+    "gc": "gc:gc",
     "engine": "engine:engine",
     "stack": "stack:stack",
     "doctor": "doctor:doctor",

@@ -28,7 +28,9 @@ directory = click.option(
 )
 watch = click.option("-w", "--watch", "watching", is_flag=True, help="Show it anew every second, until Ctrl-C.")
 exit_code = click.option("--exit-code", is_flag=True, help="Exit with 10 where something differs, with 0 where not.")
-app = click.option("-a", "--app", metavar="APP", help="App, where the platform has several.")
+app = click.option(
+    "-a", "--app", metavar="APP", shell_complete=candidates.apps, help="App, where the platform has several."
+)
 by_file = click.option("--dirty", is_flag=True, help="Take the work tree as it is, with what isn't committed.")
 tarball = click.option(
     "--from",

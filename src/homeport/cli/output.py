@@ -101,6 +101,14 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def size(size_bytes: int) -> str:
+    """`12.3 MB`."""
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size_bytes >= unit:
+            return f"{size_bytes / unit:.1f} {name}"
+    return f"{size_bytes} B"
+
+
 def show_error(error: HomeportError, *, as_json: bool) -> None:
     """JSON on standard output, so that a program reads one place; else words on standard error."""
     if as_json:

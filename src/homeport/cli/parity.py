@@ -147,13 +147,13 @@ def _next(directory: Path, where: str, app: str, catalogue: "Catalogue") -> "Sna
     """As `config list` has it: what `config/` of the last commit here, else of the newest release, says, and what was
     set."""
     from homeport.cli import publish
-    from homeport.cli.bring import Asked, read_code
+    from homeport.cli.code import Asked, read_code
 
     name = where.partition("/")[2]
     here = place.platform_here(directory)
     if here is not None and here.name == where.partition("/")[0]:
         (code,) = read_code(Asked(directory=directory, environment=name, app=app))
-        wanted = publish.read_wanted(code.source, app=app, environment=name, text=code.text)
+        wanted = code.wanted
         return publish.snapshot(wanted.config, catalogue, wanted.resolved)
     newest = publish.newest_of(catalogue, app, name)
     return publish.snapshot(publish.files_of_release(catalogue.store, newest), catalogue, newest.resolved)

@@ -109,15 +109,19 @@ def stored_environment(directory: Path, asked: str | None) -> str:
 
 def app_name(directory: Path, environment: str, asked: str | None) -> str:
     """The app that a command about stored things means: `asked`, the platform file's only one, else the one called
-    like the platform."""
-    if asked is not None:
-        return asked
+    like the platform. Raises `Invalid` where the file has several, `NotFound` for one that it doesn't have."""
     platform = platform_here(directory)
     if platform is None or platform.name != environment.partition("/")[0]:
-        return environment.partition("/")[0]
-    if len(platform.apps) == 1:
-        return platform.apps[0].name
+        return environment.partition("/")[0] if asked is None else asked
     names = [each.name for each in platform.apps]
+    if asked is not None:
+        from homeport.plan.mistake import instead
+
+        if asked not in names:
+            raise NotFound(f"no app {asked!r} in {platform.file}{instead(asked, names)}")
+        return asked
+    if len(names) == 1:
+        return names[0]
     raise Invalid(f"{platform.file} has {len(names)} apps: {', '.join(names)}", hint=f"say which: --app {names[0]}")
 
 

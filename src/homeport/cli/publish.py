@@ -49,6 +49,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     resolved: Resolved
     config: dict[str, bytes]
     notices: tuple[str, ...] = ()
+    alone: bool = True
+    """The platform has no other app."""
 
     @property
     def platform_file(self) -> str:
@@ -64,33 +66,32 @@ class Wanted(Struct, frozen=True, kw_only=True):
         return self.resolved.place.name
 
 
-def read_wanted(source: Source, *, app: str, environment: str, text: str | None) -> Wanted:
-    """`text`: the platform file to go by where the source has none of its own. Raises `Invalid`, `NotFound`."""
+def read_wanted(source: Source, *, app: str, environment: str, text: str) -> Wanted:
+    """`text`: the platform file to go by. Raises `Invalid`, `NotFound`."""
     files = read_files(source, (FILE, "Procfile", "config/*"))
-    notices = []
-    if FILE in files:
-        text = files[FILE]
-    elif text is None:
-        raise Invalid(f"{source.root} has no {FILE}", hint="homeport init")
-    else:
-        notices.append(f"{FILE} isn't committed yet: taken as it lies there; other such changes are left out")
-    if FILE in files and source.uncommitted and not source.dirty:
-        notices.append("the work tree has changes that aren't committed: not part of this release (--dirty takes them)")
     described = platform.parse(text)
+    alone = len(described.apps) == 1
+    notices = []
+    if source.uncommitted and not source.dirty and (FILE in files or not alone):
+        whose = "the work tree" if alone else f"the work tree of {app}"
+        notices.append(f"{whose} has changes that aren't committed: not part of this release (--dirty takes them)")
+    if FILE in files and not alone and files[FILE] != text:
+        notices.append(f"the {FILE} of {app} doesn't count here: the one of {described.name} does")
     processes, serving = _processes(source, files.get("Procfile"), platform.static_of(described, app))
-    unused = platform.unused_processes(described, processes)
+    unused = platform.unused_processes(described, processes, app)
     notices += [f"no group runs the process type {each}" for each in unused]
     resolved = platform.resolve(described, environment=environment, app=app, procfile=processes)
     config = {path: _bytes(content) for path, content in files.items() if path.startswith("config/")}
     notices += ignored_files(config, groups={environment: [group.name for group in resolved.groups]})
     return Wanted(
         source=source,
-        build=described.build,
+        build=platform.build_of(described, app),
         serving=serving,
         text=text,
         resolved=resolved,
         config=config,
         notices=tuple(notices),
+        alone=alone,
     )
 
 
@@ -196,7 +197,7 @@ def create(
     slug = builder.build(wanted.app, wanted.source, wanted.build, serving=wanted.serving, progress=say, output=output)
     slug = replace(slug, platform_file=keep_platform_file(catalogue.store, wanted.app, wanted.text))
     release = _publish(catalogue, wanted.resolved, slug, variables, by=by, why=why, now=now)
-    notice = tag_release(wanted.source, release.app, release.environment, release.number)
+    notice = tag_release(wanted.source, release.app, release.environment, release.number, alone=wanted.alone)
     if notice:
         say(notice)
     return release

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from homeport import wiring
 from homeport.cli import difference, output, place, publish, standing
-from homeport.cli.bring import Asked, read_code
+from homeport.cli.code import Asked, read_code
 from homeport.cli.standing import Standing
 from homeport.errors import CHANGES_EXIT_CODE
 from homeport.model.release import Release, Slug
@@ -42,7 +42,7 @@ def rehearse(asked: Asked, *, as_json: bool) -> int:
     catalogue = wiring.catalogue(wiring.store(home))
     found = []
     for code in read_code(asked):
-        wanted = publish.read_wanted(code.source, app=code.app, environment=code.environment, text=code.text)
+        wanted = code.wanted
         stand = standing.stand(catalogue, wanted.resolved.place.id, code.app)
         release = None if asked.force else publish.fitting(wanted, catalogue)
         slug = Slug(
@@ -56,7 +56,7 @@ def rehearse(asked: Asked, *, as_json: bool) -> int:
         variables = publish.snapshot(wanted.config, catalogue, wanted.resolved)
         config = comparable(variables, wiring.encryption(home))
         unbuilt = Side(resolved=wanted.resolved, slug=slug, config=config, sizes=stand.sizes)
-        notices = wanted.notices
+        notices = (*code.notices, *wanted.notices)
         found.append(_rehearsed(asked.directory, catalogue, stand, release or unbuilt, code.app, notices))
     return _tell(found, as_json=as_json)
 

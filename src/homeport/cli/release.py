@@ -35,8 +35,9 @@ def create(
 ) -> None:
     """Build and publish a release, without deploying it."""
     from homeport.cli import bring
+    from homeport.cli.code import Asked, read_code
 
-    asked = bring.Asked(
+    asked = Asked(
         directory=directory,
         environment=environment,
         app=app,
@@ -47,7 +48,7 @@ def create(
     )
     made = []
     with output.Progress(quiet=as_json) as progress:
-        for code in bring.read_code(asked):
+        for code in read_code(asked, progress.say):
             made.append(bring.make_release(code, asked, progress, _catalogue()))
     if as_json:
         rows = [{**_row(found), "created": new} for found, new in made]

@@ -33,7 +33,7 @@ def rollback(
     It becomes a new release: nothing is built, and the release task isn't run again.
     """
     from homeport import wiring
-    from homeport.cli import bring, publish, standing
+    from homeport.cli import bring, code, publish, standing
     from homeport.cli.deploy import finish
     from homeport.system.clock import SystemClock
 
@@ -54,4 +54,4 @@ def rollback(
         print(output.printable(f"{app}: from {running.id} back to {target.id} ({was}), as {release.id}"))
         if changes := standing.change_in_short(directory, catalogue, running, release):
             print(f"  changes: {changes}")
-    finish(bring.Asked(directory=directory, why=release.why), release, as_json=as_json)
+    finish(code.Asked(directory=directory, why=release.why), release, as_json=as_json)

@@ -16,6 +16,7 @@ from homeport.plan.release import parse_number
 from homeport.ports.encryption import Encryption
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.git import Apart, apart
+from homeport.releases.mirror import copy_of
 from homeport.releases.side import side_of
 
 
@@ -105,7 +106,8 @@ def commits(directory: Path, app: str, old: str, new: str) -> Apart | None:
 
 
 def repository(directory: Path, app: str) -> Path | None:
-    """The directory of the app's source, where the platform file is at hand and names one on this machine."""
+    """The git repository of the app: the directory that the platform file here names, else the copy of the one
+    elsewhere; None without a platform file. It may not be there."""
     try:
         path, platform = place.find_file(directory), place.platform_here(directory)
     except HomeportError:
@@ -115,4 +117,4 @@ def repository(directory: Path, app: str) -> Path | None:
     entry = next((each for each in platform.apps if each.name == app), None)
     if entry is None:
         return None
-    return None if "://" in entry.source else path.parent / entry.source
+    return copy_of(place.home().sources, entry.source) if entry.remote else path.parent / entry.source

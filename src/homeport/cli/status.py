@@ -6,8 +6,9 @@ import click
 
 from homeport.cli import candidates, options, output, place
 from homeport.cli.watch import present
-from homeport.console.views import AppView, DeploymentView, StatusView
+from homeport.console.views import AppView, CertificateView, DeploymentView, DiskView, StatusView
 from homeport.errors import Invalid
+from homeport.plan.route import shown
 
 
 @click.command(
@@ -65,8 +66,22 @@ def show(found: StatusView) -> None:
     print(f"{found.environment}  {' '.join(found.urls)}{state}")
     if found.trouble:
         print(f"  trouble: {output.printable(found.trouble)}")
+    if found.certificate is not None:
+        _show_certificate(found.certificate)
     for app in found.apps:
         _show_app(app)
+    print(f"\nstore  {output.printable(found.store.place)}")
+    if found.store.problem and found.store.problem != found.trouble:
+        print(f"  trouble: {output.printable(found.store.problem)}")
+    if found.disk is not None:
+        _show_disk(found.disk)
+
+
+def _show_certificate(found: CertificateView) -> None:
+    left = f"{found.days_left} days left, until {found.ends_at:%Y-%m-%d %H:%M} UTC"
+    print(f"  certificate for {', '.join(found.names) or 'no host'}: {left}")
+    for each in found.problems:
+        print(f"  trouble: the certificate {output.printable(each)}")
 
 
 def _show_app(app: AppView) -> None:
@@ -81,6 +96,8 @@ def _show_app(app: AppView) -> None:
     ]
     if rows:
         output.table(("GROUP", "INSTANCES", "RELEASE"), rows, indent="  ")
+    if app.routes:
+        print(f"  routes: {', '.join(f'{shown(each)} → {each.to}' for each in app.routes)}")
     if app.deployment is not None:
         print(f"  {in_short(app.deployment)}")
 
@@ -94,3 +111,24 @@ def in_short(deployment: DeploymentView) -> str:
     when = output.ago(deployment.ended_at) if deployment.ended_at else ""
     why = f": {deployment.summary}" if deployment.summary and deployment.verdict != "good" else ""
     return output.printable(f"{text}: {deployment.verdict}, {when}{why}")
+
+
+def _show_disk(disk: DiskView) -> None:
+    print()
+    if disk.measured_at is not None:
+        instances, logs = (output.size(n) for n in (disk.environment_instances_bytes, disk.environment_logs_bytes))
+        parts = (
+            ("store", disk.store_bytes),
+            ("layers", disk.layers_bytes),
+            ("instances", disk.instances_bytes),
+            ("logs", disk.logs_bytes),
+            ("builds", disk.builds_bytes),
+        )
+        every = ", ".join(f"{name} {output.size(size)}" for name, size in parts)
+        print(f"disk  here: instances {instances}, logs {logs}")
+        print(f"      all:  {every}")
+        print(f"      free: {output.size(disk.free_bytes)} of {output.size(disk.total_bytes)}")
+    else:
+        print(f"disk  free: {output.size(disk.free_bytes)} of {output.size(disk.total_bytes)}")
+    if disk.nearly_full:
+        print("      nearly full: make room  → homeport gc")

@@ -8,7 +8,7 @@ import click
 from homeport.cli import options, output, place
 
 if TYPE_CHECKING:
-    from homeport.cli.bring import Asked
+    from homeport.cli.code import Asked
 
 
 @click.command(epilog=options.example("homeport up", "homeport up -e production", "homeport up --from shop.tar.gz"))
@@ -32,7 +32,7 @@ def up(
 
     Without a homeport.toml, one is written first. Does nothing where what is asked for runs already.
     """
-    from homeport.cli.bring import Asked
+    from homeport.cli.code import Asked
 
     _init_if_needed(directory, as_json=as_json, tarball=tarball)
     asked = Asked(directory=directory, environment=environment, app=app, dirty=dirty, tarball=tarball, why="up")
@@ -43,14 +43,19 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
     """Every app that is asked for runs; prints what became of it. Also called by `deploy`."""
     from homeport import wiring
     from homeport.cli import bring, standing
+    from homeport.cli.code import read_code
+    from homeport.plan.route import in_order
 
     outcomes = []
     with output.Progress(quiet=as_json) as progress:
         catalogue = wiring.catalogue(wiring.store(wiring.home()))
-        codes = bring.read_code(asked)
+        codes = read_code(asked, progress.say)
         api = place.running_engine()
-        for code in codes:
-            running = bring.running_if_up(catalogue, f"{code.platform}/{code.environment}", code.app)
+        up = {each.app: bring.running_if_up(catalogue, each.wanted.resolved.place.id, each.app) for each in codes}
+        resolved = {app: release.resolved for app, release in up.items() if release is not None}
+        for app in in_order([each.wanted.resolved for each in codes], resolved):
+            code = next(each for each in codes if each.app == app.app)
+            running = up[code.app]
             if running is None and notice_new:
                 progress.say(f"{code.app} isn't up in {code.environment} yet: this brings it up")
             if running is not None and (notice := bring.leaves_rollback(running, code.source)):
@@ -66,6 +71,8 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
                 progress.say(f"{outcome.app} {outcome.release} ({commit}) already runs in {outcome.environment}")
             else:
                 progress.say(f"{outcome.app} {outcome.release} is good")
+        for note in dict.fromkeys(note for each in outcomes for note in each.notes):
+            progress.say(f"note: {note}")
     if as_json:
         output.emit(outcomes[0] if len(outcomes) == 1 else {"apps": outcomes})
     else:

@@ -29,6 +29,7 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
     return Litestar(
         route_handlers=[
             version_of,
+            store,
             environments,
             status,
             instances,
@@ -39,6 +40,7 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
             prepare,
             down,
             events,
+            clean,
         ],
         state=State({"queries": Queries(control, stopping), "version": version}),
         before_request=check_version,
@@ -64,6 +66,11 @@ def check_version(request: Request[Any, Any, Any]) -> None:
 @get("/v1/version", sync_to_thread=False)
 def version_of(state: State) -> views.VersionView:
     return views.VersionView(version=state.version, pid=os.getpid())
+
+
+@get("/v1/store", sync_to_thread=True)
+def store(state: State) -> views.StoreView:
+    return queries(state).store()
 
 
 @get("/v1/environments", sync_to_thread=True)
@@ -147,6 +154,11 @@ def events(
     if not 1 <= limit <= 10_000:
         raise Invalid(f"limit is {limit}, expected 1 to 10000")
     return queries(state).events(f"{platform}/{name}", after=after, limit=limit, seconds=bounded(wait))
+
+
+@post("/v1/gc", sync_to_thread=True)
+def clean(state: State, dry_run: FromQuery[bool] = False) -> views.CleanedView:
+    return queries(state).clean(dry_run=dry_run)
 
 
 def queries(state: State) -> Queries:

@@ -9,7 +9,10 @@ from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Invalid, NotFound
 from homeport.model.deployment import Ended
 from homeport.model.fleet import Observation, Preparation
+from homeport.model.platform import Route
 from homeport.releases.catalogue import Catalogue
+
+STORE_SECONDS = 2.0
 
 
 class Queries:
@@ -18,6 +21,7 @@ class Queries:
     def __init__(self, control: Control, stopping: threading.Event) -> None:
         self.control = control
         self.stopping = stopping
+        self._store: tuple[float, views.StoreView] | None = None
 
     def environments(self) -> views.EnvironmentList:
         with self.control.changed:
@@ -33,6 +37,7 @@ class Queries:
             apps = self.control.environments[environment].apps
             names = sorted({each.app for each in observed.instances} | set(observed.launch) | set(apps))
             shown = tuple(self._app(environment, name, observed) for name in names)
+            certificate = self.control.engine.certificate(environment) if place.tls is not None else None
         return views.StatusView(
             environment=environment,
             platform=place.platform,
@@ -44,7 +49,32 @@ class Queries:
             trouble=trouble,
             apps=shown,
             at=observed.at,
+            store=self.store(),
+            disk=self._disk(environment),
+            certificate=views.certificate_view(certificate, shown, observed.at),
         )
+
+    def store(self) -> views.StoreView:
+        """Whether it answers, not asked more often than every few seconds."""
+        now = self.control.clock.monotonic()
+        if self._store is None or now - self._store[0] > STORE_SECONDS:
+            problem = ""
+            try:
+                self.control.store.size("is-anybody-there")
+            except HomeportError as error:
+                problem = error.message
+            self._store = (now, views.StoreView(place=self.control.store.place, problem=problem))
+        return self._store[1]
+
+    def _disk(self, environment: str) -> views.DiskView | None:
+        try:
+            room = self.control.engine.room()
+        except OSError:
+            return None
+        return views.disk_view(room, self.control.cleaner.usage, environment)
+
+    def clean(self, *, dry_run: bool) -> views.CleanedView:
+        return views.cleaned_view(self.control.cleaner.clean(dry_run=dry_run))
 
     def _app(self, environment: str, name: str, observed: Observation) -> views.AppView:
         app = self.control.environments[environment].app(name)
@@ -52,14 +82,17 @@ class Queries:
         launch = observed.launch.get(name)
         resolved = None
         deployment = None
+        routes: tuple[Route, ...] = ()
         try:
+            if (routed := observed.routes.get(name)) is not None:
+                routes = app.resolve(routed)[routed].routes
             if launch is not None:
                 resolved = app.resolve(launch)[launch]
             deployment = self._newest(app)
         except HomeportError:
             # the store is gone: what runs is shown all the same, and `trouble` says why the rest isn't
             pass
-        return views.app_view(name, observed, resolved=resolved, sizes=sizes, deployment=deployment)
+        return views.app_view(name, observed, resolved=resolved, sizes=sizes, deployment=deployment, routes=routes)
 
     def _newest(self, app: AppControl) -> views.DeploymentView | None:
         app.load()

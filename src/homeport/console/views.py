@@ -7,13 +7,17 @@ from datetime import datetime
 from msgspec import Struct
 
 from homeport.errors import HomeportError, Unavailable
+from homeport.model.certificate import Certificate
 from homeport.model.deployment import Entry, Phase
 from homeport.model.event import Event
 from homeport.model.fleet import Check, Instance, Observation, State
-from homeport.model.platform import Place, Resolved
+from homeport.model.platform import Place, Resolved, Route
+from homeport.model.retention import Cleaned, Kept, Removal, Room, Usage
 from homeport.model.session import Session
+from homeport.plan import certificate
 from homeport.plan.desired import size
 from homeport.plan.journal import fold
+from homeport.plan.remains import nearly_full
 
 
 class InstanceView(Struct, frozen=True, kw_only=True):
@@ -94,12 +98,48 @@ class DeploymentView(Struct, frozen=True, kw_only=True):
 
 
 class AppView(Struct, frozen=True, kw_only=True):
-    """`release`: what new instances get; None before the first good deployment."""
+    """`release`: what new instances get; None before the first good deployment. `routes`: those that hold."""
 
     app: str
     release: str | None
     groups: tuple[GroupView, ...]
     deployment: DeploymentView | None
+    routes: tuple[Route, ...] = ()
+
+
+class CertificateView(Struct, frozen=True, kw_only=True):
+    """`days_left`: whole ones, negative once it has ended. `problems`: what clients find wrong, or soon will."""
+
+    names: tuple[str, ...]
+    starts_at: datetime
+    ends_at: datetime
+    days_left: int
+    problems: tuple[str, ...]
+
+
+class DiskView(Struct, frozen=True, kw_only=True):
+    """Bytes on the engine's disk: what can still be written, and what lies there, as it was at `measured_at` (None:
+    nothing was measured yet). `environment_*`: of the environment asked for; the others: of all. `nearly_full`: it is
+    time for `homeport gc`."""
+
+    free_bytes: int
+    total_bytes: int
+    nearly_full: bool
+    measured_at: datetime | None = None
+    environment_instances_bytes: int = 0
+    environment_logs_bytes: int = 0
+    store_bytes: int = 0
+    layers_bytes: int = 0
+    instances_bytes: int = 0
+    logs_bytes: int = 0
+    builds_bytes: int = 0
+
+
+class StoreView(Struct, frozen=True, kw_only=True):
+    """The object store. `problem`: why it can't be used just now; empty: it answers."""
+
+    place: str
+    problem: str
 
 
 class StatusView(Struct, frozen=True, kw_only=True):
@@ -115,6 +155,11 @@ class StatusView(Struct, frozen=True, kw_only=True):
     trouble: str
     apps: tuple[AppView, ...]
     at: datetime
+    store: StoreView
+    disk: DiskView | None = None
+    """None: it can't be looked at."""
+    certificate: CertificateView | None = None
+    """None: it speaks plain HTTP."""
 
 
 class EnvironmentView(Struct, frozen=True, kw_only=True):
@@ -196,6 +241,18 @@ class Scaled(Struct, frozen=True, kw_only=True):
     app: str
     group: str
     desired: int
+
+
+class CleanedView(Struct, frozen=True, kw_only=True):
+    """What went, or with `dry_run` would go, and what stays though it is old. `what`: a key of the store, or a path
+    below $HOMEPORT_HOME. `problems`: why something couldn't be looked at or removed."""
+
+    dry_run: bool
+    freed_bytes: int
+    store: tuple[Removal, ...]
+    machine: tuple[Removal, ...]
+    kept: tuple[Kept, ...]
+    problems: tuple[str, ...]
 
 
 class ErrorView(Struct, frozen=True, kw_only=True):
@@ -303,6 +360,7 @@ def app_view(
     resolved: Resolved | None,
     sizes: Mapping[str, int],
     deployment: DeploymentView | None,
+    routes: tuple[Route, ...] = (),
 ) -> AppView:
     """`resolved`: of the release that new instances get; None where there is none or it can't be read."""
     live = [each for each in observed.instances if each.app == app and each.state is not State.TERMINATED]
@@ -310,7 +368,13 @@ def app_view(
     names = dict.fromkeys(named + sorted({each.group for each in live}))
     launch = observed.launch.get(app)
     groups = tuple(_group_view(name, live, resolved, sizes) for name in names)
-    return AppView(app=app, release=None if launch is None else f"r{launch}", groups=groups, deployment=deployment)
+    return AppView(
+        app=app,
+        release=None if launch is None else f"r{launch}",
+        groups=groups,
+        deployment=deployment,
+        routes=routes,
+    )
 
 
 def _group_view(name: str, live: list[Instance], resolved: Resolved | None, sizes: Mapping[str, int]) -> GroupView:
@@ -326,6 +390,54 @@ def _group_view(name: str, live: list[Instance], resolved: Resolved | None, size
         releases=tuple(f"r{number}" for number in sorted({each.release for each in here})),
         balanced=group.balanced if group else any(each.port is not None for each in here),
         scaled=sizes.get(name),
+    )
+
+
+def cleaned_view(done: Cleaned) -> CleanedView:
+    stored = tuple(each for _, swept in sorted(done.store.items()) for each in swept.going)
+    kept = tuple(each for _, swept in sorted(done.store.items()) for each in swept.kept)
+    return CleanedView(
+        dry_run=done.dry_run,
+        freed_bytes=sum(each.size_bytes for each in (*stored, *done.machine.going)),
+        store=stored,
+        machine=done.machine.going,
+        kept=(*kept, *done.machine.kept),
+        problems=done.problems,
+    )
+
+
+def disk_view(room: Room, usage: Usage | None, environment: str) -> DiskView:
+    full = nearly_full(room)
+    if usage is None:
+        return DiskView(free_bytes=room.free_bytes, total_bytes=room.total_bytes, nearly_full=full)
+    instances, logs = usage.environments.get(environment, (0, 0))
+    return DiskView(
+        free_bytes=room.free_bytes,
+        total_bytes=room.total_bytes,
+        nearly_full=full,
+        measured_at=usage.measured_at,
+        environment_instances_bytes=instances,
+        environment_logs_bytes=logs,
+        store_bytes=usage.store_bytes,
+        layers_bytes=usage.layers_bytes,
+        instances_bytes=usage.instances_bytes,
+        logs_bytes=usage.logs_bytes,
+        builds_bytes=usage.builds_bytes,
+    )
+
+
+def certificate_view(found: Certificate | None, apps: Iterable[AppView], now: datetime) -> CertificateView | None:
+    """None where there is none. `apps`: whose routes say for which hosts it must be."""
+    if found is None:
+        return None
+    hosts = [route.host for app in apps for route in app.routes if route.host is not None]
+    problems = certificate.problems(found, hosts, now)
+    return CertificateView(
+        names=found.names,
+        starts_at=found.starts_at,
+        ends_at=found.ends_at,
+        days_left=certificate.days_left(found, now),
+        problems=(*problems, *((f"a newer one isn't used: {found.trouble}",) if found.trouble else ())),
     )
 
 

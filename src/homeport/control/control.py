@@ -9,14 +9,18 @@ import threading
 from collections.abc import Callable
 
 from homeport.control.environment import EnvironmentControl
+from homeport.control.retention import Cleaner, Demand
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
-from homeport.model.deployment import Deployment, Entry
+from homeport.model.deployment import Deployment, Entry, Verdict
 from homeport.model.fleet import Observation, Preparation, Prepare
 from homeport.model.platform import Place
+from homeport.model.release import Release
 from homeport.model.session import Session
+from homeport.plan import route
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine, GroupSize
 from homeport.ports.objects import ObjectStore
+from homeport.releases.catalogue import Catalogue
 
 log = logging.getLogger("homeport.control")
 BEAT_SECONDS = 1.0
@@ -36,6 +40,9 @@ class Control:
         self.generation = 0
         self._preparing: set[tuple[str, str, int]] = set()
         """(environment, app, release) that somebody waits for, beside the deployments."""
+        self.cleaner = Cleaner(engine, store, clock, self.demand)
+        self._good: set[tuple[str, str, int]] = set()
+        """(environment, app, deployment): verdicts after which was cleaned up, or soon is."""
         self._woken = threading.Event()
         self._ended = threading.Event()
         engine.on_change(self.wake)
@@ -52,11 +59,15 @@ class Control:
         """Ticks until `end`. An error of ours in one environment is logged and doesn't stop the others."""
         beats = threading.Thread(target=self._beats, name="lease", daemon=True)
         beats.start()
+        cleaning = threading.Thread(target=self.cleaner.run, name="cleaner", daemon=True)
+        cleaning.start()
         while not self._ended.is_set():
             self._woken.clear()
             seconds = self.tick()
             self._woken.wait(seconds)
+        self.cleaner.end()
         beats.join(timeout=2)
+        cleaning.join(timeout=2)
 
     def end(self) -> None:
         self._ended.set()
@@ -77,6 +88,7 @@ class Control:
                     environment.trouble = "an error of Homeport's own: see homeport engine logs"
                     log.exception("%s: tick failed", id_)
                     wake = 1.0
+                self._note_verdicts(environment)
                 if environment.closed:
                     del self.environments[id_]
                 if wake is not None:
@@ -84,6 +96,16 @@ class Control:
             self.generation += 1
             self.changed.notify_all()
         return min(wakes, default=None)
+
+    def _note_verdicts(self, environment: EnvironmentControl) -> None:
+        for app in environment.apps.values():
+            ended = app.deployment.ended if app.deployment is not None else None
+            if app.deployment is None or ended is None or ended.verdict is not Verdict.GOOD or app.unfinished:
+                continue
+            key = (environment.place.id, app.app, app.deployment.started.number)
+            if key not in self._good:
+                self._good.add(key)
+                self.cleaner.after_verdict()
 
     def _beats(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
@@ -107,12 +129,15 @@ class Control:
 
     def deploy(self, place: Place, app: str, number: int, *, by: str, why: str, restart: bool = False) -> int:
         """Number of the deployment that has begun. `restart`: every instance is replaced, also where nothing has
-        changed. Raises `Conflict` where one goes on or the release runs already, `NotFound` for the release."""
+        changed. Raises `Conflict` where one goes on, the release runs already or another app has one of its routes,
+        `NotFound` for the release."""
         with self.changed:
+            release = Catalogue(self.store).get(app, place.name, number)
+            self._check_alone(place, app)
+            self._check_routes(release)
             self.open(place)
             environment = self.environments[place.id]
             control = environment.app(app)
-            release = control.catalogue.get(app, place.name, number)
             deployment = control.begin(release, environment.observe(), by=by, why=why, restart=restart)
         self.wake()
         return deployment
@@ -140,6 +165,24 @@ class Control:
         with self.changed:
             self._find(environment)
             return self.engine.sessions(environment)
+
+    def _check_alone(self, place: Place, app: str) -> None:
+        """Releases and journals are kept by app and environment: the same two of another platform would share them."""
+        for id_, other in self.environments.items():
+            if id_ != place.id and other.place.name == place.name and app in other.observe().fence:
+                raise Conflict(
+                    f"{app} is up in {id_}, and can't be in {place.id} too: an app belongs to one platform",
+                    hint=f'homeport down -e {id_}, or keep platform = "{other.place.platform}" in homeport.toml',
+                )
+
+    def _check_routes(self, release: Release) -> None:
+        found = self.environments.get(release.resolved.place.id)
+        clash = None if found is None else route.clash(release.resolved, found.holders())
+        if clash is not None:
+            raise Conflict(
+                f"{release.id} of {release.app} can't be deployed to {release.resolved.place.id}: {clash.text}",
+                hint=f"homeport deploy --app {clash.other.resolved.app} first, once it leaves the route alone",
+            )
 
     def down(self, environment: str) -> None:
         """Everything in it ends, then the environment itself. Raises `NotFound`."""
@@ -185,7 +228,7 @@ class Control:
         """The journals of an app's deployments, oldest first."""
         with self.changed:
             control = self._find(environment).app(app)
-            return [control.read(number) for number in range(1, control.last_number() + 1)]
+            return control.journals()
 
     def deployment(self, environment: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]:
         """Entries of one deployment, and what it waits for."""
@@ -195,6 +238,21 @@ class Control:
             if active is not None and active.started.number == number:
                 return control.entries, control.waits_for
             return control.read(number), ""
+
+    def demand(self) -> Demand:
+        """What must not be cleaned up."""
+        with self.changed:
+            deployments: dict[str, dict[str, frozenset[int]]] = {}
+            stored: dict[str, dict[str, frozenset[int]]] = {}
+            logs = {}
+            for id_, environment in self.environments.items():
+                found = environment.demand()
+                deployments[id_] = found.deployments
+                for app, releases in found.releases.items():
+                    name = environment.place.name
+                    stored.setdefault(app, {})[name] = releases | stored.get(app, {}).get(name, frozenset())
+                logs[id_] = found.logs
+            return Demand(deployments=deployments, store=stored, logs=logs)
 
     def wait(self, ready: Callable[[], bool], seconds: float) -> bool:
         """Until `ready`, asked after every tick under the lock; False: not within `seconds`."""

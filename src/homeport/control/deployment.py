@@ -26,6 +26,7 @@ from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
+from homeport.releases.hold import holding
 from homeport.releases.publish import read_snapshot
 
 
@@ -79,9 +80,19 @@ class AppControl:
 
     def last_number(self) -> int:
         """Number of the newest deployment; 0: there was none. One without a first entry never began."""
+        return next((each for each in self._numbers()[::-1] if self._journal(each).newest() is not None), 0)
+
+    def journals(self) -> list[tuple[Entry, ...]]:
+        """Of the deployments that are still known, oldest first."""
+        found = []
+        for number in self._numbers():
+            with contextlib.suppress(NotFound):
+                found.append(self.read(number))
+        return found
+
+    def _numbers(self) -> list[int]:
         prefix = f"{self.prefix}deployments/"
-        numbers = {int(key[len(prefix) :].split("/")[0]) for key in self.store.list(prefix)}
-        return next((each for each in sorted(numbers, reverse=True) if self._journal(each).newest() is not None), 0)
+        return sorted({int(key[len(prefix) :].split("/")[0]) for key in self.store.list(prefix)})
 
     def read(self, number: int) -> tuple[Entry, ...]:
         """A deployment's journal. Raises `NotFound`."""
@@ -132,7 +143,7 @@ class AppControl:
             started = self._started(release, observed, previous, by=by, why=why, restart=restart)
             # The engine first: who comes after us finds the journals of the apps that it knows.
             self.engine.admit(self.place.id, self.app, fence=fence)
-            self._journal(started.number).append(fence, msgspec.json.encode(started))
+            self._write_first(release, started, fence)
         except HomeportError:
             self._give_up()
             raise
@@ -179,6 +190,14 @@ class AppControl:
         if same:
             return Snapshot(groups={})
         return read_snapshot(self.store, self.app, self.place.name, release.config)
+
+    def _write_first(self, release: Release, started: Started, fence: int) -> None:
+        """From its first entry on, a journal keeps its releases from being cleaned up."""
+        key = release_key(self.app, self.place.name, release.number)
+        with holding(self.store, self.app, (key,), patience_seconds=0):
+            if self.store.size(key) is None:
+                raise NotFound(f"{release.id} of {self.app} in {self.place.name} was just removed from the store")
+            self._journal(started.number).append(fence, msgspec.json.encode(started))
 
     def advance(self, observed: Observation) -> None:
         """As many steps as can be made from one observation; `waits_for` says what the next one needs. Raises what the

@@ -3,16 +3,19 @@
 import contextlib
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+
+from msgspec import Struct
 
 from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Unavailable
 from homeport.model.event import Event
-from homeport.model.fleet import Decision, GroupDesired, Observation, State
-from homeport.model.platform import Place, Resolved
+from homeport.model.fleet import Decision, GroupDesired, Launch, Observation, Plan, State
+from homeport.model.platform import Place, Resolved, Retention
 from homeport.plan.desired import desired_groups
 from homeport.plan.fleet import reconcile
+from homeport.plan.route import Holder
 from homeport.plan.session import ending
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
@@ -20,6 +23,14 @@ from homeport.ports.objects import ObjectStore
 
 RETRY_SECONDS = 1.0
 log = logging.getLogger("homeport.control")
+
+
+class Needs(Struct, frozen=True, kw_only=True):
+    """App → releases that its newest deployment names; app → these and what runs; how long logs are kept."""
+
+    deployments: dict[str, frozenset[int]]
+    releases: dict[str, frozenset[int]]
+    logs: timedelta
 
 
 class EnvironmentControl:
@@ -36,6 +47,8 @@ class EnvironmentControl:
         """Instance or group → why it is as it is, from the last tick."""
         self.trouble = ""
         """Why the last tick couldn't do everything; empty: it could."""
+        self._said = ""
+        """The trouble that was logged last: it may come again every second."""
         self.closed = False
 
     def app(self, name: str) -> AppControl:
@@ -47,6 +60,22 @@ class EnvironmentControl:
 
     def observe(self) -> Observation:
         return self.engine.observe(self.place.id)
+
+    def holders(self) -> list[Holder]:
+        """The releases whose routes hold, or are about to; those of a deployment that goes on, both. Raises
+        `Unavailable` where one can't be read."""
+        observed = self.observe()
+        found = []
+        for name in sorted(set(observed.routes) | set(observed.launch) | set(observed.fence)):
+            app = self.app(name)
+            app.load()
+            said = [observed.routes.get(name), observed.launch.get(name)]
+            if app.active and app.deployment is not None:
+                said += [app.deployment.started.release, app.deployment.started.previous]
+            numbers = sorted({each for each in said if each is not None})
+            known = app.resolve(*numbers)
+            found += [Holder(release=f"r{each}", resolved=known[each]) for each in numbers]
+        return found
 
     def tick(self) -> float | None:
         """Seconds until it must look again at the latest; None: only when something changes."""
@@ -74,6 +103,29 @@ class EnvironmentControl:
             wakes.append(_seconds(wake_at, now))
         return any(each.ended_at is None for each in sessions)
 
+    def demand(self) -> Needs:
+        """What of it must not be cleaned up. An app whose deployments can't be read isn't in `deployments`."""
+        observed = self.observe()
+        deployments: dict[str, frozenset[int]] = {}
+        releases: dict[str, frozenset[int]] = {}
+        kept = []
+        for name in {each.app for each in observed.instances} | set(observed.fence) | set(self.apps):
+            live = [each for each in observed.instances if each.app == name and each.state is not State.TERMINATED]
+            found = {observed.launch.get(name), observed.routes.get(name)}
+            found |= {number for each in live for number in (each.release, each.next_release)}
+            app = self.app(name)
+            with contextlib.suppress(HomeportError):
+                app.load()
+                started = app.deployment.started if app.deployment is not None else None
+                named = set() if started is None else {started.release, started.previous}
+                deployments[name] = frozenset(each for each in named if each is not None)
+                found |= named
+            releases[name] = frozenset(each for each in found if each is not None)
+            with contextlib.suppress(HomeportError):
+                launch = observed.launch.get(name)
+                kept.append(app.resolve(launch)[launch].retention.logs if launch is not None else Retention().logs)
+        return Needs(deployments=deployments, releases=releases, logs=max(kept, default=Retention().logs))
+
     def _deploy(self, app: AppControl, observed: Observation) -> None:
         if observed.closing:
             app.abort("the environment goes down")
@@ -89,13 +141,9 @@ class EnvironmentControl:
         except HomeportError as error:
             self._complain(error)
             return []
-        wakes = []
-        for group in desired:
-            plan = reconcile(group, observed, now)
-            for decision in plan.decisions:
-                self._carry_out(app, decision, app.fence(observed))
-            if plan.wake_at is not None:
-                wakes.append(_seconds(plan.wake_at, now))
+        plans = [reconcile(group, observed, now) for group in desired]
+        self._guarded(partial(self._carry_out_all, app, plans, observed))
+        wakes = [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]
         if (wake := app.wake_in(observed)) is not None:
             wakes.append(wake)
         return wakes
@@ -128,6 +176,15 @@ class EnvironmentControl:
                 found[number] = app.resolve(number)[number]
         return found
 
+    def _carry_out_all(self, app: AppControl, plans: list[Plan], observed: Observation) -> None:
+        with self.engine.together():
+            for decision in (each for plan in plans for each in plan.decisions):
+                self._carry_out(app, decision, app.fence(observed))
+                if isinstance(decision.action, Launch):
+                    # groups of two apps may bear one name: the next app mustn't give the same id
+                    name, _, ordinal = decision.action.instance.rpartition("-")
+                    observed.last_ordinal[name] = int(ordinal)
+
     def _carry_out(self, app: AppControl, decision: Decision, fence: int) -> None:
         self.reasons[decision.subject] = decision.reason
         action = decision.action
@@ -153,8 +210,9 @@ class EnvironmentControl:
             self._complain(error)
 
     def _complain(self, error: HomeportError) -> None:
-        if not self.trouble:
+        if error.message not in (self.trouble, self._said):
             log.warning("%s: %s", self.place.id, error.message)
+            self._said = error.message
         self.trouble = error.message
 
 

@@ -106,6 +106,8 @@ class Place(Struct, frozen=True, kw_only=True):
     listen: str | None = None
     """`address:port` of the public side; None: a free loopback port, kept."""
     tls: Tls | None = None
+    redirect: str | None = None
+    """`address:port` of plain HTTP that is sent on to HTTPS; only with `tls`."""
 
     @property
     def id(self) -> str:

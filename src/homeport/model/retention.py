@@ -48,6 +48,15 @@ class Sweep(Struct, frozen=True, kw_only=True):
         return sum(each.size_bytes for each in self.going)
 
 
+class Cleaned(Struct, frozen=True, kw_only=True):
+    """What went, or would go. `store`: app → its part. `problems`: why something couldn't be looked at or removed."""
+
+    dry_run: bool
+    store: dict[str, Sweep]
+    machine: Sweep
+    problems: tuple[str, ...]
+
+
 class Usage(Struct, frozen=True, kw_only=True):
     """Bytes on disk, as they were at `measured_at`. `environments`: id → its instances' private files and logs."""
 

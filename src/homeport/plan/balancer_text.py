@@ -236,6 +236,7 @@ def _frontend(frontend: Frontend, setting: Setting) -> list[str]:
             f"frontend r{frontend.name[1:]} from common",
             "    no log",
             f"    bind {frontend.redirect_from}",
+            "    http-request return status 400 unless { req.hdr(host) -m found }",
             f"    http-request redirect code 308 location https://%[req.hdr(host),host_only]{suffix}%[pathq]",
         ]
     return lines

@@ -102,9 +102,9 @@ def detect(files: Mapping[str, str]) -> Detected:
 def _node(files: Mapping[str, str], found: Package) -> Detected:
     wanted, source = wanted_node(files, found)
     entry = next(name for name in NODE if name in files)
-    # npm's own default of a start script
-    starts = bool(found.start) or "server.js" in files
-    static = Static(directory=found.output) if found.build and found.output and not starts else None
+    static = Static(directory=found.pages) if found.pages and "server.js" not in files else None
+    # without a start script, npm starts server.js
+    starts = not static and (bool(found.start) or "server.js" in files)
     notices: tuple[str, ...] = ()
     if other := foreign_lock(files):
         notices = (f"{other} isn't read; make a lock that is: npm install --package-lock-only",)

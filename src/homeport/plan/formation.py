@@ -1,7 +1,7 @@
 """What a platform file comes to for one app in one environment, and what it says of both. Called by plan.platform.
 
-Layers: the file's top ← [apps.<app>] ← [environments.<environment>]; the nearest wins, tables merge, arrays are
-replaced.
+Layers: the file's top ← [apps.<app>] ← [environments.<environment>] ← [environments.<environment>.apps.<app>]; the
+nearest wins, tables merge, arrays are replaced. Routes are in `plan.platform_route`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,16 +13,25 @@ from msgspec import Struct
 from homeport.model.platform import Deploy, Group, Health, Instances, Mode, Place, Resolved, Retention, Route, Tls
 from homeport.plan.mistake import Mistake, instead
 from homeport.plan.platform_check import PLACE, SECTIONS, Data, Notes
-from homeport.plan.platform_value import LONGEST_NAME, name_problem
+from homeport.plan.platform_route import RouteTable
+from homeport.plan.platform_value import LONGEST_NAME, is_git_url, name_problem
 from homeport.plan.procfile import RELEASE, Procfile
 from homeport.plan.toml_line import Path
 
+PER_APP = ("groups", "routes")
+"""Sections that aren't shared where a file has several apps."""
+
 
 class AppEntry(Struct, frozen=True, kw_only=True):
-    """`source`: a path relative to the file, or a git URL."""
+    """`source`: a path beside the file, or a git URL. `ref`: a branch or tag of the URL; None: what its HEAD is."""
 
     name: str
     source: str = "."
+    ref: str | None = None
+
+    @property
+    def remote(self) -> bool:
+        return is_git_url(self.source)
 
 
 class Dependencies(Struct, frozen=True, kw_only=True):
@@ -59,7 +68,7 @@ class PlatformFile(Struct, frozen=True, kw_only=True):
     lines: dict[Path, int]
 
     def environment(self, name: str) -> Data:
-        """What the file says of an environment beside sections: engine, mode, listen, tls, account, region."""
+        """What the file says of an environment beside sections: engine, mode, listen, tls, redirect, …"""
         said = self.data.get("environments", {}).get(name, {})
         return {key: value for key, value in said.items() if key in PLACE}
 
@@ -77,18 +86,23 @@ class Resolving:
     ) -> None:
         self._platform, self._environment, self._app = platform, environment, app
         self._procfile, self._notes = procfile, notes
-        base: Data = {key: value for key, value in platform.data.items() if key in SECTIONS}
+        apps = tuple(each.name for each in platform.apps)
+        shared = SECTIONS if len(apps) < 2 else {key for key in SECTIONS if key not in PER_APP}
+        base: Data = {key: value for key, value in platform.data.items() if key in shared}
         own: Data = platform.data.get("apps", {}).get(app, {})
-        here: Data = platform.data.get("environments", {}).get(environment, {})
-        declared = _merged(base, own)
+        said: Data = platform.data.get("environments", {}).get(environment, {})
+        here: Data = {key: value for key, value in said.items() if key in shared}
+        there: Data = said.get("apps", {}).get(app, {})
+        declared = merged(base, own)
         self._implicit = "groups" not in declared
         if self._implicit and procfile is not None:
-            declared = _merged(declared, {"groups": self._own_groups(procfile)})
-        self._data = _merged(declared, here)
+            declared = merged(declared, {"groups": self._own_groups(procfile)})
+        self._data = merged(merged(declared, here), there)
+        self.table = RouteTable(platform.data, environment, app, apps=apps, notes=notes)
 
     def result(self) -> Resolved:
         tables: Data = self._data.get("groups", {})
-        routes = self._routes(tables)
+        routes = self.table.routes(tables, unknown=self._implicit and self._procfile is None)
         return Resolved(
             app=self._app,
             place=self._place(),
@@ -102,7 +116,8 @@ class Resolving:
 
     def _note(self, path: Path, text: str) -> None:
         """Placed where the nearest layer says it."""
-        prefixes: tuple[Path, ...] = (("environments", self._environment), ("apps", self._app), ())
+        here: Path = ("environments", self._environment)
+        prefixes: tuple[Path, ...] = ((*here, "apps", self._app), here, ("apps", self._app), ())
         for end in range(len(path), 0, -1):
             for prefix in prefixes:
                 if prefix + path[:end] in self._platform.lines:
@@ -132,6 +147,7 @@ class Resolving:
             mode=said.get("mode", _mode(self._environment)),
             listen=said.get("listen"),
             tls=Tls(**tls) if tls and len(tls) == 2 else None,
+            redirect=self._redirect(said),
         )
 
     def _group(self, name: str, said: Data, routes: tuple[Route, ...]) -> Group:
@@ -139,7 +155,7 @@ class Resolving:
         run = tuple(said.get("run", [name]))
         self._check_run((*path, "run"), run)
         balanced = said.get("balanced", "web" in run or any(each.to == name for each in routes))
-        health = _merged(self._data.get("health", {}), said.get("health", {}))
+        health = merged(self._data.get("health", {}), said.get("health", {}))
         if not balanced:
             # Nobody asks a group without targets: its instances are well when their processes have stayed up.
             health.pop("path", None)
@@ -169,51 +185,41 @@ class Resolving:
             self._note(path, f"expected min ≤ desired ≤ max, found {least}, {desired}, {most}")
         return Instances(min=least, desired=desired, max=most)
 
-    def _routes(self, groups: Data) -> tuple[Route, ...]:
-        if "routes" not in self._data:
-            return self._default_route(groups)
-        routes: list[Route] = []
-        first: dict[tuple[str | None, str], int] = {}
-        for row, said in enumerate(self._data["routes"]):
-            path: Path = ("routes", row)
-            if "to" not in said:
-                continue
-            route = Route(**said)
-            routes.append(route)
-            # `/blog` and `/blog/` are one prefix.
-            key = (route.host, route.path.rstrip("/"))
-            if key in first:
-                self._note(path, f"host and path are those of routes[{first[key] + 1}]")
-            first.setdefault(key, row)
-            self._check_target((*path, "to"), route, groups)
-        return tuple(routes)
-
-    def _check_target(self, path: Path, route: Route, groups: Data) -> None:
-        if route.upstream or (self._implicit and self._procfile is None):
-            return
-        if route.to not in groups:
-            self._note(path, f'no group "{route.to}"{instead(route.to, groups)}')
-        elif groups[route.to].get("balanced") is False:
-            self._note(path, f'group "{route.to}" says balanced = false, so no route can lead to it')
-
-    def _default_route(self, groups: Data) -> tuple[Route, ...]:
-        able = [
-            name
-            for name, said in groups.items()
-            if "web" in said.get("run", [name]) and said.get("balanced") is not False
-        ]
-        if len(able) > 1 and "web" not in able:
-            self._note(("groups", able[1]), f"{listed(able)} all run web; say in [[routes]] which of them gets what")
-        return (Route(to="web" if "web" in able else able[0]),) if able else ()
+    def _redirect(self, said: Data) -> str | None:
+        redirect: str | None = said.get("redirect")
+        path: Path = ("environments", self._environment, "redirect")
+        if redirect is not None and "tls" not in said:
+            self._notes.add(path, "sends plain HTTP on to HTTPS, which needs tls = { certificate, key } beside it")
+        elif redirect is not None and redirect == said.get("listen"):
+            self._notes.add(path, f"is {redirect}, where HTTPS listens; plain HTTP needs an address of its own")
+        return redirect
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Data:
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Data:
     """Both, without changing either: what `above` says wins, tables merge, arrays are replaced."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)
-        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result
+
+
+def check_several(platform: PlatformFile, notes: Notes) -> None:
+    """What can be wrong only beside other apps, or with where an app's code is."""
+    names = [each.name for each in platform.apps]
+    for entry in platform.apps:
+        if entry.ref is not None and not entry.remote:
+            notes.add(("apps", entry.name, "ref"), f"goes with a git URL; the source here is {entry.source}")
+    layers: list[tuple[Path, Data]] = [((), platform.data)]
+    for name, said in platform.data.get("environments", {}).items():
+        layers.append((("environments", name), said))
+        for app in said.get("apps", {}):
+            if app not in names:
+                notes.add(("environments", name, "apps", app), f'no app "{app}"{instead(app, names)}')
+    for path, said in layers:
+        for group in said.get("groups", {}) if len(names) > 1 else ():
+            where = ".".join(str(each) for each in (*path, "apps", names[0], "groups", group))
+            notes.add((*path, "groups", group), f"a group belongs to an app: [{where}]")
 
 
 def _mode(environment: str) -> Mode:

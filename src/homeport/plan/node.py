@@ -21,16 +21,16 @@ FOREIGN_LOCKS = {
 """Locks that npm doesn't install from → the program that does, its command."""
 OWN_INSTALL_SCRIPTS = ("preinstall", "install", "postinstall", "prepublish", "prepare")
 """Of the app itself, in the order in which npm runs them after an install."""
-OUTPUTS = {
-    "react-scripts": "build",
-    "@11ty/eleventy": "_site",
-    "@vue/cli-service": "dist",
-    "astro": "dist",
-    "parcel": "dist",
-    "vite": "dist",
+PAGE_MAKERS = {
+    "react-scripts": ("react-scripts", "build"),
+    "@11ty/eleventy": ("eleventy", "_site"),
+    "@vue/cli-service": ("vue-cli-service", "dist"),
+    "astro": ("astro", "dist"),
+    "parcel": ("parcel", "dist"),
+    "vite": ("vite", "dist"),
 }
-"""Tools that make a static site → where they put it, unless told otherwise. A directory that its settings move is said
-in [static]."""
+"""Tools that make pages → their command, and where they put the pages, unless told otherwise ([static] says so then).
+What they start themselves is for development."""
 
 _WISHES = (
     (".nvmrc", re.compile(r"^[ \t]*([^\s#]+)", re.MULTILINE)),
@@ -56,10 +56,13 @@ class Package(Struct, frozen=True, kw_only=True):
     engine: str | None = None
 
     @property
-    def output(self) -> str | None:
-        """Where the build puts a static site, by the tool that makes it; None: it isn't known."""
+    def pages(self) -> str | None:
+        """Where the build puts pages that need no server of their own, by the tool that makes them; None: it has one,
+        or it isn't known."""
         named = self.dependencies | self.development
-        return next((directory for tool, directory in OUTPUTS.items() if tool in named), None)
+        command, directory = next((made for tool, made in PAGE_MAKERS.items() if tool in named), (None, None))
+        serves = self.start and command and not re.search(rf"(^|[\s/]){re.escape(command)}(\s|$)", self.start)
+        return None if serves or not self.build else directory
 
 
 def package(files: Mapping[str, str]) -> Package | None:

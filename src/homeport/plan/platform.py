@@ -10,9 +10,20 @@ from collections.abc import Collection, Iterator
 
 from homeport.errors import Invalid, NotFound
 from homeport.model.platform import Resolved
-from homeport.plan.formation import AppEntry, Build, Dependencies, PlatformFile, Resolving, group_name, listed
+from homeport.plan.formation import (
+    AppEntry,
+    Build,
+    Dependencies,
+    PlatformFile,
+    Resolving,
+    check_several,
+    group_name,
+    listed,
+    merged,
+)
 from homeport.plan.mistake import instead, nearest, refuse
 from homeport.plan.platform_check import PLATFORM, Data, Notes
+from homeport.plan.platform_route import check_clashes
 from homeport.plan.platform_value import found
 from homeport.plan.procfile import Procfile
 from homeport.plan.static import Static
@@ -24,6 +35,7 @@ __all__ = [
     "Build",
     "Dependencies",
     "PlatformFile",
+    "build_of",
     "environment_name",
     "group_name",
     "parse",
@@ -63,10 +75,13 @@ def parse(text: str, *, file: str = "homeport.toml") -> PlatformFile:
     if platform.default is not None and platform.default not in platform.environments:
         near = instead(platform.default, platform.environments)
         notes.add(("default",), f'no environment "{platform.default}"{near}')
+    check_several(platform, notes)
     for environment in platform.environments:
         # Without an app too, so that one mistake doesn't hide the others.
-        for app in [each.name for each in apps] or [""]:
-            Resolving(platform, environment, app, None, notes).result()
+        found = [Resolving(platform, environment, app, None, notes) for app in [each.name for each in apps] or [""]]
+        for each in found:
+            each.result()
+        check_clashes([each.table for each in found], notes)
     refuse(file, notes.mistakes)
     return platform
 
@@ -99,6 +114,12 @@ def resolve(platform: PlatformFile, *, environment: str, app: str, procfile: Pro
     return resolved
 
 
+def build_of(platform: PlatformFile, app: str) -> Build:
+    """[build], and over it what [apps.<app>.build] says."""
+    own = platform.data.get("apps", {}).get(app, {}).get("build", {})
+    return _build(merged(platform.data.get("build", {}), own))
+
+
 def static_of(platform: PlatformFile, app: str) -> Static | None:
     """[static], and over it what [apps.<app>.static] says; None: neither is there."""
     layers = (platform.data, platform.data.get("apps", {}).get(app, {}))
@@ -106,12 +127,15 @@ def static_of(platform: PlatformFile, app: str) -> Static | None:
     return Static(**{key: value for each in said for key, value in each.items()}) if said else None
 
 
-def unused_processes(platform: PlatformFile, procfile: Procfile) -> tuple[str, ...]:
-    """Process types that no group runs, in any environment: for a notice. Empty where the file has no groups, since
-    every process type is a group of its own then."""
-    tables = [platform.data, *platform.data.get("apps", {}).values(), *platform.data.get("environments", {}).values()]
-    if not any("groups" in each for each in tables[: 1 + len(platform.data.get("apps", {}))]):
+def unused_processes(platform: PlatformFile, procfile: Procfile, app: str | None = None) -> tuple[str, ...]:
+    """Process types of the app (None: the file's only one) that no group runs, in any environment: for a notice. Empty
+    where the file has no groups of it, since every process type is a group of its own then."""
+    app = platform.apps[0].name if app is None else app
+    above = [platform.data, platform.data.get("apps", {}).get(app, {})]
+    if not any("groups" in each for each in above):
         return ()
+    environments = platform.data.get("environments", {}).values()
+    tables = [*above, *environments, *(each.get("apps", {}).get(app, {}) for each in environments)]
     used = {
         type_ for each in tables for name, group in each.get("groups", {}).items() for type_ in group.get("run", [name])
     }
@@ -126,7 +150,7 @@ def _apps(data: Data, notes: Notes) -> Iterator[AppEntry]:
     if "app" in data:
         yield AppEntry(name=data["app"])
     for name, said in data.get("apps", {}).items():
-        yield AppEntry(name=name, source=said.get("source", "."))
+        yield AppEntry(name=name, source=said.get("source", "."), ref=said.get("ref"))
 
 
 def _platform_name(data: Data, apps: tuple[AppEntry, ...], notes: Notes) -> str:

@@ -26,6 +26,10 @@ class Notes:
         self._lines = lines
         self.mistakes: list[Mistake] = []
 
+    def known(self, path: Path) -> bool:
+        """Whether the file says it."""
+        return path in self._lines
+
     def add(self, path: Path, text: str) -> None:
         known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self._lines), ())
         self.mistakes.append(Mistake(self._lines.get(known, 1), f"{show(path)}: {text}"))
@@ -190,8 +194,13 @@ PLACE: dict[str, Reader] = {
     "mode": leaf(typed.one_of("review", "staging", "production")),
     "listen": leaf(typed.listen),
     "tls": table(TLS, required=("certificate", "key")),
+    "redirect": leaf(typed.listen),
     "account": leaf(typed.matching(typed.ACCOUNT, 'the twelve digits of an AWS account, as text "123456789012"')),
     "region": leaf(typed.matching(typed.REGION, 'an AWS region such as "eu-west-1"')),
+}
+APP: dict[str, Reader] = {
+    "source": leaf(typed.source),
+    "ref": leaf(typed.matching(typed.REF, 'a branch or a tag such as "main"')),
 }
 TOP: dict[str, Reader] = {
     "app": leaf(typed.name),
@@ -213,7 +222,7 @@ def _section(fields: Mapping[str, Reader]) -> Reader:
 PLATFORM: Reader = table(
     {
         **TOP,
-        "apps": named(_section({"source": leaf(typed.text("../blog")), "static": table(STATIC), **SECTIONS}), "app"),
+        "apps": named(_section({**APP, "build": table(BUILD), "static": table(STATIC), **SECTIONS}), "app"),
         "build": _section(BUILD),
         "static": _section(STATIC),
         "health": _section(HEALTH),
@@ -222,7 +231,12 @@ PLATFORM: Reader = table(
         "deploy": _section(DEPLOY),
         "retention": _section(RETENTION),
         "environments": named(
-            table({**PLACE, **SECTIONS}, misplaced=_ENVIRONMENT_MISPLACED), "environment", reserved=RESERVED_ENVIRONMENT
+            table(
+                {**PLACE, **SECTIONS, "apps": named(table(SECTIONS, misplaced=_ENVIRONMENT_MISPLACED), "app")},
+                misplaced=_ENVIRONMENT_MISPLACED,
+            ),
+            "environment",
+            reserved=RESERVED_ENVIRONMENT,
         ),
     },
     misplaced=dict.fromkeys(PLACE, _IN_ENVIRONMENT),

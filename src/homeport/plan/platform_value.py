@@ -21,9 +21,14 @@ URL_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,;=:@%/-]*")
 HEALTH_PATH = re.compile(URL_PATH.pattern + r"(\?[A-Za-z0-9._~!&()*+,;=:@%/?-]*)?")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 ACCOUNT = re.compile(r"[0-9]{12}")
+REF = re.compile(r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)))[A-Za-z0-9_][A-Za-z0-9._/+#@=-]*(?<![./])")
 FILE_INSIDE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 LONGEST_NAME = 40
 NO_NODE = "none"
+
+_SCHEME = re.compile(r"(?:https?|ssh|git|file)://")
+_SSH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^/].*")
+"""git's short form: git@github.com:shop/blog.git."""
 
 
 def found(value: object) -> str:
@@ -180,6 +185,28 @@ def host(value: Any) -> str:
     if not isinstance(value, str) or not HOST.fullmatch(value.lower()):
         raise Invalid(f'expected a host name such as "www.example.com", without scheme or port, found {found(value)}')
     return value.lower()
+
+
+def is_git_url(source: str) -> bool:
+    return "://" in source or _SSH.fullmatch(source) is not None
+
+
+def source(value: Any) -> str:
+    """A path, or a git URL. A login has no place in a file that is committed."""
+    said: str = text("../blog")(value)
+    if not is_git_url(said) or _SSH.fullmatch(said):
+        return said
+    try:
+        url = urlsplit(said)
+    except ValueError as error:
+        raise Invalid(f"expected a git URL, found {found(said)}") from error
+    if url.password is not None or (url.username and url.scheme != "ssh"):
+        raise Invalid("holds a login, which doesn't belong in a file; git's credential helpers keep it")
+    if not _SCHEME.match(said) or not url.path.strip("/") or not (url.hostname or url.scheme == "file"):
+        raise Invalid(f'expected a git URL such as "https://example.net/blog.git", found {found(said)}')
+    if url.fragment or url.query:
+        raise Invalid(f'a branch or tag is said by ref = "main" beside it, found {found(said)}')
+    return said
 
 
 def route_to(value: Any) -> str:

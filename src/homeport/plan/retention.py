@@ -1,4 +1,5 @@
 """What of an app's objects in the store may go, and what is kept because of what. Pure; called by `releases.prune`.
+What lies on the machine itself is `plan.remains`'s.
 
 What isn't known is kept, and so is all that it could name: a release that can't be read, a note that can't be read, an
 object of a kind that this version doesn't know. The newest release and the newest deployment of an environment always
@@ -112,16 +113,16 @@ def _reasons(view: AppView, name: str, seen: EnvironmentView, needed: frozenset[
     good = [number for number in good_numbers([each for _, each in seen.told]) if number in seen.releases]
     newest = sorted(seen.releases)[-count:]
     launched = {each for _, each in seen.launch.values() if each is not None}
-    running = needed | launched | set(good[-1:])
+    running = launched | set(good[-1:])
     rules: tuple[tuple[Collection[int], str], ...] = (
         ({number for number, release in seen.releases.items() if release is None}, "it can't be read"),
-        (newest[-1:], "the newest: its number isn't given again"),
         (good[-1:], "current: the last with a good verdict"),
-        (needed, "it runs here, or may be started here"),
-        (launched, "what new instances get"),
-        (seen.named, "the newest deployment names it"),
         (good[-2:], "previous: good before the current one"),
         (_ways_back(seen, good, running), "where a rollback goes"),
+        (launched, "what new instances get"),
+        (seen.named, "the newest deployment names it"),
+        (needed, "it runs here, or may be started here"),
+        (newest[-1:], "the newest: its number isn't given again"),
         (good[-count:], f"one of the last {count} good ones"),
         (newest, f"one of the last {count} made"),
         (_of_keys(view.held, view.app, name), "somebody is about to use it"),

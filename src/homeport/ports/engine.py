@@ -1,17 +1,23 @@
 """The engine, as a port: observes, and executes single actions; decides nothing. Implemented by memory, local, aws;
 `testing.contract` holds what all of them must do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
 
+from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import Action, Observation
 from homeport.model.platform import Place
 from homeport.model.release import Release
+from homeport.model.retention import Remain, Room, Usage
 from homeport.model.session import Session
+
+Needed = Mapping[str, Mapping[str, Collection[int]]]
+"""Environment → app → releases that its deployments may go back to. An app that isn't there: nobody knows, all."""
 
 
 class GroupSize(Struct, frozen=True, kw_only=True):
@@ -48,7 +54,7 @@ class Engine(Protocol):
 
     def open_environment(self, place: Place) -> str:
         """URL of the public side. The environment exists from now on; again with another `listen`: it moves there.
-        Raises `Conflict` where the port is taken."""
+        Raises `Conflict` where the port is taken, `Invalid` for a certificate that can't be used or isn't valid."""
         ...
 
     def begin_close(self, environment: str) -> None:
@@ -63,6 +69,10 @@ class Engine(Protocol):
         """id → (place, URL) of all that are open."""
         ...
 
+    def certificate(self, environment: str) -> Certificate | None:
+        """What clients of the public side are shown; None: it speaks plain HTTP."""
+        ...
+
     def observe(self, environment: str) -> Observation:
         """What is there now. Raises `Unavailable` where that can't be known."""
         ...
@@ -70,6 +80,11 @@ class Engine(Protocol):
     def execute(self, environment: str, action: Action, *, fence: int) -> None:
         """One action begun (long ones go on by themselves and are observed). Repeating one is harmless.
         Raises `Conflict` for a fence lower than one seen for the action's app, `Unavailable`, `NotFound`."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Actions executed inside it may reach the balancer together, when it ends; that raises `Unavailable` where
+        they can't."""
         ...
 
     def admit(self, environment: str, app: str, *, fence: int) -> None:
@@ -105,6 +120,27 @@ class Engine(Protocol):
 
     def end_session(self, environment: str, session: str, *, by_force: bool) -> None:
         """It is told to end, or killed. Harmless for one that has ended or never was."""
+        ...
+
+    def remains(self, needed: Needed) -> Sequence[Remain]:
+        """What lies on the engine's machine that may not be needed any more. `needed`: what its records don't say."""
+        ...
+
+    def remove(self, remain: Remain, needed: Needed) -> bool:
+        """Whether it is gone; False: it was before, or is needed by now. Raises `Unavailable`."""
+        ...
+
+    def usage(self) -> Usage:
+        """Looks at everything on disk: takes its time."""
+        ...
+
+    def room(self) -> Room:
+        """Of the file system that the engine keeps its things on. Raises OSError."""
+        ...
+
+    def compact(self) -> None:
+        """What its records don't need any more is given back to the disk, where there is much of it. Raises
+        `Unavailable`."""
         ...
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:

@@ -17,7 +17,13 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class ObjectStore(Protocol):
-    """Keys are slash-separated. Every method may raise `Unavailable`: the store doesn't answer, nothing was changed."""
+    """Keys are slash-separated. Every method may raise `Unavailable`: the store doesn't answer. Nothing was changed
+    then, unless only the answer got lost: of a `create` it isn't known whether it was carried out."""
+
+    @property
+    def place(self) -> str:
+        """The directory's path, or the URL; for people."""
+        ...
 
     def create(self, key: str, data: bytes) -> None:
         """The object exists durably. Raises `Conflict` if the key already existed (that object is left as it was)."""

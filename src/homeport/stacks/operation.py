@@ -31,7 +31,8 @@ from homeport.ports.clock import Clock
 from homeport.ports.cloudformation import CloudFormation
 from homeport.system.effect import effect
 
-LOOK_EVERY_SECONDS = 2.0
+FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS, SLOWER = 0.1, 3.0, 1.6
+"""Pauses between looks: short after something happened, then longer and longer."""
 PATIENCE = timedelta(minutes=5)
 """So long CloudFormation may be out of reach while an operation runs there; it goes on without us."""
 NOT_SEEN = timedelta(seconds=60)
@@ -66,6 +67,7 @@ class Operation:
         self.formation = formation
         self.watcher = watcher
         self.events: list[StackEvent] = []
+        self._pause_seconds = FIRST_LOOK_SECONDS
 
     def apply(self, wanted: Wanted, template: str, review: Review) -> bool:
         """Whether anything was changed; the stack is as wanted then."""
@@ -196,6 +198,7 @@ class Operation:
             found = self.formation.describe(id)
             for event in self._events_of(id):
                 if event.id not in known:
+                    self._pause_seconds = FIRST_LOOK_SECONDS
                     known.add(event.id)
                     self.events.append(event)
                     self.watcher.say(event)
@@ -248,6 +251,7 @@ class Operation:
     def _until(self, look: Callable[[], T | None], what: str, *, forever: bool = False) -> T:
         """What `look` gives once it isn't None. A service out of reach is waited for; so is what isn't seen yet.
         Raises `Unavailable` where that takes too long."""
+        self._pause_seconds = FIRST_LOOK_SECONDS
         clock = self.watcher.clock
         reached = begun = clock.monotonic()
         while True:
@@ -269,7 +273,8 @@ class Operation:
                 ) from problem
             if not forever and now - begun > PATIENCE.total_seconds():
                 raise Unavailable(f"{what} isn't ready after {PATIENCE.total_seconds():g} s")
-            self.watcher.pause(LOOK_EVERY_SECONDS)
+            self.watcher.pause(self._pause_seconds)
+            self._pause_seconds = min(LAST_LOOK_SECONDS, self._pause_seconds * SLOWER)
 
 
 def _known(name: str, value: str | Secret | Unknown) -> str | Secret:

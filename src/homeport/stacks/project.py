@@ -121,21 +121,26 @@ class Project:
         try:
             own = self._layer(file) if AXIS.search((self.root / file).read_bytes()) else None
             environments = self._nearest("environment", directory, own) if not directory else None
-            places = [directory]
-            if environments:
-                places = [environments] if isinstance(environments, str) else list(environments)
-            for place in places:
-                regions = None if _region_in(place) else self._nearest("region", place, own)
-                if isinstance(regions, tuple):
-                    for region in regions:
-                        yield self._entry(f"{place}/{region}", name, file, region)
-                else:
-                    yield self._entry(place, name, file, _region_in(place))
         except HomeportError as error:
-            yield Entry(id=f"{directory}/{name}".lstrip("/"), files=(file,), problem=error)
+            yield self._entry(directory, name, file, problem=error)
+            return
+        places = [directory]
+        if environments:
+            places = [environments] if isinstance(environments, str) else list(environments)
+        for place in places:
+            try:
+                regions = None if _region_in(place) else self._nearest("region", place, own)
+            except HomeportError as error:
+                yield self._entry(place, name, file, problem=error)
+                continue
+            if isinstance(regions, tuple):
+                for region in regions:
+                    yield self._entry(f"{place}/{region}", name, file, region)
+            else:
+                yield self._entry(place, name, file, _region_in(place))
 
-    def _entry(self, place: str, name: str, file: str, region: str) -> Entry:
-        return Entry(id=f"{place}/{name}".lstrip("/"), files=(file,), region=region)
+    def _entry(self, place: str, name: str, file: str, region: str = "", problem: HomeportError | None = None) -> Entry:
+        return Entry(id=f"{place}/{name}".lstrip("/"), files=(file,), region=region, problem=problem)
 
     def _nearest(self, key: str, directory: str, own: Located | None) -> tuple[str, ...] | str | None:
         """What the stack's file says, else the settings of the nearest directory."""

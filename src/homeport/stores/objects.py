@@ -7,7 +7,7 @@ shows half an object.
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
@@ -21,6 +21,7 @@ from obstore.store import LocalStore
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.ports.objects import Entry, ObjectStore
 from homeport.stores.fetch import discard, fetch
+from homeport.stores.hurried import HurriedObjects
 from homeport.system.clock import SystemClock
 from homeport.system.effect import effect
 
@@ -29,15 +30,19 @@ STALE = timedelta(days=1)
 """What lies in staging for so long was left by a process that was killed."""
 
 
-def open_store(url_or_path: str, *, must_exist: bool = True, hurried: bool = False) -> ObjectStore:
+def open_store(
+    url_or_path: str, *, must_exist: bool = True, hurried: bool = False, variables: Mapping[str, str] | None = None
+) -> ObjectStore:
     """The store at a directory's path, a `file://` or an `s3://` URL. Raises `Invalid` for another scheme,
     `Unavailable` where the directory isn't there or can't be read; without `must_exist`, and of a bucket, only the
-    methods do. `hurried`: for a caller that must go on with other things, and tries again by itself."""
+    methods do. `hurried`: for a caller that must go on with other things, and tries again by itself. `variables`: those
+    of AWS's programs that hold where the environment doesn't have them."""
     parts = urlsplit(url_or_path)
     if parts.scheme == "s3":
         from homeport.stores.s3 import S3Objects
 
-        return S3Objects(url_or_path, hurried=hurried)
+        found = S3Objects(url_or_path, hurried=hurried, variables=variables)
+        return HurriedObjects(found, SystemClock()) if hurried else found
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return LocalObjects(Path(unquote(parts.path)), must_exist=must_exist)
     if "://" in url_or_path:
@@ -46,6 +51,17 @@ def open_store(url_or_path: str, *, must_exist: bool = True, hurried: bool = Fal
             hint="write a path, file:///path, or s3://bucket/prefix",
         )
     return LocalObjects(Path(url_or_path), must_exist=must_exist)
+
+
+def check_conditions(store: ObjectStore) -> None:
+    """Nothing, where the store answers, and *create if absent* holds. Raises `Unavailable`, `Invalid`."""
+    if isinstance(store, LocalObjects):
+        store.size("is-anybody-there")
+    else:
+        from homeport.stores.s3 import S3Objects
+
+        assert isinstance(store, S3Objects)
+        store.check_conditions()
 
 
 class LocalObjects:
@@ -57,6 +73,10 @@ class LocalObjects:
         if must_exist or self.root.is_dir():
             with self._translated("open the store"):
                 self._sweep()
+
+    @property
+    def place(self) -> str:
+        return str(self.root)
 
     @cached_property
     def _objects(self) -> LocalStore:

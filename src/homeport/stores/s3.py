@@ -6,8 +6,9 @@ be conditional. Whatever is tried again is harmless to repeat; of a `create` who
 says, in its metadata, who wrote it.
 """
 
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +37,7 @@ LARGEST_BYTES = 5 * 1024**3
 WRITER = "homeport-writer"
 PATIENCE, HURRIED = timedelta(seconds=30), timedelta(seconds=2)
 """For how long something that may pass is tried again."""
-ANSWER, HURRIED_ANSWER = timedelta(seconds=120), timedelta(seconds=5)
+ANSWER, HURRIED_ANSWER = timedelta(seconds=120), timedelta(seconds=3)
 """What one request may take."""
 
 
@@ -44,16 +45,21 @@ class S3Objects:
     """`url` is `s3://bucket` or `s3://bucket/prefix`. `hurried`: for a caller that must go on with other things, and
     tries again by itself. Raises `Invalid` for a URL or an AWS profile that can't be used; asks nothing yet."""
 
-    def __init__(self, url: str, *, hurried: bool = False) -> None:
+    def __init__(self, url: str, *, hurried: bool = False, variables: Mapping[str, str] | None = None) -> None:
         self.url = url.rstrip("/")
         self.bucket, prefix = _split(url)
-        self._access = s3_access.access()
+        self._environ = {**(variables or {}), **os.environ}
+        self._access = s3_access.access(self._environ)
         self._clock = SystemClock()
         self._patience = HURRIED if hurried else PATIENCE
         self._trouble: list[HomeportError] = []
         request = HURRIED_ANSWER if hurried else ANSWER
         self._store = self._opened(prefix, request, retry=self._patience)
         self._once = self._opened(prefix, request, retry=timedelta(0))
+
+    @property
+    def place(self) -> str:
+        return self.url
 
     def _opened(self, prefix: str, request: timedelta, *, retry: timedelta) -> S3Store:
         access = self._access
@@ -65,7 +71,7 @@ class S3Objects:
         if access.metadata is not None:
             config["metadata_endpoint"] = access.metadata
         if access.profile is not None:
-            config["credential_provider"] = s3_access.provider(access.profile, self._trouble)
+            config["credential_provider"] = s3_access.provider(access.profile, self._environ, self._trouble)
         try:
             return S3Store(
                 self.bucket,

@@ -6,7 +6,6 @@ doesn't know profiles: their files are read here.
 """
 
 import configparser
-import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -36,9 +35,8 @@ class Access(Struct, frozen=True, kw_only=True):
     origin: str
 
 
-def access(environ: Mapping[str, str] | None = None) -> Access:
-    """Raises `Invalid` for a profile that isn't there, or of a kind that isn't supported."""
-    env = dict(os.environ) if environ is None else environ
+def access(env: Mapping[str, str]) -> Access:
+    """By these variables. Raises `Invalid` for a profile that isn't there, or of a kind that isn't supported."""
     profile, origin = _credentials(env)
     settings = _settings(env, env.get("AWS_PROFILE") or "default")
     endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or settings.get("endpoint_url")
@@ -52,14 +50,14 @@ def access(environ: Mapping[str, str] | None = None) -> Access:
     )
 
 
-def provider(profile: str, trouble: list[HomeportError]) -> Callable[[], dict[str, object]]:
+def provider(profile: str, env: Mapping[str, str], trouble: list[HomeportError]) -> Callable[[], dict[str, object]]:
     """Reads the profile's keys whenever obstore asks. What goes wrong there reaches the caller only as text, so the
     error itself is left in `trouble`."""
 
     def credentials() -> dict[str, object]:
         trouble.clear()
         try:
-            keys = _keys(os.environ, profile)
+            keys = _keys(env, profile)
         except HomeportError as error:
             trouble.append(error)
             raise

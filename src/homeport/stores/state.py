@@ -5,7 +5,7 @@ Records are msgspec structs as JSON, one table per kind; used by `engines.local`
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,8 @@ create table if not exists events (
 create index if not exists events_of on events (environment, number);
 """
 VERSION = 1
+MANY_FREE_BYTES = 10_000_000
+RESERVE_BYTES = 500_000
 
 
 class State:
@@ -127,6 +129,25 @@ class State:
             msgspec.structs.replace(msgspec.json.decode(value, type=Event), number=number) for number, value in rows
         ]
 
+    def reserve(self) -> None:
+        """From now on some hundreds of changes can be written though the disk is full: the files hold room for them.
+        Nothing, where it is full already."""
+        with self._lock, suppress(sqlite3.Error):
+            if self._pages("freelist_count") < RESERVE_BYTES:
+                _fill(self._connection, RESERVE_BYTES)
+
+    def compact(self) -> None:
+        """What holds nothing any more is given back, where that is much: needs as much room as what is left."""
+        with self._lock, self._translated():
+            if self._pages("freelist_count") > MANY_FREE_BYTES:
+                _vacuum(self._connection)
+        self.reserve()
+
+    def _pages(self, which: str) -> int:
+        """Bytes of the pages that this pragma counts."""
+        count, size = (self._connection.execute(f"pragma {each}").fetchone()[0] for each in (which, "page_size"))
+        return int(count) * int(size)
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
@@ -145,6 +166,11 @@ class State:
         try:
             yield
         except sqlite3.Error as error:
+            if _full(error):
+                raise Unavailable(
+                    f"the engine's state {self.path} can't be written: the disk is full",
+                    hint=f"homeport gc, or make room otherwise: df -h {self.path.parent}",
+                ) from error
             raise Unavailable(
                 f"the engine's state {self.path} can't be used: {error}", hint="homeport doctor"
             ) from error
@@ -153,4 +179,32 @@ class State:
 @effect("state.write")
 def _write(connection: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> Any:
     """The first row that the statement returns; None: it returns none."""
-    return connection.execute(statement, values).fetchone()
+    try:
+        return connection.execute(statement, values).fetchone()
+    except sqlite3.OperationalError as error:
+        if not _full(error):
+            raise
+        # what the log holds goes to its place; then it is written from its beginning, which takes no room
+        connection.execute("pragma wal_checkpoint(restart)")
+        return connection.execute(statement, values).fetchone()
+
+
+def _full(error: sqlite3.Error) -> bool:
+    # what Python itself raises has no code
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+@effect("state.vacuum")
+def _vacuum(connection: sqlite3.Connection) -> None:
+    connection.execute("vacuum")
+    connection.execute("pragma wal_checkpoint(truncate)")
+
+
+@effect("state.fill")
+def _fill(connection: sqlite3.Connection, size_bytes: int) -> None:
+    """Both files grow by so much, which is free for later. Two transactions: what one makes and drops, it never
+    writes."""
+    connection.execute("create table if not exists reserve (filler blob)")
+    connection.execute("insert into reserve values (zeroblob(?))", (size_bytes,))
+    connection.execute("drop table reserve")
+    connection.execute("pragma wal_checkpoint(restart)")

@@ -12,6 +12,7 @@ $HOMEPORT_HOME/               0700; default $XDG_DATA_HOME/homeport or ~/.local/
     logs/<platform>/<environment>/<instance>/<process>/current
     engine/                   logs of daemon and HAProxy
     engine.lock               held by the daemon
+    reserve                   room that the engine gives up when the disk is full
 runtime directory/            short path (socket names end at 97 bytes); gone after a reboot
     api.sock  haproxy.cfg  haproxy.sock  haproxy-master.sock  services/
 """

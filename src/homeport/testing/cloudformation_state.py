@@ -181,7 +181,7 @@ def _with_attributes(value: Any, physical: dict[str, str], read: Iterable[str]) 
 
 
 def creation(changes: Iterable[ResourceChange], physical: dict[str, str], failure: Failure | None) -> list[Step]:
-    """UG, stack failure options: "Roll back all stack resources"; "ROLLBACK_COMPLETE … The stack can only be deleted." """
+    """UG, stack failure options: "Roll back all stack resources"; "ROLLBACK_COMPLETE … can only be deleted." """
     made = list(changes)
     steps = [Step(status="CREATE_IN_PROGRESS", reason="User Initiated")]
     for number, each in enumerate(made):

@@ -62,14 +62,6 @@ class World:
     def release(self, *, bake_seconds: float = 0) -> int:
         health = Health(grace=_seconds(2), settle=_seconds(0))
         web = Group(name="web", run=("web",), instances=Instances(desired=2, max=4), health=health, balanced=True)
-        resolved = Resolved(
-            app="shop",
-            place=Place(platform="shop", name="staging", engine="memory"),
-            groups=(web,),
-            routes=(Route(to="web"),),
-            deploy=Deploy(bake=_seconds(bake_seconds)),
-            processes={"web": "serve"},
-        )
         config = publish_snapshot(self.store, "shop", "staging", Snapshot(groups={"web": {}}))
 
         def make(number: int) -> Release:
@@ -79,7 +71,14 @@ class World:
                 number=number,
                 slug=Slug(layers=(), image="none", commit="c" * 40),
                 config=config,
-                resolved=resolved,
+                resolved=Resolved(
+                    app="shop",
+                    place=Place(platform="shop", name="staging", engine="memory"),
+                    groups=(web,),
+                    routes=(Route(to="web"),),
+                    deploy=Deploy(bake=_seconds(bake_seconds)),
+                    processes={"web": f"serve {number}"},
+                ),
                 created_at=datetime(2026, 1, 1, tzinfo=UTC),
                 created_by="Ada",
                 why="deploy",

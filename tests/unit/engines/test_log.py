@@ -143,11 +143,23 @@ def kept(tmp_path: Path, name: str, size: int, age_hours: float) -> Path:
     return instance
 
 
-def test_prune_keeps_the_newest_within_bounds_and_all_that_live(tmp_path: Path) -> None:
+def test_ended_are_all_that_do_not_live_and_what_is_removed_is_gone(tmp_path: Path) -> None:
     live = kept(tmp_path, "live", 10_000, 100)
     old = kept(tmp_path, "old", 10, 50)
-    big = kept(tmp_path, "big", 900, 3)
     new = kept(tmp_path, "new", 200, 1)
-    pruned = log.prune(tmp_path, {live}, SystemClock(), keep_bytes=1000, keep_age=timedelta(hours=48))
-    assert set(pruned) == {old, big}
-    assert {path for path in (live, old, big, new) if path.exists()} == {live, new}
+    ended = {each.path: each for each in log.ended(tmp_path, {live})}
+    assert {path: each.size_bytes for path, each in ended.items()} == {old: 10, new: 200}
+    assert ended[new].modified_at - ended[old].modified_at > timedelta(hours=48)
+    log.remove(old)
+    log.remove(old)
+    assert {path for path in (live, old, new) if path.exists()} == {live, new}
+
+
+def test_logs_are_known_to_be_an_apps(logs: Path) -> None:
+    assert log.app_of(logs / "web-1") is None
+    log.keep_app(logs / "web-1", "shop")
+    log.keep_app(logs / "new-1", "blog")
+    assert (log.app_of(logs / "web-1"), log.app_of(logs / "new-1")) == ("shop", "blog")
+    assert [each.text for each in log.read(logs, LogQuery(), wanted=lambda id_: log.app_of(logs / id_) == "shop")] == [
+        *"ace"
+    ]

@@ -177,8 +177,12 @@ def test_node_that_makes_pages_alone() -> None:
     vite = {"scripts": {"build": "vite build"}, "devDependencies": {"vite": "6"}}
     found = detect({"package.json": json.dumps(vite), "index.html": "", "package-lock.json": "{}"})
     assert (found.language, found.static, list(found.procfile)) == ("node", Static(directory="dist"), ["web"])
-    vite["scripts"]["start"] = "node server.js"
+    vite["scripts"]["start"] = "node ./server.mjs --for vite-pages"
     assert detect({"package.json": json.dumps(vite)}).static is None
+    vite["scripts"]["start"] = "npx vite --port 80"
+    assert detect({"package.json": json.dumps(vite)}).static
+    del vite["scripts"]["start"]
+    assert detect({"package.json": json.dumps(vite), "server.js": ""}).procfile == {"web": "npm start"}
 
 
 def test_python_with_assets_by_node() -> None:

@@ -4,11 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,49 +15,7 @@ from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.stores import s3
 from homeport.stores.objects import open_store
 from homeport.stores.s3 import S3Objects
-from tests.bucket import Answer, Bucket
-
-Hook = Callable[[str, str, Callable[[], Answer]], Answer | None]
-
-
-@contextmanager
-def between(bucket: Bucket, hook: Hook, *, strip: tuple[str, ...] = ()) -> Iterator[str]:
-    """URL of an HTTP server in front of the real one. `hook` gets method, path and a call that asks the real one, and
-    gives the answer; None: the connection breaks off. `strip`: headers that don't get through."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in strip}
-            answer = hook(self.command, self.path, lambda: bucket.server.ask(self.command, self.path, body, headers))
-            self.close_connection = True
-            if answer is None:
-                return
-            status, content, headers = answer
-            self.send_response_only(status)
-            for name, value in ({"Content-Length": str(len(content))} | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def said(status: int, code: str) -> Answer:
-    return status, f"<?xml version='1.0'?>\n<Error><Code>{code}</Code><Message>…</Message></Error>".encode(), {}
+from tests.bucket import Answer, Bucket, between, said
 
 
 def test_a_bucket_that_is_gone_is_not_an_empty_store(bucket: Bucket, tmp_path: Path) -> None:

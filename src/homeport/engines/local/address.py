@@ -183,8 +183,11 @@ class Addresses:
             _keep(self._kept, text)
             _show(self._shown, text)
         except OSError as error:
-            hint = f"df -h {self._machine}"
-            raise Unavailable(f"can't write {error.filename}: {error.strerror}", hint=hint) from error
+            # what fails when it is written to, not opened, has no name
+            raise Unavailable(
+                f"can't write {error.filename or self._kept}: {error.strerror}",
+                hint=f"df -h {self._kept.parent} {self._machine}",
+            ) from error
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

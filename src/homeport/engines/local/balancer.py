@@ -6,6 +6,7 @@ killed anywhere in `sync` calls it again, and one that finds another daemon's HA
 
 import errno
 import hashlib
+import logging
 import os
 import pwd
 import re
@@ -17,9 +18,13 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from homeport.engines.local import certificate
 from homeport.engines.local.haproxy import Runtime, Usage, attempts, parse_server
 from homeport.engines.local.service import Service
 from homeport.errors import Conflict, HomeportError, Invalid, Unavailable
+from homeport.model.certificate import Certificate
 from homeport.model.platform import Tls
 from homeport.plan.balancer import LISTEN, Balancer, ServerId, check
 from homeport.plan.balancer_change import Change, difference
@@ -28,6 +33,7 @@ from homeport.system import text_file
 from homeport.system.effect import effect
 from homeport.system.home import Home
 
+log = logging.getLogger("homeport.balancer")
 MASTER_SOCKET = "haproxy-master.sock"
 STATE_HEADER = "1\n"
 LONGEST_SOCKET_PATH = 80
@@ -56,6 +62,8 @@ class HaproxyBalancer:
         self._runtime = Runtime(home.runtime / SOCKET, home.runtime / MASTER_SOCKET)
         self._service = Service(home.services / "haproxy")
         self._one_at_a_time = threading.Lock()
+        self._refused: dict[str, str] = {}
+        """Frontend → why the certificate that lies there isn't the one that is served."""
 
     def sync(self, desired: Balancer) -> None:
         """Files and the running HAProxy equal `desired`. Where it isn't running: the files, for its supervisor to start
@@ -79,8 +87,20 @@ class HaproxyBalancer:
                 self._bring(desired, files, before)
             self._forget_certificates({path for path, _ in certificates.values()})
 
+    def certificate(self, frontend: str) -> Certificate | None:
+        """What the frontend's clients are shown; None: it speaks plain HTTP, or that can't be read."""
+        path = self._served(frontend)
+        if path is None:
+            return None
+        try:
+            found = certificate.read(path.read_text(), str(path))
+        except (Invalid, OSError):  # a renewal takes the file away
+            return None
+        return replace(found, trouble=self._refused.get(frontend, ""))
+
     def blocked(self, desired: Balancer) -> dict[str, HomeportError]:
-        """Names of the frontends that can't listen, because their address is taken or isn't this machine's → why."""
+        """Names of the frontends that can't listen, because their address is taken or isn't this machine's, or their
+        certificate can't be used → why."""
         with self._one_at_a_time:
             return self._blocked(desired, text_file.read(self._config) if self._exists() else None)
 
@@ -163,19 +183,26 @@ class HaproxyBalancer:
 
     def _pem(self, frontend: str, tls: Tls) -> tuple[Path, str]:
         """Where the combined file belongs, and its content. Named by its content: a renewed certificate changes the
-        text, so it is loaded."""
-        parts = []
-        for what, path in (("certificate", tls.certificate), ("key", tls.key)):
-            try:
-                text = Path(path).read_text()
-            except (OSError, UnicodeDecodeError) as error:
-                raise Invalid(f"{frontend}: can't read the {what} {path}: {error}") from error
-            if "-----BEGIN " not in text:
-                raise Invalid(f"{frontend}: the {what} {path} isn't a PEM file")
-            parts.append(text.rstrip("\n") + "\n")
-        combined = "".join(parts)
-        digest = hashlib.sha256(combined.encode()).hexdigest()[:16]
-        return self._certificates / f"{frontend}.{digest}.pem", combined
+        text, so it is loaded. One that can't be used leaves the one that is served; raises `Invalid` where none is."""
+        try:
+            text = certificate.combined(tls)
+            path = self._certificates / f"{frontend}.{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
+            if not path.exists():
+                certificate.check_pair(tls)
+        except Invalid as error:
+            kept = self._served(frontend)
+            if kept is None:
+                raise Invalid(f"{frontend}: {error.message}", hint=error.hint) from error
+            if self._refused.get(frontend) != error.message:
+                log.warning("%s: %s; the certificate from before is served on", frontend, error.message)
+            self._refused[frontend] = error.message
+            return kept, kept.read_text()
+        self._refused.pop(frontend, None)
+        return path, text
+
+    def _served(self, frontend: str) -> Path | None:
+        found = self._certificates.glob(f"{frontend}.{'[0-9a-f]' * 16}.pem")
+        return max(found, key=lambda each: each.stat().st_mtime, default=None)
 
     def _forget_certificates(self, wanted: set[Path]) -> None:
         for path in self._certificates.glob("*.pem"):
@@ -208,6 +235,11 @@ class HaproxyBalancer:
         held = set(re.findall(r"^    bind (\S+)", text or "", re.MULTILINE))
         found: dict[str, HomeportError] = {}
         for frontend in desired.frontends:
+            if frontend.tls is not None:
+                try:
+                    self._pem(frontend.name, frontend.tls)
+                except Invalid as error:
+                    found[frontend.name] = error
             for listen in filter(None, (frontend.listen, frontend.redirect_from)):
                 if listen not in held:
                     try:

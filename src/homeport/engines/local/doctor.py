@@ -3,26 +3,30 @@
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from homeport.engines.local import packet_filter
+from homeport.engines.local import certificate, packet_filter
 from homeport.engines.local.address import PORTS
 from homeport.engines.local.cgroup import Cgroups
+from homeport.engines.local.record import Records
 from homeport.engines.local.sandbox import BwrapSandbox
-from homeport.errors import HomeportError
+from homeport.errors import HomeportError, Invalid
+from homeport.plan.certificate import SOON, days_left, problems
+from homeport.plan.remains import LEAST_FREE_BYTES, LEAST_FREE_SHARE, nearly_full
 from homeport.plan.static import NGINX
 from homeport.releases.image import interpreters, node_with_npm
+from homeport.stores.state import State
 from homeport.system import program
+from homeport.system.clock import SystemClock
+from homeport.system.disk import room
 from homeport.system.home import Home
 from homeport.system.sockets import ports_in_use
 
 HAPROXY = (2, 6)
-FREE_BYTES = 1_000_000_000
 LONGEST_SOCKET_BYTES = 97
 PROGRAMS = {
     "bwrap": "bubblewrap",
@@ -59,6 +63,7 @@ def examine(home: Home) -> list[Check]:
         ("ports", _ports),
         ("directories", lambda: _directories(home)),
         ("interpreters", _interpreters),
+        ("certificates", lambda: _certificates(home)),
         ("Node", _node),
         ("nginx", _nginx),
     )
@@ -177,6 +182,30 @@ def _packet_filter() -> Iterator[Check]:
     )
 
 
+def _certificates(home: Home) -> Iterator[Check]:
+    """Those that lie where the platform files of the environments that are up say."""
+    if not home.state.exists():
+        return
+    now = SystemClock().now()
+    for id_, kept in sorted(Records(State(home.state)).environments().items()):
+        if kept.place.tls is None:
+            continue
+        try:
+            found = certificate.read(certificate.combined(kept.place.tls), kept.place.tls.certificate)
+            certificate.check_pair(kept.place.tls)
+            wrong = problems(found, (), now)
+            said = wrong or (f"{days_left(found, now)} days left, until {found.ends_at:%Y-%m-%d %H:%M} UTC",)
+        except Invalid as error:
+            wrong = said = (error.message,)
+        yield Check(
+            name=f"certificate of {id_}",
+            ok=not wrong,
+            found="; ".join(said),
+            expected=f"valid for {SOON.days} days more, with its key",
+            needed=False,
+        )
+
+
 def _ports() -> Iterator[Check]:
     used = sum(port in PORTS for port in ports_in_use())
     yield Check(
@@ -206,13 +235,14 @@ def _directories(home: Home) -> Iterator[Check]:
         expected=f"writable, and short: sockets in it have at most {LONGEST_SOCKET_BYTES} bytes",
         mend="set XDG_RUNTIME_DIR to a short directory of yours",
     )
-    free = shutil.disk_usage(home.root).free
+    found = room(home.root)
     yield Check(
         name="disk",
-        ok=free >= FREE_BYTES,
-        found=f"{free / 1e9:.1f} GB free at {home.root}",
-        expected=f"at least {FREE_BYTES / 1e9:g} GB",
-        mend="set HOMEPORT_HOME to a directory with room",
+        ok=not nearly_full(found),
+        found=f"{found.free_bytes / 1e9:.1f} of {found.total_bytes / 1e9:.1f} GB free at {home.root}",
+        expected=f"at least {LEAST_FREE_BYTES / 1e9:g} GB, and {LEAST_FREE_SHARE:.0%} of the file system",
+        mend="homeport gc   # or set HOMEPORT_HOME to a directory with room",
+        needed=found.free_bytes < LEAST_FREE_BYTES,
     )
 
 

@@ -6,24 +6,26 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from contextlib import contextmanager
 
 from msgspec.structs import replace
 
+from homeport.engines.local import certificate, record, reserve
 from homeport.engines.local import log as logs
-from homeport.engines.local import record
 from homeport.engines.local.address import Addresses, Claim
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.generation import Generations, remove_tree
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import Observer
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
+from homeport.engines.local.remains import Remains
 from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.engines.local.session_watch import SessionWatch
 from homeport.engines.local.task import Tasks
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
+from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
@@ -45,18 +47,19 @@ from homeport.model.fleet import (
 )
 from homeport.model.platform import Place
 from homeport.model.release import Release
+from homeport.model.retention import Remain, Room, Usage
 from homeport.model.session import Session
+from homeport.plan.balancer import public_name
 from homeport.ports.clock import Clock
 from homeport.ports.encryption import Encryption
-from homeport.ports.engine import GroupSize, LogLine, LogQuery
+from homeport.ports.engine import GroupSize, LogLine, LogQuery, Needed
 from homeport.ports.objects import ObjectStore
 from homeport.stores import state as states
+from homeport.system.disk import room
 from homeport.system.home import Home
 from homeport.system.sockets import listening
 
 log = logging.getLogger("homeport.engine")
-KEPT_LOGS = timedelta(days=14)
-KEPT_LOG_BYTES = 500_000_000
 
 
 class LocalEngine:
@@ -65,7 +68,9 @@ class LocalEngine:
     ) -> None:
         self.home = home
         self.clock = clock
+        reserve.give_up(home)
         self.state = states.State(home.state)
+        self.state.reserve()
         self.records = Records(self.state)
         self._wakes: list[Callable[[], None]] = []
         self._lock = threading.RLock()
@@ -103,6 +108,7 @@ class LocalEngine:
             clock=clock,
             lock=self._lock,
         )
+        self.cleaning = Remains(home, self.records, tasks=self.tasks, clock=clock, lock=self._lock)
         launcher.sweep()
         for kept in self.records.environments().values():
             self.traffic.write_hosts(kept.place.id)
@@ -122,6 +128,8 @@ class LocalEngine:
             known = self.records.environments().get(place.id)
             if known is not None and known.place == place:
                 return _url(known)
+            if place.tls is not None and (known is None or known.place.tls != place.tls):
+                certificate.check_new(place.tls, self.clock.now())
             listen = place.listen or f"127.0.0.1:{self.addresses.public_port(place.id)}"
             uid = self.addresses.uid(place.id) if os.getuid() == 0 else None
             opened = EnvironmentRecord(place=place, listen=listen, uid=uid, closing=known.closing if known else False)
@@ -169,6 +177,9 @@ class LocalEngine:
     def environments(self) -> dict[str, tuple[Place, str]]:
         return {id_: (each.place, _url(each)) for id_, each in self.records.environments().items()}
 
+    def certificate(self, environment: str) -> Certificate | None:
+        return self.traffic.balancer.certificate(public_name(environment))
+
     # --- observing ----------------------------------------------------------------------------------------------------
 
     def observe(self, environment: str) -> Observation:
@@ -210,6 +221,16 @@ class LocalEngine:
                     self._admit(environment, found.seen.app, fence)
                     self._for_instance(kept, found, action)
         self._changed()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._lock:
+            self.traffic.hold()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.traffic.let_go()
 
     def admit(self, environment: str, app: str, *, fence: int) -> None:
         with self._lock:
@@ -290,21 +311,22 @@ class LocalEngine:
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
         return read_logs(self.home, environment, query, follow=follow)
 
-    def prune_logs(self) -> None:
-        """Logs of ended instances are kept for `KEPT_LOGS`, and of all of them the newest `KEPT_LOG_BYTES`."""
-        live = {
-            self.home.logs / environment / id_
-            for environment in self.records.environments()
-            for id_, each in self.records.instances(environment).items()
-            if each.seen.state is not State.TERMINATED
-        }
-        live |= {
-            self.home.logs / environment / each.id
-            for environment in self.records.environments()
-            for each in self.watched.all(environment)
-            if each.ended_at is None
-        }
-        logs.prune(self.home.logs, live, self.clock, keep_bytes=KEPT_LOG_BYTES, keep_age=KEPT_LOGS)
+    def remains(self, needed: Needed) -> list[Remain]:
+        reserve.give_up(self.home)
+        return self.cleaning.all(needed)
+
+    def remove(self, remain: Remain, needed: Needed) -> bool:
+        return self.cleaning.remove(remain, needed)
+
+    def usage(self) -> Usage:
+        return self.cleaning.usage()
+
+    def room(self) -> Room:
+        return room(self.home.root)
+
+    def compact(self) -> None:
+        reserve.keep(self.home)
+        self.state.compact()
 
     def sessions(self, environment: str) -> tuple[Session, ...]:
         with self._lock:
@@ -356,6 +378,8 @@ def read_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) ->
     """Straight from disk, with or without a daemon."""
 
     def wanted(instance: str) -> bool:
+        if query.app and logs.app_of(home.logs / environment / instance) != query.app:
+            return False
         return query.group in ("", instance.rpartition("-")[0])
 
     return logs.read(home.logs / environment, query, follow=follow, wanted=wanted)

@@ -167,7 +167,7 @@ class Generations:
     def _change(self, kept: EnvironmentRecord, found: InstanceRecord, **fields: object) -> None:
         changed = replace(found, seen=replace(found.seen, **fields))
         self.records.keep_instance(kept.place.id, changed)
-        self.traffic.sync()
+        self.traffic.sync_soon()
 
     def _begin(self, kept: EnvironmentRecord, found: InstanceRecord, release: int) -> None:
         """The next generation: its record first, then the spawn, in a thread."""
@@ -198,7 +198,7 @@ class Generations:
         self.records.keep_instance(environment, begun)
         # The balancer learns of it while it boots.
         self.work.begin((environment, seen.id), lambda: self._spawn(kept, begun))
-        self.traffic.sync()
+        self.traffic.sync_soon()
 
     def _group(self, kept: EnvironmentRecord, seen: Instance, release: int) -> Group:
         """The instance's group, as that release has it. Raises `NotFound` where it isn't prepared."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from homeport.engines.local import record
+from homeport.engines.local import log, record
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records, ReleaseRecord, TaskRecord
 from homeport.errors import Unavailable
 from homeport.instance.assemble import Assembly, assemble, variables
@@ -25,12 +25,13 @@ from homeport.ports.objects import ObjectStore
 from homeport.ports.sandbox import Mount, Sandbox, SandboxSpec
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.publish import read_snapshot
+from homeport.system.clock import SystemClock
 from homeport.system.effect import effect
 from homeport.system.home import Home
 
-_IDLE = ("/bin/sleep", "infinity")
 IMAGE = {"NODE_ENV": "production"}
 """What config goes over."""
+_IDLE = ("/bin/sleep", "infinity")
 """First process of a sandbox that is there to be entered."""
 TASK_EXIT = "/run/homeport/task"
 _TASK = '"$1/once" 2>&1 | svlogd -ttt "$2"; echo "${PIPESTATUS[0]}" >"$3/status.new"; mv "$3/status.new" "$3/status"'
@@ -60,7 +61,7 @@ class Launcher:
         snapshot = read_snapshot(self.store, app, environment.place.name, release.config)
         for layer in release.slug.layers:
             self._unpacked(app, layer)
-        kept = ReleaseRecord(release=release, snapshot=snapshot)
+        kept = ReleaseRecord(release=release, snapshot=snapshot, prepared_at=SystemClock().now())
         self.state.put(record.RELEASE, environment.place.id, f"{app}/{number}", kept)
 
     def _unpacked(self, app: str, layer: Layer) -> Path:
@@ -174,10 +175,10 @@ class Launcher:
         spec = _completed(assemble(assembly), found.release, hosts)
         status = self.task_status(place.id, task.id).parent
         make_writable(status, environment.uid)
-        log = next(mount.target for mount in spec.mounts if mount.source == assembly.logs / "release")
+        into = next(mount.target for mount in spec.mounts if mount.source == assembly.logs / "release")
         spec = replace(
             spec,
-            command=("/bin/bash", "-c", _TASK, "task", f"{PRIVATE}/service/release", log, TASK_EXIT),
+            command=("/bin/bash", "-c", _TASK, "task", f"{PRIVATE}/service/release", into, TASK_EXIT),
             mounts=(*spec.mounts, Mount(kind="writable", source=status, target=TASK_EXIT)),
         )
         return self.sandbox.start(
@@ -212,6 +213,7 @@ class Launcher:
         memory_bytes: int | None,
     ) -> Assembly:
         release, place = found.release, environment.place
+        log.keep_app(self.logs(place.id, name), release.app)
         source = next(layer for layer in release.slug.layers if layer.kind == "source")
         dependencies = {
             mount: self.home.layers / layer.sha256 / mount

@@ -1,7 +1,8 @@
 """Logs of instances: read in order of time, followed, and kept within bounds. Called by the engine.
 
 Under an environment's directory lies `<instance>/<process>/` as svlogd writes it: `current`, and older files `@…`. The
-app can write there too: nothing is followed but directories and files themselves, and lines are only text.
+app can write there too: nothing is followed but directories and files themselves, and lines are only text. What app an
+instance is of says `<instance>/.app`, for as long as its logs are kept; the app can't write there.
 """
 
 import heapq
@@ -10,18 +11,19 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct
 
 from homeport.errors import Invalid
-from homeport.ports.clock import Clock
 from homeport.ports.engine import LogLine, LogQuery
+from homeport.system import text_file
 from homeport.system.clock import pause
 from homeport.system.effect import effect
 
 FOLLOW_SECONDS = 0.1
+_APP = ".app"
 _FILE_LIMIT_BYTES = 16_000_000
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{5}) ?")
 _STAMP_BYTES = re.compile(_STAMP.pattern.encode())
@@ -249,40 +251,58 @@ def _directories(directory: Path) -> list[Path]:
     return [each for name in _names(directory) if (each := directory / name).is_dir() and not each.is_symlink()]
 
 
-class _Kept(Struct, frozen=True):
+def keep_app(instance: Path, app: str) -> None:
+    """The logs in the directory `instance` are known to be the app's."""
+    if app_of(instance) is None:
+        _write_app(instance, app)
+
+
+def app_of(instance: Path) -> str | None:
+    """The app whose logs lie in the directory; None: it isn't known."""
+    return text_file.read(instance / _APP)
+
+
+@effect("log.keep_app")
+def _write_app(instance: Path, app: str) -> None:
+    instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    text_file.replace(instance / _APP, app)
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """The logs of one instance that has ended."""
+
     path: Path
-    size: int
+    size_bytes: int
     modified_at: datetime
+    """When a line was last written."""
 
 
-def prune(logs: Path, live: Container[Path], clock: Clock, *, keep_bytes: int, keep_age: timedelta) -> list[Path]:
-    """Directories of instances that were removed: not among `live`, and last written longer than `keep_age` ago, or
-    the oldest of those that together hold more than `keep_bytes`. `logs` has a level each of platforms, environments
-    and instances."""
-    dead = [
-        _kept(instance)
+def ended(logs: Path, live: Container[Path]) -> list[Ended]:
+    """Of instances that aren't among `live`. `logs` has a level each of platforms, environments and instances."""
+    return [
+        found
         for platform in _directories(logs)
         for environment in _directories(platform)
         for instance in _directories(environment)
-        if instance not in live
+        if instance not in live and (found := _ended(instance)) is not None
     ]
-    removed, total = [], 0
-    for each in sorted(dead, key=lambda kept: kept.modified_at, reverse=True):
-        total += each.size
-        if total > keep_bytes or clock.now() - each.modified_at > keep_age:
-            _remove(each.path)
-            removed.append(each.path)
-    return removed
 
 
-def _kept(instance: Path) -> _Kept:
+def _ended(instance: Path) -> Ended | None:
+    """None: it was removed meanwhile."""
     pieces = [piece for process in _directories(instance) for piece in _pieces(process)]
-    modified = datetime.fromtimestamp(os.stat(instance, follow_symlinks=False).st_mtime, UTC)
-    return _Kept(
-        instance, sum(piece.size for piece in pieces), max([modified, *(piece.modified_at for piece in pieces)])
+    try:
+        modified = datetime.fromtimestamp(os.stat(instance, follow_symlinks=False).st_mtime, UTC)
+    except OSError:
+        return None
+    return Ended(
+        path=instance,
+        size_bytes=sum(piece.size for piece in pieces),
+        modified_at=max([modified, *(piece.modified_at for piece in pieces)]),
     )
 
 
 @effect("log.remove")
-def _remove(path: Path) -> None:
-    shutil.rmtree(path)
+def remove(path: Path) -> None:
+    """What can't be removed now goes another time."""
+    shutil.rmtree(path, ignore_errors=True)

@@ -47,6 +47,8 @@ class ReleaseRecord(Struct, frozen=True, kw_only=True):
 
     release: Release
     snapshot: Snapshot
+    prepared_at: datetime | None = None
+    """None: by a Homeport that didn't note it."""
 
 
 class InstanceRecord(Struct, frozen=True, kw_only=True):
@@ -124,6 +126,9 @@ class Records:
     def release(self, environment: str, app: str, number: int) -> Release | None:
         found = self.state.get(RELEASE, environment, f"{app}/{number}", ReleaseRecord)
         return None if found is None else found.release
+
+    def forget_release(self, environment: str, app: str, number: int) -> None:
+        self.state.remove(RELEASE, environment, f"{app}/{number}")
 
     def group(self, environment: str, seen: Instance) -> Group | None:
         """The instance's group, as its release has it."""

@@ -76,6 +76,14 @@ class Tasks:
         others = [each for key, each in self._preparing.items() if key[0] == environment and key[1] not in kept]
         return (*ready, *others)
 
+    def preparing(self) -> bool:
+        """Whether a release is being unpacked just now."""
+        return any(self.work.goes_on(key) for key in list(self._preparing))
+
+    def forget_release(self, environment: str, app: str, number: int) -> None:
+        """It isn't prepared any more."""
+        self._preparing.pop((environment, f"{app}/{number}"), None)
+
     def forget(self, environment: str) -> None:
         self._preparing = {key: each for key, each in self._preparing.items() if key[0] != environment}
 

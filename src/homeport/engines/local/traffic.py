@@ -77,6 +77,7 @@ def environment_traffic(
                 target = backend_name(place.id, app, route.to)
             routes.append(Forward(backend=target, host=route.host, path=route.path, strip_prefix=route.strip_prefix))
     public = Frontend(name=public_name(place.id), listen=environment.listen, routes=tuple(routes), tls=place.tls)
+    public = replace(public, redirect_from=place.redirect)
     return [public, *frontends], list(backends.values())
 
 
@@ -112,6 +113,16 @@ def common_health(versions: list[Group]) -> Health:
     return Health(path=None, interval=first.interval, timeout=first.timeout, grace=first.grace, settle=first.settle)
 
 
+def private_names(environment: str, addresses: Mapping[tuple[str, str], str]) -> list[str]:
+    """Lines of a hosts file. `addresses`: by (app, group). The short name only where one app has such a group."""
+    groups = [group for _, group in addresses]
+    lines = []
+    for (app, group), address in addresses.items():
+        short = f" {group}.{environment}.internal" if groups.count(group) == 1 else ""
+        lines.append(f"{address} {group}.{app}.{environment}.internal{short}")
+    return lines
+
+
 class Traffic:
     """Keeps the balancer, and the private names in the sandboxes' hosts files, equal to the records. Called under the
     engine's lock."""
@@ -123,12 +134,31 @@ class Traffic:
         self.balancer = balancer
         self._synced: Balancer | None = None
         self._blocked: frozenset[str] = frozenset()
+        self._held = self._due = False
+
+    def hold(self) -> None:
+        """Changes that can wait a moment do so, until `let_go`."""
+        self._held = True
+
+    def let_go(self) -> None:
+        """As `sync`, for all that has waited."""
+        self._held = False
+        if self._due:
+            self.sync()
+
+    def sync_soon(self) -> None:
+        """As `sync`; with other changes, where they are held."""
+        if self._held:
+            self._due = True
+        else:
+            self.sync()
 
     def sync(self, opened: EnvironmentRecord | None = None, *, again: bool = False) -> None:
         """The balancer equals the records, and `opened` beside them. `again`: look even where the records say the same
         as last time. One environment's address that somebody else has taken keeps no other from being served: it is
         logged, and tried again at each call. Raises `Invalid`, and `Conflict` where the address is that of `opened`
         (then nothing was changed), `Unavailable`."""
+        self._due = False
         environments = self.records.environments()
         if opened is not None:
             environments[opened.place.id] = opened
@@ -174,9 +204,7 @@ class Traffic:
 
     def write_hosts(self, environment: str) -> None:
         name = self.records.environment(environment).place.name
-        lines = ["127.0.0.1 localhost"]
-        for (app, group), address in self._private_addresses(environment).items():
-            lines.append(f"{address} {group}.{app}.{name}.internal {group}.{name}.internal")
+        lines = ["127.0.0.1 localhost", *private_names(name, self._private_addresses(environment))]
         write_in_place(self.hosts(environment), "\n".join(lines) + "\n")
 
     def _resolved(self, environment: str) -> dict[tuple[str, int], Resolved]:

@@ -39,6 +39,7 @@ START_SECONDS = 10.0
 LOG_SECONDS = 1.5
 """runsv lets a service that ran for less than a second be, for one more."""
 POLL_SECONDS = 0.005
+SECRETS = "secrets"
 LOG_BYTES = 5_000_000
 LOG_FILES = 10
 
@@ -56,11 +57,14 @@ class WatchTree:
         self._seen: tuple[int, int] | None = None
         """Pid and start time of the runsvdir that was found last: to look through all processes takes 15 ms."""
 
-    def start(self, daemon_argv: tuple[str, ...], environ: Mapping[str, str]) -> None:
+    def start(
+        self, daemon_argv: tuple[str, ...], environ: Mapping[str, str], secrets: Mapping[str, str] | None = None
+    ) -> None:
         """The tree runs, and its daemon is to run with exactly this environment; HAProxy if there is a configuration.
-        One that runs already is adopted: what is stated differently holds from the service's next start. Raises
+        One that runs already is adopted: what is stated differently holds from the service's next start. `secrets`:
+        variables that must not be seen on a command line; those given last, where there are none now. Raises
         `Unavailable`."""
-        configured = self._define_both(daemon_argv, environ)
+        configured = self._define_both(daemon_argv, environ, secrets or {})
         self.keep()
         self._wait(lambda: self._daemon.supervised() and self._haproxy.supervised(), "runsvdir started no services")
         self._daemon.control("u")
@@ -68,11 +72,13 @@ class WatchTree:
         if configured:
             self.start_haproxy()
 
-    def become(self, daemon_argv: tuple[str, ...], environ: Mapping[str, str]) -> NoReturn:
+    def become(
+        self, daemon_argv: tuple[str, ...], environ: Mapping[str, str], secrets: Mapping[str, str] | None = None
+    ) -> NoReturn:
         """This very process is the tree's runsvdir from now on, for whoever watches it: systemd. What `start` says of
         the daemon holds; it starts HAProxy. Where there is a runsvdir, that one ends; its services go on, each adopted
         when it is next started. Raises `Unavailable`."""
-        self._define_both(daemon_argv, environ)
+        self._define_both(daemon_argv, environ, secrets or {})
         self._end_runsvdir()
         self._daemon.control("u")  # whoever was interrupted in `stop` has left it down
         os.utime(self._services, (1, 1))
@@ -129,13 +135,16 @@ class WatchTree:
 
     # --- the tree --------------------------------------------------------------------------------------------------
 
-    def _define_both(self, daemon_argv: tuple[str, ...], environ: Mapping[str, str]) -> bool:
+    def _define_both(
+        self, daemon_argv: tuple[str, ...], environ: Mapping[str, str], secrets: Mapping[str, str]
+    ) -> bool:
         """Whether there is a configuration for HAProxy."""
         configured = (self._home.runtime / CONFIG).exists()
         # HAProxy's environment is empty: the daemon's may hold what isn't its business.
         haproxy = (program(), "-W", "-db", "-S", self._master_socket(), "-f", str(self._home.runtime / CONFIG))
         self._define(self._haproxy, haproxy, {}, down=not configured)
-        self._define(self._daemon, daemon_argv, environ, down=False)
+        kept = self._keep_secret(self._daemon.directory / SECRETS, secrets)
+        self._define(self._daemon, (*kept, *daemon_argv), environ, down=False)
         return configured
 
     def _define(self, service: Service, argv: tuple[str, ...], environ: Mapping[str, str], *, down: bool) -> None:
@@ -155,6 +164,16 @@ class WatchTree:
         for path, text in texts.items():
             if text_file.read(path) != text:
                 self._write(path, text)
+
+    def _keep_secret(self, directory: Path, secrets: Mapping[str, str]) -> tuple[str, ...]:
+        """What goes before a command for it to get these variables, or those that were kept before."""
+        if secrets:
+            for old in directory.glob("[!.]*"):
+                if old.name not in secrets:
+                    self._write(old, "")  # chpst takes a variable with an empty file away
+            for name, value in secrets.items():
+                self._write(directory / name, value + "\n")
+        return ("chpst", "-e", str(directory)) if directory.is_dir() else ()
 
     @effect("watch_tree.write")
     def _write(self, path: Path, text: str) -> None:
@@ -230,8 +249,17 @@ class WatchTree:
         try:
             self._wait(lambda: not service.supervised(), "", LOG_SECONDS)
         except Unavailable:
-            # Something that the service has left behind keeps its log open.
-            Service(service.directory / "log").control("t")
+            self._end_log(service)
+
+    def _end_log(self, service: Service) -> None:
+        """Something that the service has left behind may keep its log open; one that waits for room on a full disk
+        hears nothing but KILL."""
+        log = Service(service.directory / "log")
+        log.control("t")
+        try:
+            self._wait(lambda: not service.supervised(), "", LOG_SECONDS)
+        except Unavailable:
+            log.control("k")
             self._wait(lambda: not service.supervised(), f"the supervisor of {service.directory.name} doesn't end")
 
     def _down(self, service: Service, commands: str) -> bool:

@@ -18,9 +18,6 @@ TREE_EVERY = 5
 FILTER_EVERY = 30
 """Looks between two at the packet filter, which a firewall that is loaded anew takes away."""
 
-PRUNE_EVERY = 600
-"""Looks between two at the logs of instances that have ended."""
-
 
 class Watchman:
     def __init__(self, engine: LocalEngine, tree: WatchTree) -> None:
@@ -58,8 +55,6 @@ class Watchman:
             log.warning("%s %s", error.message, " ".join(error.details))
         if self._looks % FILTER_EVERY == 0:
             self._keep_filter()
-        if self._looks % PRUNE_EVERY == PRUNE_EVERY - 1:  # not while others wait for the engine's start
-            self._prune()
         self._looks += 1
 
     def _keep_filter(self) -> None:
@@ -71,12 +66,6 @@ class Watchman:
             if error.message != self._unfiltered:
                 log.warning("other machines can reach the ports of instances: %s", error.message)
             self._unfiltered = error.message
-
-    def _prune(self) -> None:
-        try:
-            self.engine.prune_logs()
-        except (HomeportError, OSError) as error:
-            log.warning("logs of ended instances can't be removed: %s", error)
 
     def _run(self) -> None:
         while not self._ended.wait(LOOK_SECONDS):

@@ -3,6 +3,7 @@
 Nothing happens by itself: what an instance does follows from the clock and from its release's `Behaviour`."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -37,9 +38,10 @@ from homeport.model.fleet import (
 )
 from homeport.model.platform import Place
 from homeport.model.release import Release
+from homeport.model.retention import Remain, Room, Usage
 from homeport.model.session import Session
 from homeport.ports.clock import Clock
-from homeport.ports.engine import GroupSize, LogLine, LogQuery
+from homeport.ports.engine import GroupSize, LogLine, LogQuery, Needed
 
 BASE_PORT = 20000
 
@@ -125,6 +127,9 @@ class MemoryEngine:
     def environments(self) -> dict[str, tuple[Place, str]]:
         return {id_: (each.place, each.url) for id_, each in self.places.items()}
 
+    def certificate(self, environment: str) -> None:
+        return None
+
     # --- observing ----------------------------------------------------------------------------------------------------
 
     def observe(self, environment: str) -> Observation:
@@ -187,6 +192,9 @@ class MemoryEngine:
         if fence < found.fences.get(app, 0):
             raise Conflict(f"fence {fence} of {app} is over: {found.fences[app]} was seen")
         found.fences[app] = fence
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def execute(self, environment: str, action: Action, *, fence: int) -> None:
         found = self._find(environment)
@@ -346,6 +354,28 @@ class MemoryEngine:
 
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
         return iter(())
+
+    def remains(self, needed: Needed) -> tuple[Remain, ...]:
+        return ()
+
+    def remove(self, remain: Remain, needed: Needed) -> bool:
+        return False
+
+    def usage(self) -> Usage:
+        return Usage(
+            measured_at=self.clock.now(),
+            store_bytes=0,
+            layers_bytes=0,
+            instances_bytes=0,
+            logs_bytes=0,
+            builds_bytes=0,
+        )
+
+    def room(self) -> Room:
+        return Room(free_bytes=10**12, total_bytes=10**12)
+
+    def compact(self) -> None:
+        pass
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:
         return ()

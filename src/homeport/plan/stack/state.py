@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from homeport.model.secret import Secret
 from homeport.model.stack import Deployed, Stack, Template, Unknown
-from homeport.plan.stack.evaluate import evaluate
+from homeport.plan.stack.evaluate import HIDDEN, evaluate
 from homeport.plan.stack.parameter import declared, scene
 
 
@@ -43,10 +43,12 @@ def evaluated(wanted: Wanted, seen: Observed) -> tuple[Template, Template]:
         return {}, new
     before: dict[str, str | Secret | Unknown] = dict(seen.deployed.parameters)
     known = declared(seen.template)
-    for name, value in wanted.parameters.items():
-        if isinstance(value, Secret) and name in before and name in known and not known[name].hidden:
-            before[name] = value if before[name] == value.reveal() else before[name]
-    return evaluate(seen.template, scene(known, before, pseudo)), new
+    secrets = {name: value for name, value in wanted.parameters.items() if isinstance(value, Secret) and name in before}
+    values = scene(known, before | secrets, pseudo)
+    for name, value in secrets.items():
+        if name in known and not known[name].hidden and before[name] != value.reveal():
+            values[name] = {HIDDEN: f"{name}, as it was"}
+    return evaluate(seen.template, values), new
 
 
 def base_digest(seen: Observed) -> str:

@@ -1,0 +1,93 @@
+"""`homeport gc`: what nothing needs any more goes, or is listed with the reason."""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+import click
+
+from homeport.cli import options, output, place
+from homeport.cli.client import Client
+from homeport.console.views import CleanedView
+from homeport.errors import HomeportError, Unavailable
+from homeport.model.retention import Removal
+
+_SINGLE = ("/release.json", ".tar.zst")
+"""Objects that get a line each; of the others only how many there are."""
+
+
+@click.command(epilog=options.example("homeport gc --dry-run", "homeport gc", "homeport gc --json"))
+@click.option("--dry-run", is_flag=True, help="List what would go, and what is kept because of what; remove nothing.")
+@options.as_json
+def gc(dry_run: bool, as_json: bool) -> None:
+    """Remove what nothing needs any more.
+
+    Releases beyond those that homeport.toml keeps, layers that no release has, old journals, what killed builds and
+    ended instances left, old logs: in the store and on this machine. The engine does the same by itself, after each
+    good deployment and every day. Exit code 5 where something couldn't be looked at or removed; the rest is done all
+    the same.
+    """
+    from homeport import wiring
+
+    started = not wiring.engine_running(place.home())
+    api = place.running_engine()
+    try:
+        with output.Progress(quiet=as_json) as progress:
+            progress.waiting("looking through the store and this machine")
+            done = api.clean(dry_run=dry_run)
+    finally:
+        if started:
+            _stop_if_empty(api)
+    if as_json:
+        output.emit(done)
+    else:
+        show(done)
+    if done.problems:
+        raise Unavailable(
+            f"{output.plural(len(done.problems), 'part')} couldn't be cleaned up: {done.problems[0]}",
+            hint="homeport gc, once that is mended",
+            details=done.problems[1:],
+        )
+
+
+def show(done: CleanedView) -> None:
+    going = [*_rows(done.machine), *_rows(done.store)]
+    if going:
+        output.table(("GOES", "SIZE", "WHY"), going)
+    kept = [(each.what.removesuffix("/release.json"), each.why) for each in done.kept if "release.json" in each.what]
+    if done.dry_run and kept:
+        print()
+        output.table(("STAYS", "WHY"), kept)
+    count = len(done.machine) + len(done.store)
+    if done.dry_run:
+        said = f"would free {output.size(done.freed_bytes)}; nothing was removed" if count else "nothing would go"
+    else:
+        said = f"freed {output.size(done.freed_bytes)}" if count else "there is nothing to remove"
+    print(f"\n{said}" if going or (done.dry_run and kept) else said)
+
+
+def _rows(removals: Iterable[Removal]) -> list[tuple[str, str, str]]:
+    rows = []
+    for (what, why), group in groupby(removals, key=lambda each: (_shown(each.what), each.why)):
+        each = list(group)
+        name = f"{what} ({output.plural(len(each), 'object')})" if what.endswith("/") else what
+        rows.append((name, output.size(sum(one.size_bytes for one in each)), why))
+    return rows
+
+
+def _shown(what: str) -> str:
+    """Small objects by their place alone."""
+    inside = what.split("/", 3)
+    if what.endswith(_SINGLE) or len(inside) < 4 or what.startswith(("state.db/", "logs/", "instances/")):
+        return what
+    return "/".join(inside[:3]) + "/"
+
+
+def _stop_if_empty(api: Client) -> None:
+    from homeport import wiring
+
+    try:
+        empty = not api.environments()
+    except HomeportError:
+        return
+    if empty:
+        wiring.stop_engine(wiring.home())
