@@ -26,11 +26,11 @@ import homeport.cli.main
 import homeport.cli.release
 from homeport import wiring
 from homeport.control.control import Control
-from homeport.engines.local.address import Addresses
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.engine import LocalEngine
 from homeport.engines.local.watch_tree import WatchTree
 from homeport.engines.local.watchman import Watchman
+from homeport.instance.address import Addresses
 from homeport.model.fleet import Check, Instance, State, Target
 from homeport.model.platform import Place
 from homeport.system.clock import SystemClock

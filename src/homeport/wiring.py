@@ -79,8 +79,8 @@ def catalogue(store: ObjectStore) -> Catalogue:
 
 def builder(home: Home, store: ObjectStore) -> Builder:
     """Builds as a uid of its own where the caller is root."""
-    from homeport.engines.local.address import Addresses
-    from homeport.engines.local.sandbox import BwrapSandbox
+    from homeport.instance.address import Addresses
+    from homeport.instance.sandbox import BwrapSandbox
     from homeport.releases.build import Builder
     from homeport.system.clock import SystemClock
 
@@ -99,7 +99,7 @@ def engine_logs(home: Home, query: LogQuery, *, follow: bool) -> Iterator[LogLin
     """What daemon and HAProxy wrote, straight from disk; they lie there as the logs of an instance do."""
     from msgspec.structs import replace
 
-    from homeport.engines.local import log
+    from homeport.instance import log
 
     return log.read(home.engine_logs.parent, replace(query, instance=home.engine_logs.name), follow=follow)
 

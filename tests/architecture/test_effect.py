@@ -25,9 +25,9 @@ METHODS = {"write_text", "write_bytes", "unlink", "touch", "chmod", "rmdir", "sy
 # "module:function" → why there is no label of its own.
 EXCEPTIONS = {
     "engines/local/balancer.py:_validate": "asks HAProxy about a text; nothing is changed",
-    "engines/local/sandbox.py:_memory_file": "memory of this process only",
-    "engines/local/sandbox.py:_status_pipe": "a pipe of this process only",
-    "engines/local/sandbox.py:start": "opens the files that the labelled spawn is given",
+    "instance/sandbox.py:_memory_file": "memory of this process only",
+    "instance/sandbox.py:_status_pipe": "a pipe of this process only",
+    "instance/sandbox.py:start": "opens the files that the labelled spawn is given",
     "instance/assemble.py:_run": "called by labelled functions only",
     "releases/mirror.py:_alone": "called by a labelled function only",
     "releases/mirror.py:_locked": "an empty file to lock",

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from homeport.engines.local import packet_filter
-from homeport.engines.local.address import Addresses
+from homeport.instance.address import Addresses
 from homeport.system.clock import SystemClock
 from homeport.system.home import Home
 

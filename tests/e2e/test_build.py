@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import uv
 
-from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.errors import Failed, Invalid
+from homeport.instance.sandbox import BwrapSandbox
 from homeport.instance.unpack import unpack, verify
 from homeport.model.release import Slug
 from homeport.plan.platform import Build, Dependencies

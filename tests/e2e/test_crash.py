@@ -20,11 +20,11 @@ from msgspec.structs import replace
 
 import homeport
 from homeport.control.log import FencedLog
-from homeport.engines.local.address import Addresses
-from homeport.engines.local.cgroup import Cgroups
 from homeport.engines.local.haproxy import Runtime
 from homeport.engines.local.record import Records
 from homeport.engines.local.watch_tree import WatchTree
+from homeport.instance.address import Addresses
+from homeport.instance.cgroup import Cgroups
 from homeport.model.deployment import Deployment, Entry, Verdict
 from homeport.model.fleet import Instance, State
 from homeport.model.platform import Resolved
@@ -64,7 +64,7 @@ ELSEWHERE = {
     "boot.remove_unit": "engine install is a command that a person repeats: tests/e2e/test_reboot.py",
     "boot.tell_systemd": "as above",
     "boot.write_unit": "as above",
-    "log.remove": "every ten minutes, one directory each time, repeatable: tests/unit/engines/test_log.py",
+    "log.remove": "every ten minutes, one directory each time, repeatable: tests/unit/instance/test_log.py",
     "modules.copy": "of Node apps: in a build's scratch, or beside its place until it is whole",
     "modules.mark": "in a build's scratch",
     "modules.move": "in a build's scratch",

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from homeport.engines.local.address import MACHINE
 from homeport.engines.local.record import Records
+from homeport.instance.address import MACHINE
 from homeport.plan.balancer_text import CONFIG
 from homeport.stores.state import State
 from homeport.system import process

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.errors import Bug, Unavailable
+from homeport.instance.sandbox import BwrapSandbox
 from homeport.ports.sandbox import Mount, SandboxSpec
 from homeport.system import process
 from tests.e2e.role import Role, as_uid, wait_for

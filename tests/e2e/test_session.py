@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from homeport.engines.local.cgroup import Cgroups
+from homeport.instance.cgroup import Cgroups
 from tests.app_repository import make_repository
 from tests.e2e.person import FILE, Person
 from tests.e2e.program import program_for

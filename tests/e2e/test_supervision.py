@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from homeport.engines.local import log, supervision
-from homeport.engines.local.sandbox import BwrapSandbox
+from homeport.instance import log, supervision
 from homeport.instance.assemble import Assembly, assemble, service_directory
+from homeport.instance.sandbox import BwrapSandbox
 from homeport.ports.engine import LogQuery
 from homeport.system import process
 from homeport.system.sockets import listening, ports_in_use

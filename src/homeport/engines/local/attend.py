@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from homeport.engines.local import keeper
 from homeport.engines.local.enter import Entered, Said
-from homeport.engines.local.sandbox import TIMED_OUT
+from homeport.instance.sandbox import TIMED_OUT
 from homeport.ports.session import Asked, Streams
 from homeport.system import terminal
 from homeport.system.relay import Flow, carry

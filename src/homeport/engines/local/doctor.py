@@ -10,11 +10,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from homeport.engines.local import certificate, packet_filter
-from homeport.engines.local.address import PORTS
-from homeport.engines.local.cgroup import Cgroups
 from homeport.engines.local.record import Records
-from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.errors import HomeportError, Invalid
+from homeport.instance.address import PORTS
+from homeport.instance.cgroup import Cgroups
+from homeport.instance.sandbox import BwrapSandbox
 from homeport.plan.certificate import SOON, days_left, problems
 from homeport.plan.remains import LEAST_FREE_BYTES, LEAST_FREE_SHARE, nearly_full
 from homeport.plan.static import NGINX

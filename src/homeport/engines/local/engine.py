@@ -11,20 +11,20 @@ from contextlib import contextmanager
 from msgspec.structs import replace
 
 from homeport.engines.local import certificate, record, reserve
-from homeport.engines.local import log as logs
-from homeport.engines.local.address import Addresses, Claim
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.generation import Generations, remove_tree
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import Observer
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
 from homeport.engines.local.remains import Remains
-from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.engines.local.session_watch import SessionWatch
 from homeport.engines.local.task import Tasks
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
+from homeport.instance import log as logs
+from homeport.instance.address import Addresses, Claim
+from homeport.instance.sandbox import BwrapSandbox
 from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import (

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from homeport.engines.local import log, record
+from homeport.engines.local import record
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records, ReleaseRecord, TaskRecord
 from homeport.errors import Unavailable
+from homeport.instance import log
 from homeport.instance.assemble import Assembly, assemble, variables
 from homeport.instance.environment import PRIVATE
 from homeport.instance.unpack import unpack, verify

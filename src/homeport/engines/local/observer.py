@@ -11,15 +11,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from homeport.engines.local import log, supervision
 from homeport.engines.local.death import Deaths
 from homeport.engines.local.launcher import Launcher
-from homeport.engines.local.probe import Prober
-from homeport.engines.local.probe import Target as ProbeTarget
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, TaskRecord
-from homeport.engines.local.sandbox import BwrapSandbox, written_pid
 from homeport.engines.local.traffic import server_name
+from homeport.instance import log, supervision
 from homeport.instance.assemble import service_directory
+from homeport.instance.probe import Prober
+from homeport.instance.probe import Target as ProbeTarget
+from homeport.instance.sandbox import BwrapSandbox, written_pid
 from homeport.model.fleet import Check, Instance, Probe, Process, Run, State, Target, Task
 from homeport.model.platform import Group
 from homeport.plan.balancer import backend_name

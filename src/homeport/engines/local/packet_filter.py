@@ -8,8 +8,8 @@ an outgoing connection that happens to have one of these ports gets its answers.
 import os
 import subprocess
 
-from homeport.engines.local.address import PORTS, Addresses
 from homeport.errors import Unavailable
+from homeport.instance.address import PORTS, Addresses
 from homeport.system import program
 from homeport.system.effect import effect
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from homeport.engines.local import log
 from homeport.engines.local.generation import remove_tree
 from homeport.engines.local.record import Records
 from homeport.engines.local.task import Tasks
+from homeport.instance import log
 from homeport.model.fleet import State
 from homeport.model.retention import Remain, RemainKind, Usage
 from homeport.plan.remains import GRACE

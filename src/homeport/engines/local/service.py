@@ -1,7 +1,7 @@
 """One service of the watch tree, through the directory that its runsv holds. Never by `sv`, which polls every 420 ms.
 
 Called by `engines.local.watch_tree` and `.balancer`. Only for services of our own: instances are another matter
-(`engines.local.supervision`), for what they write isn't to be trusted.
+(`instance.supervision`), for what they write isn't to be trusted.
 """
 
 import os

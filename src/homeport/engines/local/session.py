@@ -20,10 +20,10 @@ from homeport.engines.local.keeper import Command
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import boot_id
 from homeport.engines.local.record import EnvironmentRecord, Records, SessionRecord
-from homeport.engines.local.sandbox import BwrapSandbox
 from homeport.engines.local.session_log import SessionLog
 from homeport.engines.local.session_watch import clear_up, conclude, record_begin, tell_to_stop
 from homeport.errors import BY_KIND, HomeportError, Unavailable
+from homeport.instance.sandbox import BwrapSandbox
 from homeport.model.platform import Group
 from homeport.model.session import Session
 from homeport.ports.clock import Clock

@@ -14,9 +14,9 @@ from homeport.engines.local.generation import remove_tree
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import boot_id
 from homeport.engines.local.record import Records, SessionRecord
-from homeport.engines.local.sandbox import BwrapSandbox, written_pid
-from homeport.engines.local.supervision import kill
 from homeport.engines.local.work import Key, Work
+from homeport.instance.sandbox import BwrapSandbox, written_pid
+from homeport.instance.supervision import kill
 from homeport.model.event import Event
 from homeport.model.session import Session
 from homeport.ports.clock import Clock

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from homeport.engines.local.address import Addresses
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.record import AppRecord, EnvironmentRecord, Records
 from homeport.errors import HomeportError
+from homeport.instance.address import Addresses
 from homeport.model.fleet import Instance, State, Target
 from homeport.model.platform import Group, Health, Resolved
 from homeport.plan.balancer import (

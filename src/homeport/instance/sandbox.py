@@ -21,9 +21,9 @@ from typing import IO, BinaryIO
 
 import msgspec
 
-from homeport.engines.local import rootfs
-from homeport.engines.local.cgroup import Cgroups
 from homeport.errors import Bug, Unavailable
+from homeport.instance import rootfs
+from homeport.instance.cgroup import Cgroups
 from homeport.ports.sandbox import SandboxSpec
 from homeport.system import process
 from homeport.system.effect import effect

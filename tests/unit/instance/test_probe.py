@@ -8,7 +8,7 @@ from queue import Queue
 
 import pytest
 
-from homeport.engines.local.probe import Prober, Result, Target
+from homeport.instance.probe import Prober, Result, Target
 from homeport.model.platform import Health
 from homeport.system.clock import SystemClock
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from homeport.engines.local import log
 from homeport.errors import Invalid
+from homeport.instance import log
 from homeport.ports.engine import LogQuery
 from homeport.system.clock import SystemClock
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from homeport.engines.local.address import QUARANTINE, Addresses
 from homeport.errors import Unavailable
+from homeport.instance.address import QUARANTINE, Addresses
 from homeport.system.home import Home
 
 
@@ -79,8 +79,8 @@ def test_racing_threads_of_two_homes_never_meet(tmp_path: Path, clock: Hand) -> 
 def test_a_port_rests_before_it_is_given_out_again(
     tmp_path: Path, clock: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("homeport.engines.local.address.PORTS", range(29990, 29993))
-    monkeypatch.setattr("homeport.engines.local.address.port_is_free", lambda _: True)
+    monkeypatch.setattr("homeport.instance.address.PORTS", range(29990, 29993))
+    monkeypatch.setattr("homeport.instance.address.port_is_free", lambda _: True)
     one, two = addresses(tmp_path, clock), addresses(tmp_path, clock, "two")
     assert [one.port("a"), one.port("b"), two.port("c")] == [29990, 29991, 29992]
     one.release("a")
@@ -99,7 +99,7 @@ def test_a_port_that_somebody_uses_is_left_alone(tmp_path: Path, clock: Hand, mo
         other.bind(("::1", 0))
         other.listen()
         used = [each.getsockname()[1] for each in (listener, other)]
-        monkeypatch.setattr("homeport.engines.local.address.PUBLIC_PORTS", used)
+        monkeypatch.setattr("homeport.instance.address.PUBLIC_PORTS", used)
         with pytest.raises(Unavailable, match="no public_port is free for shop"):
             addresses(tmp_path, clock).public_port("shop")
 
