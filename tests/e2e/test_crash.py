@@ -61,10 +61,18 @@ COMMAND = {
 CLAIM = {"address.remove"}
 CONSOLE = {"console.bind", "console.unbind"}
 ELSEWHERE = {
+    "bucket.copy": "one request each, as the directory's one rename: tests/unit/stores/test_s3.py, test_hurried.py",
+    "bucket.delete": "as bucket.copy",
+    "bucket.discard": "as bucket.copy; what it leaves the bucket's own rule takes",
+    "bucket.put": "as bucket.copy",
+    "bucket.stage": "as bucket.copy",
     "boot.remove_unit": "engine install is a command that a person repeats: tests/e2e/test_reboot.py",
     "boot.tell_systemd": "as above",
     "boot.write_unit": "as above",
     "log.remove": "every ten minutes, one directory each time, repeatable: tests/unit/instance/test_log.py",
+    "mirror.begin": "a copy under a name of its own until it is whole",
+    "mirror.fetch": "git's own transaction, into a copy that only grows",
+    "mirror.keep": "one rename",
     "modules.copy": "of Node apps: in a build's scratch, or beside its place until it is whole",
     "modules.mark": "in a build's scratch",
     "modules.move": "in a build's scratch",
@@ -88,6 +96,7 @@ ELSEWHERE = {
     "stack.protect": "as stack.ask",
     "stack.set_policy": "as stack.ask",
     "stack_plan.write": "one file, replaced whole",
+    "store.remember": "one file, replaced whole, at a home's first use",
     "watch_tree.become": "the process becomes runsvdir: tests/e2e/test_reboot.py",
 }
 NEED_CGROUP = {"cgroup.create", "cgroup.limit", "cgroup.remove"}

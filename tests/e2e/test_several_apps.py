@@ -91,6 +91,7 @@ def _routes(market: Person) -> None:
     commit(market.app, {"homeport.toml": f'{text}\n[[routes]]\nto = "blog/web"\n'})
     details = market.document("deploy", code=2)["error"]["details"]
     assert details == ["homeport.toml:27: routes[3]: host and path are those of routes[1]"]
+    commit(market.app, {"homeport.toml": text})
 
 
 FILE = """platform = "market"
