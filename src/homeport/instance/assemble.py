@@ -7,7 +7,7 @@ interrupted call, or an earlier generation, left behind is made anew, except `ho
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -35,6 +35,8 @@ class Assembly(Struct, frozen=True, kw_only=True):
     """Directory with the unpacked source; copied."""
     dependencies: Mapping[str, Path]
     """Path inside the app's directory (`.venv`) → unpacked layer, bound read-only."""
+    path: Sequence[str] = ()
+    """Directories inside that go before PATH."""
     processes: Mapping[str, str]
     """Process type → command line."""
     ports: Mapping[str, int]
@@ -80,7 +82,7 @@ def assemble(assembly: Assembly) -> SandboxSpec:
         hostname=assembly.hostname,
         mounts=_mounts(assembly),
         files=files,
-        environment=base_environment(assembly.dependencies),
+        environment=base_environment(assembly),
         directory=APP,
         uid=assembly.uid,
         memory_bytes=assembly.memory_bytes,
@@ -91,21 +93,21 @@ def assemble(assembly: Assembly) -> SandboxSpec:
 _BIN = {"node_modules": ".bin"}
 
 
-def base_environment(dependencies: Iterable[str]) -> dict[str, str]:
-    """What every process is given below its own variables. `dependencies` as in `Assembly`."""
+def base_environment(assembly: Assembly) -> dict[str, str]:
+    """What every process is given below its own variables."""
+    provided = (f"{APP}/{each}/{_BIN.get(each, 'bin')}" for each in assembly.dependencies)
     return {
-        "PATH": ":".join((*(f"{APP}/{each}/{_BIN.get(each, 'bin')}" for each in dependencies), _PATH)),
+        "PATH": ":".join((*assembly.path, *provided, _PATH)),
         "HOME": "/home",
         "USER": "app",
         "LANG": "C.UTF-8",
     }
 
 
-def variables(assembly: Assembly, path: Iterable[str], port: int) -> dict[bytes, bytes]:
+def variables(assembly: Assembly, port: int) -> dict[bytes, bytes]:
     """The whole environment of a process that is started in the assembly's sandbox from outside, the same as its
-    services give theirs. `path`: what the sandbox has in front of its PATH."""
-    base = base_environment(assembly.dependencies)
-    merged: dict[str, str | bytes] = {**base, "PATH": ":".join((*path, base["PATH"]))}
+    services give theirs."""
+    merged: dict[str, str | bytes] = {**base_environment(assembly)}
     for _, layer in assembly.environment:
         merged.update(layer)
     merged["PORT"] = str(port)

@@ -1,6 +1,6 @@
 """Memory limits of whole process trees by cgroup (v1 or v2), where this machine lets us make one.
 
-Called by `sandbox` (limit) and the local engine (why did it end, removal). A tree is named by a key, so that a daemon that
+Called by `sandbox` (limit) and the engine (why did it end, removal). A tree is named by a key, so that a daemon that
 was killed in between finds it again. Where no cgroup can be made, `sandbox` limits each process instead.
 """
 

@@ -16,11 +16,9 @@ from homeport.errors import Unavailable
 from homeport.instance import log
 from homeport.instance.assemble import Assembly, assemble, variables
 from homeport.instance.environment import PRIVATE
-from homeport.instance.unpack import unpack, verify
+from homeport.instance.release import Tenant, assembly_of, sweep, unpacked
 from homeport.model.fleet import Instance
-from homeport.model.release import ConfigValue, Layer, Release
 from homeport.model.session import Session
-from homeport.plan.release import layer_key
 from homeport.ports.encryption import Encryption
 from homeport.ports.objects import ObjectStore
 from homeport.ports.sandbox import Mount, Sandbox, SandboxSpec
@@ -30,8 +28,6 @@ from homeport.system.clock import SystemClock
 from homeport.system.effect import effect
 from homeport.system.home import Home
 
-IMAGE = {"NODE_ENV": "production"}
-"""What config goes over."""
 _IDLE = ("/bin/sleep", "infinity")
 """First process of a sandbox that is there to be entered."""
 TASK_EXIT = "/run/homeport/task"
@@ -50,9 +46,7 @@ class Launcher:
 
     def sweep(self) -> None:
         """What a daemon that was killed left of its downloads is gone; nothing may be prepared meanwhile."""
-        for path in self.home.layers.iterdir():
-            if path.is_file():
-                remove_archive(path)
+        sweep(self.home.layers)
 
     # --- releases -----------------------------------------------------------------------------------------------------
 
@@ -61,24 +55,9 @@ class Launcher:
         release = Catalogue(self.store).get(app, environment.place.name, number)
         snapshot = read_snapshot(self.store, app, environment.place.name, release.config)
         for layer in release.slug.layers:
-            self._unpacked(app, layer)
+            unpacked(self.store, self.home.layers, app, layer)
         kept = ReleaseRecord(release=release, snapshot=snapshot, prepared_at=SystemClock().now())
         self.state.put(record.RELEASE, environment.place.id, f"{app}/{number}", kept)
-
-    def _unpacked(self, app: str, layer: Layer) -> Path:
-        """Where the layer's content lies, the same for all instances of the machine."""
-        place = self.home.layers / layer.sha256
-        if place.is_dir():
-            return place
-        archive = self.home.layers / f"{layer.sha256}.tar.zst"
-        remove_archive(archive)
-        try:
-            self.store.get_to(layer_key(app, layer.sha256), archive)
-            verify(archive, layer.sha256)
-            unpack(archive, place)
-        finally:
-            remove_archive(archive)
-        return place
 
     # --- generations --------------------------------------------------------------------------------------------------
 
@@ -96,7 +75,7 @@ class Launcher:
         """Pid 1 of the new generation's sandbox. Raises `Unavailable`, `Invalid`."""
         place, seen = environment.place, kept.seen
         found = self._release(place.id, seen.app, seen.release)
-        spec = _completed(assemble(self._of_instance(environment, kept, found)), found.release, hosts)
+        spec = _named(assemble(self._of_instance(environment, kept, found)), hosts)
         return self.sandbox.start(
             spec, info=self.info(place.id, seen), output=self.directory(place.id, seen.id) / "boot.log"
         )
@@ -104,7 +83,7 @@ class Launcher:
     def variables(self, environment: EnvironmentRecord, kept: InstanceRecord, process: str) -> dict[bytes, bytes]:
         """What that process of the instance has been given as its environment. Raises `Unavailable`."""
         found = self._release(environment.place.id, kept.seen.app, kept.seen.release)
-        return variables(self._of_instance(environment, kept, found), found.release.slug.path, kept.ports[process])
+        return variables(self._of_instance(environment, kept, found), kept.ports[process])
 
     def _of_instance(self, environment: EnvironmentRecord, kept: InstanceRecord, found: ReleaseRecord) -> Assembly:
         seen, resolved = kept.seen, found.release.resolved
@@ -146,13 +125,13 @@ class Launcher:
             told={"HOST": "127.0.0.1", "HOMEPORT_GROUP": session.group, "HOMEPORT_INSTANCE": session.id, **given},
             memory_bytes=group.memory_bytes,
         )
-        spec = _completed(assemble(assembly), found.release, hosts)
+        spec = _named(assemble(assembly), hosts)
         pid = self.sandbox.start(
             replace(spec, command=_IDLE),
             info=self.session_info(place.id, session.id),
             output=self.directory(place.id, session.id) / "boot.log",
         )
-        return pid, variables(assembly, found.release.slug.path, 0)
+        return pid, variables(assembly, 0)
 
     def session_info(self, environment: str, session: str) -> Path:
         """Where bubblewrap writes the pid of a one-off; names the session's memory limit as well."""
@@ -173,7 +152,7 @@ class Launcher:
             told={"HOMEPORT_GROUP": group, "HOMEPORT_INSTANCE": task.id},
             memory_bytes=None,
         )
-        spec = _completed(assemble(assembly), found.release, hosts)
+        spec = _named(assemble(assembly), hosts)
         status = self.task_status(place.id, task.id).parent
         make_writable(status, environment.uid)
         into = next(mount.target for mount in spec.mounts if mount.source == assembly.logs / "release")
@@ -198,7 +177,7 @@ class Launcher:
         if found is None:
             raise Unavailable(f"r{number} of {app} isn't prepared in {environment}")
         for layer in found.release.slug.layers:
-            self._unpacked(app, layer)
+            unpacked(self.store, self.home.layers, app, layer)
         return found
 
     def _assembly(
@@ -214,57 +193,25 @@ class Launcher:
         memory_bytes: int | None,
     ) -> Assembly:
         release, place = found.release, environment.place
-        log.keep_app(self.logs(place.id, name), release.app)
-        source = next(layer for layer in release.slug.layers if layer.kind == "source")
-        dependencies = {
-            mount: self.home.layers / layer.sha256 / mount
-            for layer in release.slug.layers
-            if layer.kind == "dependencies"
-            for mount in layer.mounts
-        }
-        own = {
-            "PYTHONUNBUFFERED": "1",
-            "HOMEPORT_APP": release.app,
-            "HOMEPORT_ENVIRONMENT": place.name,
-            "HOMEPORT_RELEASE": release.id,
-            **told,
-        }
-        return Assembly(
+        logs = self.logs(place.id, name)
+        log.keep_app(logs, release.app)
+        tenant = Tenant(
+            name=name,
             directory=self.directory(place.id, name),
-            logs=self.logs(place.id, name),
-            source=self.home.layers / source.sha256,
-            dependencies=dependencies,
+            logs=logs,
             processes=processes,
             ports=ports,
-            environment=[("image", IMAGE), *self._config(found.snapshot.groups.get(group, {})), ("homeport", own)],
-            hostname=name,
+            told=told,
             uid=environment.uid,
             memory_bytes=memory_bytes,
         )
-
-    def _config(self, values: Mapping[str, ConfigValue]) -> list[tuple[str, Mapping[str, str]]]:
-        """Clear values in three layers, as they were layered: common, environment, group."""
-        layers: dict[str, dict[str, str]] = {"common": {}, "environment": {}, "group": {}}
-        for key, value in values.items():
-            depth = value.layer.count("/")
-            layer = "common" if value.layer.startswith("config/common") else ("group" if depth > 1 else "environment")
-            layers[layer][key] = self.encryption.decrypt(value.text).reveal() if value.secret else value.text
-        return list(layers.items())
+        config = found.snapshot.groups.get(group, {})
+        return assembly_of(release, config, tenant, layers=self.home.layers, encryption=self.encryption)
 
 
-def _completed(spec: SandboxSpec, release: Release, hosts: Path) -> SandboxSpec:
-    """With what the engine adds to every sandbox of a release: the slug's path, and the private names."""
-    path = ":".join((*release.slug.path, spec.environment["PATH"]))
-    return replace(
-        spec,
-        environment={**spec.environment, "PATH": path},
-        mounts=(*spec.mounts, Mount(kind="read_only", source=hosts, target="/etc/hosts")),
-    )
-
-
-@effect("layer.remove_archive")
-def remove_archive(path: Path) -> None:
-    path.unlink(missing_ok=True)
+def _named(spec: SandboxSpec, hosts: Path) -> SandboxSpec:
+    """With the private names, which change while it runs."""
+    return replace(spec, mounts=(*spec.mounts, Mount(kind="read_only", source=hosts, target="/etc/hosts")))
 
 
 @effect("task.make_directory")
