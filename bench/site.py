@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.rate import Load, load
 from homeport.system.clock import pause
 from tests.app_repository import commit, make_repository
 
@@ -30,6 +31,7 @@ path = "/healthz"
 run = ["web"]
 instances = {instances}
 [deploy]
+strategy = "{strategy}"
 bake = "1s"
 [environments.staging]
 engine = "local"
@@ -46,14 +48,16 @@ def free_port() -> int:
 
 
 class Site:
-    """An app of `instances` web processes, not up yet."""
+    """An app of `instances` web processes, not up yet: `plain` or `light` of `tests/apps`, without workers."""
 
-    def __init__(self, directory: Path, instances: int) -> None:
+    def __init__(self, directory: Path, instances: int, *, app: str, strategy: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        text = FILE.format(instances=instances, port=self.port)
-        edits = {"homeport.toml": text, "Procfile": "web: exec python3 web.py\n"}
-        self.app = make_repository("plain", directory, edits=edits)
+        edits = {"homeport.toml": FILE.format(instances=instances, port=self.port, strategy=strategy)}
+        if app == "plain":
+            edits["Procfile"] = "web: exec python3 web.py\n"
+        self._post_path = "/echo" if app == "plain" else "/"
+        self.app = make_repository(app, directory, edits=edits)
         self.environ = {**os.environ, "HOMEPORT_HOME": str(directory / "home")}
 
     def __call__(self, *words: str) -> str:
@@ -88,15 +92,19 @@ class Site:
         """Whose answer the next request gets: `r3 web-7`, or "" where there is none."""
         return answer("127.0.0.1", self.port)
 
+    def load(self, rate: float, *, requests: int = 0) -> "contextlib.AbstractContextManager[Load]":
+        """See `bench.rate.load`."""
+        return load(self.url, rate, requests=requests, post_path=self._post_path)
+
     def close(self) -> None:
         for words in (("down", "--yes", "-e", "staging"), ("down", "--yes", "-e", "beside"), ("engine", "stop")):
             subprocess.run((*ARGV, *words), cwd=self.app, env=self.environ, capture_output=True, check=False)
 
 
 @contextlib.contextmanager
-def site(instances: int) -> Iterator[Site]:
+def site(instances: int, *, app: str = "plain", strategy: str = "replace") -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        found = Site(Path(directory), instances)
+        found = Site(Path(directory), instances, app=app, strategy=strategy)
         try:
             yield found
         finally:
