@@ -16,9 +16,9 @@ def environments(context: click.Context, _: click.Parameter, incomplete: str) ->
     def names() -> list[str]:
         from homeport.cli import place
 
-        platform = place.platform_here(_directory(context))
+        platform = place.names_here(_directory(context))
         if platform is not None:
-            return list(platform.data.get("environments", ()))
+            return list(platform.environments)
         return [each.environment for each in place.client().environments()]
 
     return _offered(names, incomplete)
@@ -30,8 +30,8 @@ def apps(context: click.Context, _: click.Parameter, incomplete: str) -> list[st
     def names() -> list[str]:
         from homeport.cli import place
 
-        platform = place.platform_here(_directory(context))
-        return [] if platform is None else [each.name for each in platform.apps]
+        platform = place.names_here(_directory(context))
+        return [] if platform is None else list(platform.apps)
 
     return _offered(names, incomplete)
 

@@ -3,7 +3,6 @@
 Answers are the structs of `console.views`; errors come back as the exceptions of `homeport.errors` that they were.
 """
 
-import http.client
 import socket
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from homeport import __version__
 from homeport.console import views
 from homeport.errors import BY_KIND, Bug, HomeportError, Unavailable
 from homeport.model.event import Event
+from homeport.system import http
 
 T = TypeVar("T")
 VERSION_HEADER = "Homeport-Version"
@@ -101,41 +101,40 @@ class Client:
         body: msgspec.Struct | None = None,
         seconds: float = 0,
     ) -> T:
-        connection = _Connection(self.socket_path, timeout=seconds + ANSWER_SECONDS)
-        data = None if body is None else msgspec.json.encode(body)
-        headers = {VERSION_HEADER: self.version, "Content-Type": "application/json"}
+        data = b"" if body is None else msgspec.json.encode(body)
+        request = (
+            f"{method} {path}{f'?{urlencode(query)}' if query else ''} HTTP/1.1\r\n"
+            f"Host: homeport\r\nConnection: close\r\n{VERSION_HEADER}: {self.version}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        )
         try:
-            connection.request(method, f"{path}?{urlencode(query)}" if query else path, data, headers)
-            response = connection.getresponse()
-            status, answer = response.status, response.read()
+            head, answer = http.whole(self._exchange(request.encode() + data, seconds + ANSWER_SECONDS))
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise Unavailable(
                 "the engine isn't running",
                 hint="homeport up, or homeport engine start",
                 retry_after=timedelta(seconds=1),
             ) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError) as error:
             raise Unavailable(
                 f"the engine broke off its answer to {method} {path}: {str(error) or type(error).__name__}",
                 hint="homeport engine status",
                 retry_after=timedelta(seconds=1),
             ) from error
-        finally:
-            connection.close()
-        if status >= 400:
-            raise _error(status, answer)
+        if head.status >= 400:
+            raise _error(head.status, answer)
         return msgspec.json.decode(answer, type=kind) if kind is not None else None  # type: ignore[return-value]
 
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, *, timeout: float) -> None:
-        super().__init__("homeport", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+    def _exchange(self, request: bytes, timeout: float) -> bytes:
+        """All that comes. Raises `OSError`."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(self.socket_path))
+            connection.sendall(request)
+            received = bytearray()
+            while piece := connection.recv(65536):
+                received += piece
+        return bytes(received)
 
 
 def _path(environment: str, *more: str) -> str:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from homeport.cli import place, publish
 from homeport.errors import Conflict, Invalid, NotFound
-from homeport.plan import platform
+from homeport.plan import platform, platform_name
 from homeport.plan.mistake import instead
 from homeport.plan.platform import AppEntry, PlatformFile
 from homeport.plan.route import Holder, clash
@@ -108,7 +108,7 @@ def _file(path: Path, *, dirty: bool) -> _File:
 
 def _environment(asked: Asked, found: PlatformFile, file: _File) -> str:
     try:
-        return platform.environment_name(found, _own(asked.environment, found.name))
+        return platform_name.environment_name(found, _own(asked.environment, found.name))
     except NotFound as error:
         if not file.changed:
             raise

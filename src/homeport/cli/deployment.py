@@ -23,7 +23,7 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
     """List deployments, newest first. They are read from the store: the engine needn't run."""
     from homeport import wiring
     from homeport.cli.journal import journals
-    from homeport.console.views import deployment_view
+    from homeport.console.derive import deployment_view
 
     where = place.stored_environment(directory, environment)
     app = place.app_name(directory, where, app)
@@ -94,7 +94,7 @@ def _journal(where: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]
 
 def _print(entries: tuple[Entry, ...], waits_for: str) -> None:
     from homeport.cli.words import in_words
-    from homeport.console.views import deployment_view
+    from homeport.console.derive import deployment_view
 
     for entry in entries:
         print(f"{output.timestamp(entry.at)}  {output.printable(in_words(entry))}")

@@ -60,9 +60,9 @@ def _apps(api: Client, where: str) -> tuple[str, ...] | None:
 
 def _apps_of_file(directory: Path, where: str) -> tuple[str, ...]:
     """Of a platform that isn't up: the file's, else the one that is called like it."""
-    platform = place.platform_here(directory)
+    platform = place.names_here(directory)
     named = where.partition("/")[0]
-    return tuple(each.name for each in platform.apps) if platform and platform.name == named else (named,)
+    return platform.apps if platform and platform.name == named else (named,)
 
 
 def _confirm(where: str, *, yes: bool, purge: bool) -> None:

@@ -1,6 +1,5 @@
 """What commands print: tables, JSON, errors, progress. On a terminal long work has a live line; else plain lines."""
 
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -53,7 +52,11 @@ def table(
 
 def _room() -> int:
     """Columns that there are to print on: as many as one likes where that isn't a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    if not sys.stdout.isatty():
+        return sys.maxsize
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def _widths(lines: list[list[str]]) -> list[int]:

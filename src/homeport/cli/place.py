@@ -1,9 +1,7 @@
 """Where a command works: which platform file, environment, app and person. Used by every noun."""
 
-import getpass
 import os
 import socket
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from homeport.system.home import Home
 
 if TYPE_CHECKING:
     from homeport.plan.platform import PlatformFile
+    from homeport.plan.platform_name import Names
 
 FILE = "homeport.toml"
 
@@ -56,6 +55,29 @@ def platform_here(directory: Path) -> "PlatformFile | None":
     return parse(read(path), file=shown(path))
 
 
+def names_here(directory: Path) -> "Names | None":
+    """The names in the nearest file; None: there is no file. Raises `Invalid` where it has mistakes among them."""
+    path = find_file(directory)
+    if path is None:
+        return None
+    from homeport.plan.platform_name import Names, names
+
+    found = names(read(path), file=shown(path))
+    if found is not None:
+        return found
+    from homeport.plan.platform import parse
+
+    platform = parse(read(path), file=shown(path))
+    apps = tuple(each.name for each in platform.apps)
+    return Names(
+        file=platform.file,
+        name=platform.name,
+        apps=apps,
+        environments=platform.environments,
+        default=platform.default,
+    )
+
+
 def read(path: Path) -> str:
     """The file's text. Raises `Invalid`."""
     try:
@@ -78,9 +100,9 @@ def environment_id(directory: Path, asked: str | None, api: Client) -> str:
     that is up. Raises `NotFound`, `Invalid`, and what the API raises."""
     if asked and "/" in asked:
         return asked
-    platform = platform_here(directory)
+    platform = names_here(directory)
     if platform is not None:
-        from homeport.plan.platform import environment_name
+        from homeport.plan.platform_name import environment_name
 
         return f"{platform.name}/{environment_name(platform, asked)}"
     up = [each.environment for each in api.environments() if asked is None or each.name == asked]
@@ -96,13 +118,13 @@ def stored_environment(directory: Path, asked: str | None) -> str:
     """As `environment_id`, for commands about what is stored: only with a platform file here, or named in full."""
     if asked and "/" in asked:
         return asked
-    platform = platform_here(directory)
+    platform = names_here(directory)
     if platform is None:
         raise Invalid(
             f"no {FILE} in {directory.resolve()} or above",
             hint="homeport init, or -C <the app's directory>, or -e platform/environment",
         )
-    from homeport.plan.platform import environment_name
+    from homeport.plan.platform_name import environment_name
 
     return f"{platform.name}/{environment_name(platform, asked)}"
 
@@ -110,10 +132,10 @@ def stored_environment(directory: Path, asked: str | None) -> str:
 def app_name(directory: Path, environment: str, asked: str | None) -> str:
     """The app that a command about stored things means: `asked`, the platform file's only one, else the one called
     like the platform. Raises `Invalid` where the file has several, `NotFound` for one that it doesn't have."""
-    platform = platform_here(directory)
+    platform = names_here(directory)
     if platform is None or platform.name != environment.partition("/")[0]:
         return environment.partition("/")[0] if asked is None else asked
-    names = [each.name for each in platform.apps]
+    names = platform.apps
     if asked is not None:
         from homeport.plan.mistake import instead
 
@@ -128,6 +150,8 @@ def app_name(directory: Path, environment: str, asked: str | None) -> str:
 def person(directory: Path) -> str:
     """Who does this: git's user.name, else login@host."""
     try:
+        import subprocess  # for this only, and most commands don't ask
+
         done = subprocess.run(
             ("git", "-C", str(directory), "config", "user.name"), capture_output=True, text=True, check=False
         )
@@ -136,6 +160,8 @@ def person(directory: Path) -> str:
     except OSError:
         pass
     try:
+        import getpass
+
         login = getpass.getuser()
     except (KeyError, OSError):
         login = str(os.getuid())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import candidates, options, output, place, session
-from homeport.console.views import session_view
+from homeport.console.derive import session_view
 from homeport.errors import Failed, Invalid
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 
 from homeport.cli import output
-from homeport.console.views import session_view
+from homeport.console.derive import session_view
 from homeport.errors import Invalid
 from homeport.ports.session import Ending, Streams
 

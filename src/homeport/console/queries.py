@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from homeport.console import views
+from homeport.console import derive, views
 from homeport.control.control import Control
 from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Invalid, NotFound
@@ -27,7 +27,7 @@ class Queries:
         with self.control.changed:
             found = self.control.engine.environments()
         return views.EnvironmentList(
-            environments=tuple(views.environment_view(place, url) for _, (place, url) in sorted(found.items()))
+            environments=tuple(derive.environment_view(place, url) for _, (place, url) in sorted(found.items()))
         )
 
     def status(self, environment: str) -> views.StatusView:
@@ -51,7 +51,7 @@ class Queries:
             at=observed.at,
             store=self.store(),
             disk=self._disk(environment),
-            certificate=views.certificate_view(certificate, shown, observed.at),
+            certificate=derive.certificate_view(certificate, shown, observed.at),
         )
 
     def store(self) -> views.StoreView:
@@ -71,10 +71,10 @@ class Queries:
             room = self.control.engine.room()
         except OSError:
             return None
-        return views.disk_view(room, self.control.cleaner.usage, environment)
+        return derive.disk_view(room, self.control.cleaner.usage, environment)
 
     def clean(self, *, dry_run: bool) -> views.CleanedView:
-        return views.cleaned_view(self.control.cleaner.clean(dry_run=dry_run))
+        return derive.cleaned_view(self.control.cleaner.clean(dry_run=dry_run))
 
     def _app(self, environment: str, name: str, observed: Observation) -> views.AppView:
         app = self.control.environments[environment].app(name)
@@ -92,19 +92,19 @@ class Queries:
         except HomeportError:
             # the store is gone: what runs is shown all the same, and `trouble` says why the rest isn't
             pass
-        return views.app_view(name, observed, resolved=resolved, sizes=sizes, deployment=deployment, routes=routes)
+        return derive.app_view(name, observed, resolved=resolved, sizes=sizes, deployment=deployment, routes=routes)
 
     def _newest(self, app: AppControl) -> views.DeploymentView | None:
         app.load()
-        return views.deployment_view(app.entries, app.waits_for) if app.entries else None
+        return derive.deployment_view(app.entries, app.waits_for) if app.entries else None
 
     def instances(self, environment: str, *, ended: bool) -> views.InstanceList:
         observed, reasons, _ = self.control.observation(environment)
         sessions = self.control.sessions(environment)
         return views.InstanceList(
             environment=environment,
-            instances=views.instance_views(observed, reasons, ended=ended),
-            sessions=views.session_views(sessions, ended=ended),
+            instances=derive.instance_views(observed, reasons, ended=ended),
+            sessions=derive.session_views(sessions, ended=ended),
         )
 
     def deploy(self, environment: str, asked: views.DeployRequest) -> views.Begun:
@@ -119,7 +119,7 @@ class Queries:
 
     def deployments(self, environment: str, app: str) -> views.DeploymentList:
         journals = self.control.deployments(environment, app)
-        return views.DeploymentList(deployments=tuple(views.deployment_view(each) for each in journals if each))
+        return views.DeploymentList(deployments=tuple(derive.deployment_view(each) for each in journals if each))
 
     def journal(
         self, environment: str, app: str, number: int, *, after: int, known: str, seconds: float

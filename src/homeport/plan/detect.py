@@ -16,7 +16,8 @@ from homeport.plan.formation import group_name
 from homeport.plan.framework import FrameworkName, framework
 from homeport.plan.interpreter import Interpreter, choose_python, wanted_python
 from homeport.plan.node import FOREIGN_LOCKS, Package, foreign_lock, lock, package, wanted_node
-from homeport.plan.platform_value import LONGEST_NAME, name_problem
+from homeport.plan.platform_name import LONGEST_NAME
+from homeport.plan.platform_value import name_problem
 from homeport.plan.procfile import Procfile
 from homeport.plan.static import COMMAND, Static
 

@@ -4,7 +4,7 @@ Layers: the file's top ← [apps.<app>] ← [environments.<environment>] ← [en
 nearest wins, tables merge, arrays are replaced. Routes are in `plan.platform_route`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +13,9 @@ from msgspec import Struct
 from homeport.model.platform import Deploy, Group, Health, Instances, Mode, Place, Resolved, Retention, Route, Tls
 from homeport.plan.mistake import Mistake, instead
 from homeport.plan.platform_check import PLACE, SECTIONS, Data, Notes
+from homeport.plan.platform_name import LONGEST_NAME
 from homeport.plan.platform_route import RouteTable
-from homeport.plan.platform_value import LONGEST_NAME, is_git_url, name_problem
+from homeport.plan.platform_value import is_git_url, name_problem
 from homeport.plan.procfile import RELEASE, Procfile
 from homeport.plan.toml_line import Path
 
@@ -226,7 +227,3 @@ def _mode(environment: str) -> Mode:
     if environment == "review" or environment.startswith("review-"):
         return "review"
     return "production" if environment == "production" else "staging"
-
-
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"

@@ -6,9 +6,9 @@ values mean together in `formation`.
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
-from homeport.errors import Invalid, NotFound
+from homeport.errors import Invalid
 from homeport.model.platform import Resolved
 from homeport.plan.formation import (
     AppEntry,
@@ -18,34 +18,28 @@ from homeport.plan.formation import (
     Resolving,
     check_several,
     group_name,
-    listed,
     merged,
 )
-from homeport.plan.mistake import instead, nearest, refuse
+from homeport.plan.mistake import instead, refuse
 from homeport.plan.platform_check import PLATFORM, Data, Notes
+from homeport.plan.platform_name import ONLY_ENVIRONMENT, check_known
 from homeport.plan.platform_route import check_clashes
-from homeport.plan.platform_value import found
 from homeport.plan.procfile import Procfile
 from homeport.plan.static import Static
 from homeport.plan.toml_line import lines
 
 __all__ = [
-    "ONLY_ENVIRONMENT",
     "AppEntry",
     "Build",
     "Dependencies",
     "PlatformFile",
     "build_of",
-    "environment_name",
     "group_name",
     "parse",
     "resolve",
     "static_of",
     "unused_processes",
 ]
-
-ONLY_ENVIRONMENT = "staging"
-"""Of a file without [environments]."""
 
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
@@ -86,28 +80,11 @@ def parse(text: str, *, file: str = "homeport.toml") -> PlatformFile:
     return platform
 
 
-def environment_name(platform: PlatformFile, asked: str | None) -> str:
-    """The environment that a command means: `asked`, else the only one, else the file's `default`. Raises `NotFound`
-    for one that isn't there, `Invalid` where none is asked for and several are there without a default."""
-    there = platform.environments
-    if asked is not None:
-        _known("environment", asked, there, platform.file)
-        return asked
-    if len(there) == 1:
-        return there[0]
-    if platform.default is None:
-        raise Invalid(
-            f"{platform.file} has {len(there)} environments ({listed(there)}) and no default",
-            hint=f'say which: -e {there[0]}, or write default = "{there[0]}" above the first [section]',
-        )
-    return platform.default
-
-
 def resolve(platform: PlatformFile, *, environment: str, app: str, procfile: Procfile) -> Resolved:
     """What `app` comes to in `environment`. Raises `Invalid` with every mistake that only shows beside the Procfile,
     `NotFound` for an app or environment that the file doesn't have."""
-    _known("environment", environment, platform.environments, platform.file)
-    _known("app", app, [each.name for each in platform.apps], platform.file)
+    check_known("environment", environment, platform.environments, platform.file)
+    check_known("app", app, [each.name for each in platform.apps], platform.file)
     notes = Notes(platform.lines)
     resolved = Resolving(platform, environment, app, procfile, notes).result()
     refuse(platform.file, notes.mistakes)
@@ -168,13 +145,6 @@ def _build(said: Data) -> Build:
     if len(given) < 2:
         return Build(**plain)
     return Build(dependencies=Dependencies(command=given["command"], paths=tuple(given["paths"])), **plain)
-
-
-def _known(what: str, name: str, names: Collection[str], file: str) -> None:
-    if name not in names:
-        near = nearest(name, names)
-        hint = f"did you mean {near}?" if near else None
-        raise NotFound(f"no {what} {found(name)} in {file}; there is {listed(names)}", hint=hint)
 
 
 def _not_toml(text: str, file: str, error: tomllib.TOMLDecodeError) -> Invalid:

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from homeport.errors import Invalid
 from homeport.plan.mistake import meant
+from homeport.plan.platform_name import LONGEST_NAME, NAME
 from homeport.plan.quantity import parse_duration, parse_size
 
 Convert = Callable[[Any], Any]
 
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 URL_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,;=:@%/-]*")
 HEALTH_PATH = re.compile(URL_PATH.pattern + r"(\?[A-Za-z0-9._~!&()*+,;=:@%/?-]*)?")
@@ -23,7 +23,6 @@ REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 ACCOUNT = re.compile(r"[0-9]{12}")
 REF = re.compile(r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)))[A-Za-z0-9_][A-Za-z0-9._/+#@=-]*(?<![./])")
 FILE_INSIDE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
-LONGEST_NAME = 40
 NO_NODE = "none"
 
 _SCHEME = re.compile(r"(?:https?|ssh|git|file)://")

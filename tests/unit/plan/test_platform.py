@@ -8,7 +8,7 @@ import pytest
 
 from homeport.errors import Invalid, NotFound
 from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route, Tls
-from homeport.plan import platform, platform_check, procfile
+from homeport.plan import platform, platform_check, platform_name, procfile
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "homeport.toml"
 PROCFILE = procfile.parse("web: serve\nworker: work\nrelease: migrate")
@@ -344,14 +344,14 @@ def test_mistakes_that_show_beside_the_procfile() -> None:
 def test_which_environment() -> None:
     one = platform.parse('app = "a"\n[environments.live]')
     two = platform.parse('app = "a"\ndefault = "b"\n[environments.a]\n[environments.b]')
-    assert platform.environment_name(one, None) == "live"
-    assert platform.environment_name(two, None) == "b"
-    assert platform.environment_name(two, "a") == "a"
+    assert platform_name.environment_name(one, None) == "live"
+    assert platform_name.environment_name(two, None) == "b"
+    assert platform_name.environment_name(two, "a") == "a"
     with pytest.raises(NotFound) as caught:
-        platform.environment_name(one, "liev")
+        platform_name.environment_name(one, "liev")
     assert caught.value.hint == "did you mean live?"
     with pytest.raises(Invalid, match="has 2 environments") as refused:
-        platform.environment_name(platform.parse('app = "a"\n[environments.a]\n[environments.b]'), None)
+        platform_name.environment_name(platform.parse('app = "a"\n[environments.a]\n[environments.b]'), None)
     assert refused.value.hint is not None
 
 
