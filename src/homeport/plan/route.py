@@ -1,4 +1,5 @@
-"""Routes of several apps in one route table. Pure; called by plan.platform_route, `control` and the command line."""
+"""Routes of several apps in one route table. Pure; called by plan.platform_route, `control`, engines, the agent and
+the command line."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -34,6 +35,14 @@ def key(route: Route) -> tuple[str | None, str]:
 def shown(route: Route) -> str:
     """`www.example.com/blog`; without a host, the path alone."""
     return f"{route.host or ''}{route.path}"
+
+
+def first_host(resolved: Resolved | None, listen: str) -> str:
+    """The Host that clients of the first route send, without a port. `listen`: where they are served."""
+    for route in resolved.routes if resolved else ():
+        if route.host is not None:
+            return route.host
+    return listen.rpartition(":")[0]
 
 
 def clash(wanted: Resolved, others: Iterable[Holder]) -> Clash | None:

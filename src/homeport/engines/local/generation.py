@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import Observer, boot_id
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
-from homeport.engines.local.traffic import Traffic, first_host
+from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
 from homeport.errors import HomeportError, NotFound
 from homeport.instance import supervision
 from homeport.instance.address import Addresses
 from homeport.model.fleet import Instance, Launch, Run, State, Target
 from homeport.model.platform import Group
+from homeport.plan.route import first_host
 from homeport.ports.clock import Clock
 from homeport.system import process
 from homeport.system.effect import effect

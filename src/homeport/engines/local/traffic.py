@@ -26,6 +26,7 @@ from homeport.plan.balancer import (
     public_name,
     upstream_backend,
 )
+from homeport.plan.route import first_host
 from homeport.system.effect import effect
 from homeport.system.home import Home
 
@@ -94,14 +95,6 @@ def server(instance: Instance) -> Server:
 
 def server_name(instance: Instance) -> str:
     return f"{instance.id}.{instance.generation}"
-
-
-def first_host(resolved: Resolved | None, listen: str) -> str:
-    """The Host that clients of the first route send, without a port."""
-    for route in resolved.routes if resolved else ():
-        if route.host is not None:
-            return route.host
-    return listen.rpartition(":")[0]
 
 
 def common_health(versions: list[Group]) -> Health:
