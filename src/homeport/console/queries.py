@@ -78,7 +78,7 @@ class Queries:
 
     def _app(self, environment: str, name: str, observed: Observation) -> views.AppView:
         app = self.control.environments[environment].app(name)
-        sizes = {each.group: each.desired for each in self.control.engine.sizes(environment) if each.app == name}
+        sizes = self.control.engine.asked(environment).sizes(name)
         launch = observed.launch.get(name)
         resolved = None
         deployment = None
@@ -156,8 +156,8 @@ class Queries:
         return views.Prepared(app=asked.app, release=asked.release, ready=found.ready, failed=found.failed)
 
     def scale(self, environment: str, asked: views.ScaleRequest) -> views.Scaled:
-        size = self.control.scale(environment, asked.app, asked.group, asked.count)
-        return views.Scaled(app=size.app, group=size.group, desired=size.desired)
+        desired = self.control.scale(environment, asked.app, asked.group, asked.count)
+        return views.Scaled(app=asked.app, group=asked.group, desired=desired)
 
     def down(self, environment: str) -> None:
         self.control.down(environment)

@@ -8,6 +8,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from homeport.control.environment import EnvironmentControl
 from homeport.control.retention import Cleaner, Demand
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
@@ -18,7 +20,7 @@ from homeport.model.release import Release
 from homeport.model.session import Session
 from homeport.plan import route
 from homeport.ports.clock import Clock
-from homeport.ports.engine import Engine, GroupSize
+from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
 
@@ -191,9 +193,9 @@ class Control:
             self.engine.begin_close(environment)
         self.wake()
 
-    def scale(self, environment: str, app: str, group: str, count: int) -> GroupSize:
-        """The new size, kept over the file's. Raises `Invalid` outside min and max, `NotFound`, `Conflict` while a
-        deployment goes on."""
+    def scale(self, environment: str, app: str, group: str, count: int) -> int:
+        """The new desired count, kept over the file's. Raises `Invalid` outside min and max, `NotFound`, `Conflict`
+        while a deployment goes on."""
         with self.changed:
             found = self._find(environment)
             control = found.app(app)
@@ -213,10 +215,10 @@ class Control:
                     f"{app}/{group}: {count} instances, expected {bounds.min} to {bounds.max}",
                     hint=f"[groups.{group}] instances = {{ min = …, max = … }} in homeport.toml, then homeport deploy",
                 )
-            size = GroupSize(app=app, group=group, desired=count, scaled=True)
-            self.engine.set_size(environment, size, app=app, group=group)
+            said = self.engine.asked(environment).of(app, group)
+            self.engine.ask(environment, replace(said, desired=count))
         self.wake()
-        return size
+        return count
 
     def observation(self, environment: str) -> tuple[Observation, dict[str, str], str]:
         """What is there, why, and what troubles the loop (empty: nothing)."""

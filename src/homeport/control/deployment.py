@@ -159,7 +159,7 @@ class AppControl:
         before = None if previous is None else self.release(previous)
         old = None if before is None else before.resolved
         unchanged = frozenset[str]() if before is None or restart else self._unchanged(before, release)
-        sizes = {each.group: each.desired for each in self.engine.sizes(self.place.id) if each.app == self.app}
+        sizes = self.engine.asked(self.place.id).sizes(self.app)
         return Started(
             at=observed.at,
             app=self.app,

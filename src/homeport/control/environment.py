@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Unavailable
+from homeport.model.asked import Asked
 from homeport.model.event import Event
 from homeport.model.fleet import Decision, GroupDesired, Launch, Observation, Plan, State
 from homeport.model.platform import Place, Resolved, Retention
@@ -151,20 +152,20 @@ class EnvironmentControl:
     def _desired(self, app: AppControl, observed: Observation, present: list[str]) -> tuple[GroupDesired, ...]:
         if observed.closing:
             known = self._known(app, observed)
-            return desired_groups(app.app, deployment=None, launch=None, releases=known, sizes={}, present=present)
+            asked = Asked()  # neither standby nor a suspended process keeps it from going down
+            return desired_groups(app.app, deployment=None, launch=None, releases=known, asked=asked, present=present)
         deployment = app.deployment
         launch = observed.launch.get(app.app)
         if not app.loaded and launch is None:
             raise Unavailable(f"what {app.app} shall be isn't known while the store doesn't answer: nothing is changed")
         started = deployment.started if deployment is not None else None
         wanted = [launch] if started is None else [launch, started.release, started.previous]
-        sizes = {each.group: each.desired for each in self.engine.sizes(self.place.id) if each.app == app.app}
         return desired_groups(
             app.app,
             deployment=deployment,
             launch=launch,
             releases=app.resolve(*wanted),
-            sizes=sizes,
+            asked=self.engine.asked(self.place.id),
             present=present,
         )
 

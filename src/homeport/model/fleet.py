@@ -5,14 +5,42 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from homeport.model.asked import GroupAsked
+from homeport.model.breaker import BreakerState
+from homeport.model.platform import Breaker, Hook, HookResult
+
 
 class State(enum.Enum):
-    """AWS's life cycle, as far as it is used so far."""
+    """AWS's life cycle. In a `Wait` a hook is asked."""
 
     PENDING = "Pending"
+    PENDING_WAIT = "Pending:Wait"
     IN_SERVICE = "InService"
+    STANDBY = "Standby"
+    TERMINATING_WAIT = "Terminating:Wait"
     TERMINATING = "Terminating"
     TERMINATED = "Terminated"
+
+
+NEXT_STATES: dict[State, frozenset[State]] = {
+    State.PENDING: frozenset(
+        {State.PENDING_WAIT, State.IN_SERVICE, State.TERMINATING_WAIT, State.TERMINATING, State.TERMINATED}
+    ),
+    State.PENDING_WAIT: frozenset(
+        # Pending again: its next generation, in place
+        {State.PENDING, State.IN_SERVICE, State.TERMINATING_WAIT, State.TERMINATING, State.TERMINATED}
+    ),
+    State.IN_SERVICE: frozenset(
+        {State.PENDING, State.STANDBY, State.TERMINATING_WAIT, State.TERMINATING, State.TERMINATED}
+    ),
+    State.STANDBY: frozenset(
+        {State.PENDING, State.IN_SERVICE, State.TERMINATING_WAIT, State.TERMINATING, State.TERMINATED}
+    ),
+    State.TERMINATING_WAIT: frozenset({State.TERMINATING, State.TERMINATED}),
+    State.TERMINATING: frozenset({State.TERMINATED}),
+    State.TERMINATED: frozenset(),
+}
+"""Which states may follow. Terminated follows all of them: what has died is only cleaned up."""
 
 
 class Run(enum.Enum):
@@ -52,16 +80,36 @@ class Process(Struct, frozen=True, kw_only=True):
     last_exit: str = ""
 
 
+class Silence(enum.Enum):
+    """Why a probe got no answer."""
+
+    REFUSED = "refused"
+    TIMEOUT = "timeout"
+    OTHER = "other"
+
+
 class Probe(Struct, frozen=True, kw_only=True):
-    """The last health response, for people: what was asked, and what came."""
+    """The last health response: what was asked, and what came. `silence` None: an answer came, or nobody noted why none
+    did."""
 
     asked: str
     ok: bool
     at: datetime
     error: str = ""
+    silence: Silence | None = None
     status: int | None = None
     headers: dict[str, str] = {}
     body: str = ""
+
+
+class HookWait(Struct, frozen=True, kw_only=True):
+    """A hook that was asked. `beat_at`: the last sign of life. `result` None: no answer yet."""
+
+    asked_at: datetime
+    beat_at: datetime
+    result: HookResult | None = None
+    said: str = ""
+    """What it said last, for people."""
 
 
 class Instance(Struct, frozen=True, kw_only=True):
@@ -78,6 +126,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     state: State = State.PENDING
     run: Run = Run.STARTING
     check: Check = Check.INITIAL
+    check_since_at: datetime | None = None
+    """Since when the check says so; None: not known, then nothing is done about it."""
     target: Target = Target.UNUSED
     next_release: int | None = None
     """Set while the instance is between two generations in place."""
@@ -99,6 +149,12 @@ class Instance(Struct, frozen=True, kw_only=True):
     killed: bool = False
     processes: tuple[Process, ...] = ()
     probe: Probe | None = None
+    oom_kills: int = 0
+    """How often the kernel killed one of its processes for want of memory."""
+    disk_full: bool = False
+    """What it may write to is full."""
+    hook: HookWait | None = None
+    """The hook that its state waits for."""
     reason: str = ""
     """Why it isn't well, or why it ended."""
 
@@ -138,6 +194,10 @@ class Observation(Struct, frozen=True, kw_only=True):
     """Per group name: the highest ordinal ever used in an instance id here."""
     fence: dict[str, int] = {}
     """App → the highest fence under which anything was done to it."""
+    failed_zones: tuple[str, ...] = ()
+    """Nothing in them can be reached or launched: their instances count as lost, whatever else is said of them."""
+    fail_open: tuple[tuple[str, str], ...] = ()
+    """(app, group) whose targets get requests whatever their checks say."""
 
 
 class Cohort(Struct, frozen=True, kw_only=True):
@@ -163,6 +223,19 @@ class GroupDesired(Struct, frozen=True, kw_only=True):
     balanced: bool
     stop_grace: timedelta
     drain: timedelta
+    max: int = 0
+    """How many there may be, beside `surge`; where the cohorts say more, as many as these."""
+    surge: int = 1
+    replace_budget: int = 1
+    grace: timedelta = timedelta(seconds=30)
+    replaced_after: timedelta = timedelta(seconds=10)
+    max_lifetime: timedelta | None = None
+    breaker: Breaker = Breaker()
+    launching: Hook | None = None
+    terminating: Hook | None = None
+    trial: int | None = None
+    """The release that a deployment is trying: it judges that one's instances, and nobody is replaced for his age."""
+    asked: GroupAsked | None = None
 
 
 # --- actions: each one effect; an engine executes them and decides nothing -------------------------------------------
@@ -205,6 +278,21 @@ class PutInService(Struct, frozen=True, kw_only=True, tag=True):
     instance: str
 
 
+class AskHook(Struct, frozen=True, kw_only=True, tag=True):
+    """The hook is asked, once, and the instance waits for its answer: Pending:Wait, or `terminating` Terminating:Wait.
+    The answer is observed in `Instance.hook`: a command's exit status 0, or a URL's 2xx, is CONTINUE."""
+
+    instance: str
+    hook: Hook
+    terminating: bool = False
+
+
+class EnterStandby(Struct, frozen=True, kw_only=True, tag=True):
+    """Standby: no target any more, kept alive."""
+
+    instance: str
+
+
 class Drain(Struct, frozen=True, kw_only=True, tag=True):
     """No new requests; those in flight go on."""
 
@@ -228,6 +316,14 @@ class Terminate(Struct, frozen=True, kw_only=True, tag=True):
     """End of an instance whose processes are gone: target, address and ports given back; its logs stay."""
 
     instance: str
+
+
+class FailOpen(Struct, frozen=True, kw_only=True, tag=True):
+    """The group's targets get requests whatever their checks say (`open`), or again only while they pass."""
+
+    app: str
+    group: str
+    open: bool
 
 
 class SetRoutes(Struct, frozen=True, kw_only=True, tag=True):
@@ -258,11 +354,14 @@ Action = (
     | Launch
     | Start
     | Inherit
+    | AskHook
     | PutInService
+    | EnterStandby
     | Drain
     | Stop
     | Kill
     | Terminate
+    | FailOpen
     | SetRoutes
     | SetLaunch
     | RunTask
@@ -282,6 +381,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     decisions: tuple[Decision, ...] = ()
     wake_at: datetime | None = None
+    breakers: tuple[BreakerState, ...] = ()
+    """Those that aren't closed."""
 
     @property
     def actions(self) -> tuple[Action, ...]:

@@ -8,6 +8,7 @@ from msgspec import Struct
 EngineName = Literal["local", "aws", "memory"]
 Mode = Literal["review", "staging", "production"]
 Strategy = Literal["replace", "rolling"]
+HookResult = Literal["CONTINUE", "ABANDON"]
 StopSignal = Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH"]
 
 ZONES = ("a", "b", "c")
@@ -23,6 +24,13 @@ class Health(Struct, frozen=True, kw_only=True):
     """How long a started instance may take until it is healthy."""
     settle: timedelta = timedelta(seconds=2)
     """A process without a port is healthy when it has stayed up so long."""
+    unhealthy_after: timedelta | None = None
+    """How long one in service may fail its check before it is replaced. None: see `replaced_after`."""
+
+    @property
+    def replaced_after(self) -> timedelta:
+        """Ten checks, but 10 s at least: a pause of the app's is no illness."""
+        return self.unhealthy_after or max(10 * self.interval, timedelta(seconds=10))
 
 
 class ProcessType(Struct, frozen=True, kw_only=True):
@@ -42,6 +50,35 @@ class Instances(Struct, frozen=True, kw_only=True):
     max: int = 10
 
 
+class Breaker(Struct, frozen=True, kw_only=True):
+    """What stops a launch loop (the rule is `plan.breaker`'s). A launch fails that never gets in service, or dies
+    within `soon`. After the second failed round launches pause for `backoff`, twice as long after each further one, up
+    to `longest`; `failures` rounds open the breaker. `window` without a failure: they are forgotten."""
+
+    failures: int = 5
+    soon: timedelta = timedelta(seconds=60)
+    backoff: timedelta = timedelta(seconds=1)
+    longest: timedelta = timedelta(minutes=5)
+    window: timedelta = timedelta(minutes=15)
+
+
+class Hook(Struct, frozen=True, kw_only=True):
+    """What is asked before an instance goes on in its life: a command run in it, or a URL that is told. Without an
+    answer or a further heartbeat for so long, `result` holds. ABANDON at launch ends the instance."""
+
+    command: str | None = None
+    url: str | None = None
+    heartbeat: timedelta = timedelta(minutes=1)
+    result: HookResult = "ABANDON"
+
+
+class Hooks(Struct, frozen=True, kw_only=True):
+    """`launching`: once it is healthy, before it is in service. `terminating`: once it is drained, before TERM."""
+
+    launching: Hook | None = None
+    terminating: Hook | None = None
+
+
 class Group(Struct, frozen=True, kw_only=True):
     """n identical instances that run one or more process types of an app."""
 
@@ -58,6 +95,22 @@ class Group(Struct, frozen=True, kw_only=True):
     """True: its instances are targets of the balancer and get a private name."""
     after: tuple[str, ...] = ()
     """Groups that a deployment has up before it begins with this one."""
+    surge: int = 1
+    """So many more than there may be else may be there for a while, so that a replacement comes before what it
+    replaces goes."""
+    replace_budget: int = 1
+    """So many at once are replaced while most of the group is unhealthy."""
+    max_lifetime: timedelta | None = None
+    """Older ones are replaced; None: however old."""
+    breaker: Breaker = Breaker()
+    hooks: Hooks = Hooks()
+
+    @property
+    def serving(self) -> str | None:
+        """The process type that gets the requests; None: none does."""
+        if not self.balanced:
+            return None
+        return "web" if "web" in self.run else self.run[0]
 
 
 class Route(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ takes hold without a restart: counts, routes, `drain`, `stop_grace`.
 from datetime import timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.model.platform import Health, ProcessType
 from homeport.model.release import Layer, Release, Snapshot
@@ -53,7 +54,8 @@ def content(release: Release, variables: Snapshot, name: str) -> Content:
         types=types,
         memory_bytes=group.memory_bytes,
         balanced=group.balanced,
-        health=group.health,
+        # how long one may be unhealthy is nothing to the instance
+        health=replace(group.health, unhealthy_after=None),
         host=next((route.host for route in resolved.routes if route.host is not None), None) if asked else None,
         values={key: (each.text, each.secret) for key, each in variables.groups.get(name, {}).items()},
         stop_grace=group.stop_grace if told else None,

@@ -6,6 +6,7 @@ Pure. Called by `control.environment`.
 
 from collections.abc import Collection, Iterable, Mapping
 
+from homeport.model.asked import Asked, GroupAsked
 from homeport.model.deployment import Deployment, GroupChange, Phase, Verdict
 from homeport.model.fleet import Cohort, GroupDesired
 from homeport.model.platform import ZONES, Group, Resolved
@@ -59,13 +60,16 @@ def desired_groups(
     deployment: Deployment | None,
     launch: int | None,
     releases: Mapping[int, Resolved],
-    sizes: Mapping[str, int],
+    asked: Asked,
     present: Iterable[str],
 ) -> tuple[GroupDesired, ...]:
     """One entry per group that is wanted or has instances (`present`). `deployment`: the app's newest, or None."""
+    sizes = asked.sizes(app)
+    trial = None
     wanted: dict[str, tuple[Cohort, ...]] = dict.fromkeys(present, ())
     resolved = releases.get(launch) if launch is not None else None
     if deployment is not None and deployment.phase is not Phase.ENDED:
+        trial = deployment.started.release
         resolved = releases.get(deployment.started.release)
         for change in deployment.started.groups:
             known = _group(change.name, resolved, releases.get(deployment.started.previous or 0))
@@ -80,7 +84,7 @@ def desired_groups(
     before = releases.get(deployment.started.previous or 0) if deployment is not None else None
     others = [releases[number] for number in sorted(releases, reverse=True)]
     return tuple(
-        _desired(app, name, cohorts_of, _group(name, resolved, before, *others))
+        _desired(app, name, cohorts_of, _group(name, resolved, before, *others), asked.of(app, name), trial)
         for name, cohorts_of in sorted(wanted.items())
     )
 
@@ -92,7 +96,9 @@ def _group(name: str, *resolved: Resolved | None) -> Group:
     return NO_GROUP
 
 
-def _desired(app: str, name: str, cohorts_of: tuple[Cohort, ...], group: Group) -> GroupDesired:
+def _desired(
+    app: str, name: str, cohorts_of: tuple[Cohort, ...], group: Group, asked: GroupAsked, trial: int | None
+) -> GroupDesired:
     return GroupDesired(
         app=app,
         name=name,
@@ -101,4 +107,15 @@ def _desired(app: str, name: str, cohorts_of: tuple[Cohort, ...], group: Group) 
         balanced=group.balanced,
         stop_grace=group.stop_grace,
         drain=group.drain,
+        max=group.instances.max,
+        surge=group.surge,
+        replace_budget=group.replace_budget,
+        grace=group.health.grace,
+        replaced_after=group.health.replaced_after,
+        max_lifetime=group.max_lifetime,
+        breaker=group.breaker,
+        launching=group.hooks.launching,
+        terminating=group.hooks.terminating,
+        trial=trial,
+        asked=asked,
     )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from homeport.model.asked import Asked, GroupAsked, ZoneAsked
 from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import Action, Observation
@@ -18,15 +19,6 @@ from homeport.model.session import Session
 
 Needed = Mapping[str, Mapping[str, Collection[int]]]
 """Environment → app → releases that its deployments may go back to. An app that isn't there: nobody knows, all."""
-
-
-class GroupSize(Struct, frozen=True, kw_only=True):
-    """The desired count of a group; `scaled`: a person said so (else the file's seed)."""
-
-    app: str
-    group: str
-    desired: int
-    scaled: bool = False
 
 
 class LogQuery(Struct, frozen=True, kw_only=True):
@@ -96,10 +88,13 @@ class Engine(Protocol):
         """A release that was prepared here, from the engine's own memory (the store may be gone); None: never was."""
         ...
 
-    def sizes(self, environment: str) -> tuple[GroupSize, ...]: ...
+    def asked(self, environment: str) -> Asked:
+        """What people asked for."""
+        ...
 
-    def set_size(self, environment: str, size: GroupSize | None, *, app: str, group: str) -> None:
-        """The desired count, kept durably; None forgets it."""
+    def ask(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
+        """Kept durably, in place of what was asked of that group or zone before. A zone that is to fail does so, soon,
+        and is in the observation's `failed_zones` from now on, until it is restored."""
         ...
 
     def record(self, event: Event) -> None:

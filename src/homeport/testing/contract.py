@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from homeport.errors import Conflict, NotFound
+from homeport.model.asked import Asked, GroupAsked, Suspendable, ZoneAsked
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
     Check,
     Drain,
+    EnterStandby,
+    FailOpen,
     Inherit,
     Instance,
     Kill,
@@ -28,7 +31,6 @@ from homeport.model.fleet import (
     Target,
     Terminate,
 )
-from homeport.ports.engine import GroupSize
 from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, World
 
 
@@ -232,12 +234,35 @@ class EngineContract:
         world.engine.open_environment(world.place)
         assert world.engine.observe(world.place.id).last_ordinal["web"] == 1
 
-    def test_sizes(self, world: World) -> None:
-        size = GroupSize(app=APP, group="web", desired=4, scaled=True)
-        world.engine.set_size(world.place.id, size, app=APP, group="web")
-        assert world.engine.sizes(world.place.id) == (size,)
-        world.engine.set_size(world.place.id, None, app=APP, group="web")
-        assert world.engine.sizes(world.place.id) == ()
+    def test_what_is_asked_of_a_group_is_kept(self, world: World) -> None:
+        said = GroupAsked(app=APP, group="web", desired=4, suspended=(Suspendable.LAUNCH,))
+        world.engine.ask(world.place.id, said)
+        assert world.engine.asked(world.place.id).of(APP, "web") == said
+        world.engine.ask(world.place.id, GroupAsked(app=APP, group="web"))
+        assert world.engine.asked(world.place.id) == Asked()
+
+    def test_a_zone_that_failed_is_observed_until_it_is_restored(self, world: World) -> None:
+        failed = ZoneAsked(zone="b", failure="kill", since_at=world.clock.now())
+        world.engine.ask(world.place.id, failed)
+        assert world.engine.asked(world.place.id).zones == (failed,)
+        assert world.engine.observe(world.place.id).failed_zones == ("b",)
+        world.engine.ask(world.place.id, ZoneAsked(zone="b", failure=None, since_at=world.clock.now()))
+        assert world.engine.observe(world.place.id).failed_zones == ()
+
+    def test_standby_and_back(self, world: World) -> None:
+        healthy(world)
+        run(world, PutInService(instance="web-1"))
+        run(world, EnterStandby(instance="web-1"))
+        aside = when(world, "web-1", lambda each: each.state is State.STANDBY)
+        assert (aside.target, aside.run) == (Target.UNUSED, Run.RUNNING)
+        run(world, PutInService(instance="web-1"))
+        assert when(world, "web-1", lambda each: each.state is State.IN_SERVICE).target is Target.READY
+
+    def test_fail_open_is_observed(self, world: World) -> None:
+        run(world, FailOpen(app=APP, group="web", open=True))
+        assert world.engine.observe(world.place.id).fail_open == ((APP, "web"),)
+        run(world, FailOpen(app=APP, group="web", open=False))
+        assert world.engine.observe(world.place.id).fail_open == ()
 
     def test_events(self, world: World) -> None:
         event = Event(

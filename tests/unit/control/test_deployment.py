@@ -11,7 +11,6 @@ from homeport.engines.memory.engine import Behaviour
 from homeport.errors import Conflict, NotFound
 from homeport.model.deployment import Phase, Reverting, Verdict
 from homeport.model.fleet import Check, Drain, Instance, Launch, RunTask, SetLaunch, State, Target
-from homeport.ports.engine import GroupSize
 from homeport.testing.world import APP, BAD_TASK, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.memory_world import formation, memory_world
 
@@ -248,7 +247,7 @@ def check_scale_persists_over_the_file(path: Path) -> None:
     assert world.verdict() is Verdict.GOOD
     world.quiet()
     assert len(world.serving()) == 4
-    assert world.world.engine.sizes(world.world.place.id) == (GroupSize(app=APP, group="web", desired=4, scaled=True),)
+    assert world.world.engine.asked(world.world.place.id).sizes(APP) == {"web": 4}
 
 
 CHECKS: list[Callable[[Path], None]] = [each for name, each in list(globals().items()) if name.startswith("check_")]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from homeport.engines.local import certificate, record, reserve
+from homeport.engines.local import certificate, reserve
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.generation import Generations, remove_tree
 from homeport.engines.local.launcher import Launcher
@@ -26,11 +26,15 @@ from homeport.instance import log as logs
 from homeport.instance.address import Addresses, Claim
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.model.certificate import Certificate
+from homeport.model.asked import Asked, GroupAsked, ZoneAsked
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
     Drain,
+    AskHook,
     Inherit,
+    EnterStandby,
+    FailOpen,
     Kill,
     Launch,
     Observation,
@@ -52,7 +56,7 @@ from homeport.model.session import Session
 from homeport.plan.balancer import public_name
 from homeport.ports.clock import Clock
 from homeport.ports.encryption import Encryption
-from homeport.ports.engine import GroupSize, LogLine, LogQuery, Needed
+from homeport.ports.engine import LogLine, LogQuery, Needed
 from homeport.ports.objects import ObjectStore
 from homeport.stores import state as states
 from homeport.system.disk import room
@@ -205,13 +209,15 @@ class LocalEngine:
     def release(self, environment: str, app: str, number: int) -> Release | None:
         return self.records.release(environment, app, number)
 
+                failed_zones=tuple(each.zone for each in self.records.asked(environment).zones),
+                fail_open=tuple((app, group) for app, each in apps.items() for group in each.fail_open),
     # --- executing ----------------------------------------------------------------------------------------------------
 
     def execute(self, environment: str, action: Action, *, fence: int) -> None:
         with self._lock:
             kept = self.records.environment(environment)
             match action:
-                case Prepare() | SetLaunch() | SetRoutes() | RunTask() | Launch():
+                case Prepare() | SetLaunch() | SetRoutes() | FailOpen() | RunTask() | Launch():
                     self._admit(environment, action.app, fence)
                     self._for_app(kept, action)
                 case _:
@@ -243,7 +249,9 @@ class LocalEngine:
         if fence > known.fence:
             self.records.keep_app(environment, app, replace(known, fence=fence))
 
-    def _for_app(self, kept: EnvironmentRecord, action: Prepare | SetLaunch | SetRoutes | RunTask | Launch) -> None:
+    def _for_app(
+        self, kept: EnvironmentRecord, action: Prepare | SetLaunch | SetRoutes | FailOpen | RunTask | Launch
+    ) -> None:
         environment = kept.place.id
         match action:
             case Prepare():
@@ -259,6 +267,11 @@ class LocalEngine:
             case Launch():
                 self.generations.launch(kept, action)
 
+            case FailOpen():
+                known = self.records.app(environment, action.app)
+                others = tuple(each for each in known.fail_open if each != action.group)
+                groups = (*others, action.group) if action.open else others
+                self.records.keep_app(environment, action.app, replace(known, fail_open=groups))
     def _set_routes(self, environment: str, action: SetRoutes) -> None:
         """Routes that no balancer can have are refused: recorded, they would be in the way of every later change."""
         known = self.records.app(environment, action.app)
@@ -273,7 +286,7 @@ class LocalEngine:
         self,
         kept: EnvironmentRecord,
         found: InstanceRecord,
-        action: Start | Inherit | PutInService | Drain | Stop | Kill | Terminate,
+        action: Start | Inherit | AskHook | PutInService | EnterStandby | Drain | Stop | Kill | Terminate,
     ) -> None:
         match action:
             case Start():
@@ -285,22 +298,26 @@ class LocalEngine:
             case Drain():
                 self.generations.drain(kept, found)
             case Stop():
+            case AskHook():
+                self.generations.ask_hook(kept, found, action)
                 self.generations.stop(kept, found, action.next_release)
             case Kill():
+            case EnterStandby():
+                self.generations.enter_standby(kept, found)
                 self.generations.kill(kept, found)
             case Terminate():
                 self.generations.terminate(kept, found)
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
-    def sizes(self, environment: str) -> tuple[GroupSize, ...]:
-        return tuple(self.state.all(record.SIZE, environment, GroupSize).values())
+    def asked(self, environment: str) -> Asked:
+        return self.records.asked(environment)
 
-    def set_size(self, environment: str, size: GroupSize | None, *, app: str, group: str) -> None:
-        if size is None:
-            self.state.remove(record.SIZE, environment, f"{app}/{group}")
-        else:
-            self.state.put(record.SIZE, environment, f"{app}/{group}", size, durable=True)
+    def ask(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
+        with self._lock:
+            self.records.environment(environment)
+            self.records.keep_asked(environment, said)
+        self._changed()
 
     def record(self, event: Event) -> None:
         self.state.record(event)

@@ -17,7 +17,7 @@ from homeport.engines.local.work import Work
 from homeport.errors import HomeportError, NotFound
 from homeport.instance import supervision
 from homeport.instance.address import Addresses
-from homeport.model.fleet import Instance, Launch, Run, State, Target
+from homeport.model.fleet import AskHook, HookWait, Instance, Launch, Run, State, Target
 from homeport.model.platform import Group
 from homeport.plan.route import first_host
 from homeport.ports.clock import Clock
@@ -97,7 +97,17 @@ class Generations:
     def put_in_service(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         target = Target.READY if found.seen.port is not None else Target.UNUSED
         at = found.seen.in_service_at or self.clock.now()
-        self._change(kept, found, state=State.IN_SERVICE, target=target, drain_at=None, in_service_at=at)
+        self._change(kept, found, state=State.IN_SERVICE, target=target, drain_at=None, in_service_at=at, hook=None)
+
+    def ask_hook(self, kept: EnvironmentRecord, found: InstanceRecord, action: AskHook) -> None:
+        """Its state waits. Nobody is asked yet: what the hook says without an answer holds."""
+        if found.seen.hook is None:
+            now = self.clock.now()
+            state = State.TERMINATING_WAIT if action.terminating else State.PENDING_WAIT
+            self._change(kept, found, state=state, hook=HookWait(asked_at=now, beat_at=now))
+
+    def enter_standby(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
+        self._change(kept, found, state=State.STANDBY, target=Target.UNUSED, drain_at=None)
 
     def drain(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         self._change(kept, found, target=Target.DRAINING, drain_at=found.seen.drain_at or self.clock.now())
@@ -192,6 +202,7 @@ class Generations:
             stop_at=None,
             killed=False,
             died=False,
+            hook=None,
             reason="",
         )
         self._told.pop((environment, seen.id), None)

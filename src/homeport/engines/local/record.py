@@ -7,19 +7,21 @@ from datetime import datetime
 from msgspec import Struct
 
 from homeport.errors import NotFound
+from homeport.model.asked import Asked, GroupAsked, ZoneAsked
 from homeport.model.fleet import Instance
 from homeport.model.platform import Group, Place
 from homeport.model.release import Release, Snapshot
 from homeport.model.session import Session
 from homeport.stores.state import State
 
-ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, SIZE, ORDINAL, SESSION = (
+ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, ASKED, ZONE, ORDINAL, SESSION = (
     "environment",
     "app",
     "instance",
     "task",
     "release",
-    "size",
+    "size",  # its name since sizes were all that was asked
+    "zone",
     "ordinal",
     "session",
 )
@@ -40,6 +42,8 @@ class AppRecord(Struct, frozen=True, kw_only=True):
     launch: int | None = None
     routes: int | None = None
     fence: int = 0
+    fail_open: tuple[str, ...] = ()
+    """Groups whose targets get requests whatever their checks say."""
 
 
 class ReleaseRecord(Struct, frozen=True, kw_only=True):
@@ -134,6 +138,21 @@ class Records:
         """The instance's group, as its release has it."""
         known = self.release(environment, seen.app, seen.release)
         return known.resolved.group(seen.group) if known else None
+
+    def asked(self, environment: str) -> Asked:
+        groups = self.state.all(ASKED, environment, GroupAsked).values()
+        return Asked(groups=tuple(groups), zones=tuple(self.state.all(ZONE, environment, ZoneAsked).values()))
+
+    def keep_asked(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
+        """Kept, or where nothing is asked any more, forgotten."""
+        if isinstance(said, ZoneAsked):
+            kind, key, nothing = ZONE, said.zone, said.failure is None
+        else:
+            kind, key, nothing = ASKED, f"{said.app}/{said.group}", said.nothing
+        if nothing:
+            self.state.remove(kind, environment, key)
+        else:
+            self.state.put(kind, environment, key, said, durable=True)
 
     def instances(self, environment: str) -> dict[str, InstanceRecord]:
         return self.state.all(INSTANCE, environment, InstanceRecord)

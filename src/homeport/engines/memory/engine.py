@@ -11,11 +11,16 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from homeport.errors import Conflict, NotFound, Unavailable
+from homeport.model.asked import Asked, GroupAsked, ZoneAsked
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
+    AskHook,
     Check,
     Drain,
+    EnterStandby,
+    FailOpen,
+    HookWait,
     Inherit,
     Instance,
     Kill,
@@ -41,7 +46,7 @@ from homeport.model.release import Release
 from homeport.model.retention import Remain, Room, Usage
 from homeport.model.session import Session
 from homeport.ports.clock import Clock
-from homeport.ports.engine import GroupSize, LogLine, LogQuery, Needed
+from homeport.ports.engine import LogLine, LogQuery, Needed
 
 BASE_PORT = 20000
 
@@ -74,7 +79,9 @@ class MemoryEnvironment:
     routes: dict[str, int] = field(default_factory=dict)
     last_ordinal: dict[str, int] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
-    sizes: dict[tuple[str, str], GroupSize] = field(default_factory=dict)
+    asked_groups: dict[tuple[str, str], GroupAsked] = field(default_factory=dict)
+    asked_zones: dict[str, ZoneAsked] = field(default_factory=dict)
+    fail_open: set[tuple[str, str]] = field(default_factory=set)
     fences: dict[str, int] = field(default_factory=dict)
     closing: bool = False
 
@@ -148,6 +155,8 @@ class MemoryEngine:
             launch=dict(found.launch),
             last_ordinal=dict(found.last_ordinal),
             fence=dict(found.fences),
+            failed_zones=tuple(sorted(found.asked_zones)),
+            fail_open=tuple(sorted(found.fail_open)),
             closing=found.closing,
         )
 
@@ -213,6 +222,8 @@ class MemoryEngine:
                     found.launch[action.app] = action.release
             case SetRoutes():
                 found.routes[action.app] = action.release
+            case FailOpen():
+                (found.fail_open.add if action.open else found.fail_open.discard)((action.app, action.group))
             case RunTask():
                 if action.task not in found.tasks:
                     behaviour = self.behaviours.get(action.release, Behaviour())
@@ -254,7 +265,10 @@ class MemoryEngine:
         )
 
     def _changed(
-        self, seen: Instance, action: Start | Inherit | PutInService | Drain | Stop | Kill | Terminate, now: datetime
+        self,
+        seen: Instance,
+        action: Start | Inherit | AskHook | PutInService | EnterStandby | Drain | Stop | Kill | Terminate,
+        now: datetime,
     ) -> Instance:
         match action:
             case Start():
@@ -270,13 +284,20 @@ class MemoryEngine:
                     stop_at=None,
                     killed=False,
                     died=False,
+                    hook=None,
                 )
             case Inherit():
                 return replace(seen, release=action.release)
+            case AskHook():
+                state = State.TERMINATING_WAIT if action.terminating else State.PENDING_WAIT
+                return replace(seen, state=state, hook=seen.hook or HookWait(asked_at=now, beat_at=now))
+            case EnterStandby():
+                return replace(seen, state=State.STANDBY, target=Target.UNUSED, drain_at=None)
             case PutInService():
                 return replace(
                     seen,
                     state=State.IN_SERVICE,
+                    hook=None,
                     target=Target.READY if seen.port is not None else Target.UNUSED,
                     drain_at=None,
                     in_service_at=seen.in_service_at or now,
@@ -307,7 +328,7 @@ class MemoryEngine:
                 assert_never(action)
 
     def _app_of(self, found: MemoryEnvironment, action: Action) -> str:
-        if isinstance(action, Prepare | Launch | SetLaunch | SetRoutes | RunTask):
+        if isinstance(action, Prepare | Launch | SetLaunch | SetRoutes | FailOpen | RunTask):
             return action.app
         kept = found.instances.get(action.instance)
         return kept.app if kept is not None else ""
@@ -337,14 +358,29 @@ class MemoryEngine:
         sessions[session] = replace(told, ended_at=now) if by_force else told
         self._changed_now()
 
-    def sizes(self, environment: str) -> tuple[GroupSize, ...]:
-        return tuple(self._find(environment).sizes.values())
+    def asked(self, environment: str) -> Asked:
+        found = self._find(environment)
+        return Asked(groups=tuple(found.asked_groups.values()), zones=tuple(found.asked_zones.values()))
 
-    def set_size(self, environment: str, size: GroupSize | None, *, app: str, group: str) -> None:
-        sizes = self._find(environment).sizes
-        sizes.pop((app, group), None)
-        if size is not None:
-            sizes[(app, group)] = size
+    def ask(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
+        found = self._find(environment)
+        if isinstance(said, GroupAsked):
+            found.asked_groups.pop((said.app, said.group), None)
+            if not said.nothing:
+                found.asked_groups[said.app, said.group] = said
+        else:
+            found.asked_zones.pop(said.zone, None)
+            if said.failure is not None:
+                found.asked_zones[said.zone] = said
+            if said.failure == "kill":
+                self._kill_zone(found, said.zone)
+        self._changed_now()
+
+    def _kill_zone(self, found: MemoryEnvironment, zone: str) -> None:
+        for each in found.instances.values():
+            if each.zone == zone and each.state is not State.TERMINATED:
+                dead = replace(each, run=Run.STOPPED, died=True, reason=f"zone {zone} failed")
+                found.instances[each.id] = dead
 
     def record(self, event: Event) -> None:
         self.kept_events.append(replace(event, number=len(self.kept_events) + 1))
