@@ -25,16 +25,16 @@ from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.instance import log as logs
 from homeport.instance.address import Addresses, Claim
 from homeport.instance.sandbox import BwrapSandbox
-from homeport.model.certificate import Certificate
 from homeport.model.asked import Asked, GroupAsked, ZoneAsked
+from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
-    Drain,
     AskHook,
-    Inherit,
+    Drain,
     EnterStandby,
     FailOpen,
+    Inherit,
     Kill,
     Launch,
     Observation,
@@ -204,13 +204,13 @@ class LocalEngine:
                 closing=kept.closing,
                 last_ordinal=self.records.ordinals(environment),
                 fence={app: each.fence for app, each in apps.items()},
+                failed_zones=tuple(each.zone for each in self.records.asked(environment).zones),
+                fail_open=tuple((app, group) for app, each in apps.items() for group in each.fail_open),
             )
 
     def release(self, environment: str, app: str, number: int) -> Release | None:
         return self.records.release(environment, app, number)
 
-                failed_zones=tuple(each.zone for each in self.records.asked(environment).zones),
-                fail_open=tuple((app, group) for app, each in apps.items() for group in each.fail_open),
     # --- executing ----------------------------------------------------------------------------------------------------
 
     def execute(self, environment: str, action: Action, *, fence: int) -> None:
@@ -262,16 +262,16 @@ class LocalEngine:
                 self.traffic.sync()
             case SetRoutes():
                 self._set_routes(environment, action)
-            case RunTask():
-                self.tasks.run(kept, action)
-            case Launch():
-                self.generations.launch(kept, action)
-
             case FailOpen():
                 known = self.records.app(environment, action.app)
                 others = tuple(each for each in known.fail_open if each != action.group)
                 groups = (*others, action.group) if action.open else others
                 self.records.keep_app(environment, action.app, replace(known, fail_open=groups))
+            case RunTask():
+                self.tasks.run(kept, action)
+            case Launch():
+                self.generations.launch(kept, action)
+
     def _set_routes(self, environment: str, action: SetRoutes) -> None:
         """Routes that no balancer can have are refused: recorded, they would be in the way of every later change."""
         known = self.records.app(environment, action.app)
@@ -293,17 +293,17 @@ class LocalEngine:
                 self.generations.start_next(kept, found, action.release)
             case Inherit():
                 self.generations.inherit(kept, found, action.release)
+            case AskHook():
+                self.generations.ask_hook(kept, found, action)
             case PutInService():
                 self.generations.put_in_service(kept, found)
+            case EnterStandby():
+                self.generations.enter_standby(kept, found)
             case Drain():
                 self.generations.drain(kept, found)
             case Stop():
-            case AskHook():
-                self.generations.ask_hook(kept, found, action)
                 self.generations.stop(kept, found, action.next_release)
             case Kill():
-            case EnterStandby():
-                self.generations.enter_standby(kept, found)
                 self.generations.kill(kept, found)
             case Terminate():
                 self.generations.terminate(kept, found)
