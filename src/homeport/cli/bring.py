@@ -5,6 +5,7 @@ from homeport.cli.client import Client
 from homeport.cli.code import Asked, Code
 from homeport.cli.follow import Outcome
 from homeport.cli.output import Progress
+from homeport.console.views import AppView
 from homeport.errors import HomeportError, NotFound, Unavailable
 from homeport.model.release import Release
 from homeport.plan.release import parse_number
@@ -69,18 +70,41 @@ def bring(api: Client, release: Release, *, by: str, why: str, progress: Progres
 def launched(api: Client, environment: str, app: str) -> str | None:
     """The release that new instances get, as "r3"; None: the app, or the environment, isn't up."""
     try:
-        found = api.status(environment)
+        return _app(api, environment, app).release
     except NotFound:
         return None
-    return next((each.release for each in found.apps if each.app == app), None)
 
 
 def running_release(api: Client, catalogue: Catalogue, environment: str, app: str) -> Release:
     """The release that new instances get. Raises `NotFound`."""
-    name = launched(api, environment, app)
-    if name is None:
-        raise NotFound(f"{app} isn't up in {environment}", hint="homeport up")
-    return catalogue.get(app, environment.partition("/")[2], parse_number(name))
+    found = _app(api, environment, app)
+    if found.release is None:
+        raise no_release(environment, found)
+    return catalogue.get(app, environment.partition("/")[2], parse_number(found.release))
+
+
+def no_release(environment: str, app: AppView) -> NotFound:
+    """What to say of an app that is there, but of which no release was good so far."""
+    name = environment.partition("/")[2]
+    said = f"{app.app} has no good release in {environment} yet"
+    if app.deployment is None:
+        return NotFound(said, hint="homeport deploy")
+    number, went = app.deployment.number, app.deployment.verdict
+    if not went:
+        hint = f"homeport deployment show {number} --follow -e {name}"
+        return NotFound(f"{said}: deployment {number} of {app.deployment.release} goes on", hint=hint)
+    return NotFound(
+        f"{said}: deployment {number} of {app.deployment.release} was the last, {went}: {app.deployment.summary}",
+        hint=f"homeport deployment show {number} -e {name}   # mend what it says, then: homeport deploy",
+    )
+
+
+def _app(api: Client, environment: str, name: str) -> AppView:
+    """Raises `NotFound` where the environment or the app isn't up."""
+    found = next((each for each in api.status(environment).apps if each.app == name), None)
+    if found is None:
+        raise NotFound(f"{name} isn't up in {environment}", hint="homeport up")
+    return found
 
 
 def running_if_up(catalogue: Catalogue, environment: str, app: str) -> Release | None:
@@ -92,8 +116,8 @@ def running_if_up(catalogue: Catalogue, environment: str, app: str) -> Release |
 
 
 def _going_on(api: Client, environment: str, app: str) -> bool:
-    found = next((each for each in api.status(environment).apps if each.app == app), None)
-    return found is not None and found.deployment is not None and not found.deployment.verdict
+    deployment = _app(api, environment, app).deployment
+    return deployment is not None and not deployment.verdict
 
 
 def _outcome(api: Client, release: Release, number: int | None, said: str, *, changed: bool) -> Outcome:

@@ -7,7 +7,7 @@ import click
 from homeport.cli import options, output, place
 from homeport.cli.status import in_short
 from homeport.errors import HomeportError
-from homeport.model.deployment import Ended, Entry, Reverting
+from homeport.model.deployment import Ended, Entry, Reverting, Started
 
 
 @click.group()
@@ -96,8 +96,9 @@ def _print(entries: tuple[Entry, ...], waits_for: str) -> None:
     from homeport.cli.words import in_words
     from homeport.console.derive import deployment_view
 
+    first = isinstance(entries[0], Started) and entries[0].previous is None
     for entry in entries:
-        print(f"{output.timestamp(entry.at)}  {output.printable(in_words(entry))}")
+        print(f"{output.timestamp(entry.at)}  {output.printable(in_words(entry, first=first))}")
         if isinstance(entry, Reverting | Ended):
             for line in entry.evidence.lines:
                 print(f"    {output.printable(line)}")

@@ -38,6 +38,7 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
     seen = 0
     known = ""
     away_since: float | None = None
+    first = False
     clock = SystemClock()
     try:
         while True:
@@ -51,11 +52,12 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
                 pause(0.2)
                 continue
             for entry in found.entries:
+                if isinstance(entry, Started):
+                    first = entry.previous is None
+                if not isinstance(entry, Ended) or entry.verdict is Verdict.GOOD:
+                    _show(entry, progress, first=first)
                 if isinstance(entry, Ended):
-                    if entry.verdict is Verdict.GOOD:
-                        _show(entry, progress)
                     return entry
-                _show(entry, progress)
             seen += len(found.entries)
             known = found.waits_for
             progress.waiting(f"waiting for {known}" if known else "")
@@ -69,9 +71,9 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
         raise
 
 
-def _show(entry: Entry, progress: Progress) -> None:
+def _show(entry: Entry, progress: Progress, *, first: bool) -> None:
     mark = "" if isinstance(entry, Started) else "  "
-    progress.say(f"{mark}{in_words(entry)}")
+    progress.say(f"{mark}{in_words(entry, first=first)}")
 
 
 def verdict(ended: Ended, *, app: str, release: str, number: int, environment: str) -> None:

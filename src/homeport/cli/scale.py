@@ -60,12 +60,17 @@ def _parse(text: str) -> tuple[str, int]:
 def _find(known: StatusView, named: str) -> tuple[str, str]:
     """(app, group) of `web` or `shop/web`."""
     app, _, group = named.rpartition("/")
-    there = [(each.app, row.name) for each in known.apps for row in each.groups]
+    there = [(each.app, row.name) for each in known.apps if each.release is not None for row in each.groups]
     fits = [each for each in there if each[1] == group and app in ("", each[0])]
     if len(fits) == 1:
         return fits[0]
     names = ", ".join("/".join(each) for each in there) or "none"
     if not fits:
+        for each in known.apps:
+            if each.release is None and app in ("", each.app):
+                from homeport.cli.bring import no_release
+
+                raise no_release(known.environment, each)
         raise NotFound(f"{known.environment} has no group {named!r}; there is {names}")
     raise Invalid(
         f"{named!r} is a group of several apps; there is {names}", hint=f"homeport scale {'/'.join(fits[0])}=…"

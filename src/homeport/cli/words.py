@@ -18,8 +18,8 @@ from homeport.model.deployment import (
 )
 
 
-def in_words(entry: Entry) -> str:
-    """One line for people, without the time."""
+def in_words(entry: Entry, *, first: bool = False) -> str:
+    """One line for people, without the time. `first`: the deployment has no release to go back to."""
     match entry:
         case Started():
             return _started(entry)
@@ -38,7 +38,8 @@ def in_words(entry: Entry) -> str:
         case Baking(at=at, until_at=until_at):
             return f"everything runs and is healthy; watching for {(until_at - at).total_seconds():g} s"
         case Reverting(verdict=verdict, evidence=evidence):
-            return f"going back ({verdict.value}): {evidence.summary}"
+            what, rest = ("giving up", "; there is no release before it to go back to") if first else ("going back", "")
+            return f"{what} ({verdict.value}): {evidence.summary}{rest}"
         case Ended(verdict=Verdict.GOOD):
             return "good"
         case Ended(verdict=verdict, evidence=evidence):

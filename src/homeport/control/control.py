@@ -204,7 +204,7 @@ class Control:
                 raise Conflict(f"{app} is being deployed", hint="homeport deployment list, then scale again")
             launch = found.observe().launch.get(app)
             if launch is None:
-                raise NotFound(f"{app} runs no release in {environment}", hint="homeport up")
+                raise NotFound(f"{app} has no good release in {environment} yet", hint="homeport deployment list")
             known = control.resolve(launch)[launch].group(group)
             if known is None:
                 names = ", ".join(each.name for each in control.resolve(launch)[launch].groups)

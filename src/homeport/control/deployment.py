@@ -305,7 +305,8 @@ class AppControl:
         number = self.deployment.started.number
         match entry:
             case Reverting():
-                self._note(f"deployment {number} goes back: {entry.evidence.summary}", "deployment_reverting")
+                what = "gives up" if self.deployment.started.previous is None else "goes back"
+                self._note(f"deployment {number} {what}: {entry.evidence.summary}", "deployment_reverting")
             case Ended():
                 self.unfinished = True
                 self._note(f"deployment {number}: {entry.verdict.value}: {entry.evidence.summary}", "deployment_ended")

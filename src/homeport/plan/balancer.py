@@ -19,6 +19,9 @@ ServerState = Literal["ready", "drain", "maint"]
 ServerId = tuple[str, str]
 """(backend, server): instance names are unique within an environment only."""
 
+UNRELEASED = "unreleased"
+"""Name of the backend that says 503 and why, for an environment whose first release is still to come. Always there."""
+
 MAX_STRIP_DEPTH = 6
 """Segments of a prefix that can be taken off: one rule of the text each, so that routes change without a reload."""
 
@@ -175,7 +178,7 @@ def _route_problems(frontend: str, route: Forward, known: set[str]) -> list[str]
         found.append(f"{where}: expected a path that begins with / (other characters as %XX)")
     if route.strip_prefix and depth(route.path) > MAX_STRIP_DEPTH:
         found.append(f"{where}: strip_prefix takes off at most {MAX_STRIP_DEPTH} segments")
-    if route.backend not in known:
+    if route.backend not in known and route.backend != UNRELEASED:
         found.append(f"{where}: there is no backend {route.backend}")
     return found
 

@@ -19,3 +19,5 @@ PAGES = {
     "503": _page("Unavailable for the moment", "No server can answer just now. Please try again in a few seconds."),
     "504": _page("No answer in time", "The server took too long to answer. Please try again later."),
 }
+
+UNRELEASED_PAGE = _page("Nothing is released here yet", "This place is being set up. Please try again later.")

@@ -14,6 +14,7 @@ from msgspec import Struct
 from homeport.errors import Bug
 from homeport.plan.balancer import (
     MAX_STRIP_DEPTH,
+    UNRELEASED,
     Backend,
     Balancer,
     Forward,
@@ -24,7 +25,7 @@ from homeport.plan.balancer import (
     normal_path,
     split_upstream,
 )
-from homeport.plan.balancer_pages import PAGES
+from homeport.plan.balancer_pages import PAGES, UNRELEASED_PAGE
 
 CONFIG = "haproxy.cfg"
 ROUTES = "haproxy/routes.map"
@@ -66,7 +67,8 @@ def render(desired: Balancer, setting: Setting) -> Files:
         lines += _frontend(frontend, setting)
     for backend in backends:
         lines += _backend(backend, setting)
-    pages = {f"haproxy/{name}.html": text for name, text in PAGES.items()}
+    lines += _unreleased(setting)
+    pages = {f"haproxy/{name}.html": text for name, text in {**PAGES, UNRELEASED: UNRELEASED_PAGE}.items()}
     fixed = "\n".join([*lines, *pages.values()])
     fingerprint = hashlib.sha256(fixed.encode()).hexdigest()[:16]
     servers = {
@@ -150,12 +152,7 @@ def _global(desired: Balancer, setting: Setting) -> list[str]:
 
 def _defaults(setting: Setting) -> list[str]:
     routes_map = f"{setting.directory}/{ROUTES}"
-    pages = [
-        f'    http-error status {status} content-type "text/html; charset=utf-8"'
-        f" file {setting.directory}/haproxy/{status}.html hdr Cache-Control no-store"
-        + (" hdr Retry-After 5" if status == "503" else "")
-        for status in PAGES
-    ]
+    pages = [f"    http-error {_answer(status, status, setting)}" for status in PAGES]
     strip = [
         f"    http-request set-path /%[path,field({taken + 2},/,0)] if {{ var(txn.route),field(2,|) {taken} }}"
         for taken in range(1, MAX_STRIP_DEPTH + 1)
@@ -212,6 +209,20 @@ def _defaults(setting: Setting) -> list[str]:
         "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }",
         "    http-request set-timeout server 1h if { req.hdr(accept) -m sub text/event-stream }",
     ]
+
+
+def _answer(status: str, page: str, setting: Setting) -> str:
+    """What an `http-error` or `http-request return` says to answer with a page."""
+    again = " hdr Retry-After 5" if status == "503" else ""
+    return (
+        f'status {status} content-type "text/html; charset=utf-8"'
+        f" file {setting.directory}/haproxy/{page}.html hdr Cache-Control no-store{again}"
+    )
+
+
+def _unreleased(setting: Setting) -> list[str]:
+    answer = _answer("503", UNRELEASED, setting)
+    return ["", f"backend {UNRELEASED} from back", f"    http-request return {answer}"]
 
 
 ACCESS_LOG = (

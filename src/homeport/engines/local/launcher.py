@@ -142,6 +142,9 @@ class Launcher:
         place = environment.place
         found = self._release(place.id, task.app, task.release)
         group = next(iter(found.release.resolved.groups)).name
+        if (left := self.logs(place.id, task.id)).exists():
+            # after a purge deployments are counted anew: what another task of this name wrote, perhaps as another user
+            log.remove(left)
         assembly = self._assembly(
             environment,
             found,

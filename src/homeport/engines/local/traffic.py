@@ -15,6 +15,7 @@ from homeport.instance.address import Addresses
 from homeport.model.fleet import Instance, State, Target
 from homeport.model.platform import Group, Health, Resolved
 from homeport.plan.balancer import (
+    UNRELEASED,
     Backend,
     Balancer,
     Forward,
@@ -77,6 +78,8 @@ def environment_traffic(
             else:
                 target = backend_name(place.id, app, route.to)
             routes.append(Forward(backend=target, host=route.host, path=route.path, strip_prefix=route.strip_prefix))
+    if all(record.routes is None for record in apps.values()):
+        routes.append(Forward(backend=UNRELEASED))
     public = Frontend(name=public_name(place.id), listen=environment.listen, routes=tuple(routes), tls=place.tls)
     public = replace(public, redirect_from=place.redirect)
     return [public, *frontends], list(backends.values())
