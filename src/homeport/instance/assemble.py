@@ -15,6 +15,7 @@ from msgspec import Struct
 from homeport.errors import Unavailable
 from homeport.instance.environment import PRIVATE, environment_files
 from homeport.instance.service import BOOT, LogLimits, log_config, service_tree
+from homeport.instance.turn import Turns
 from homeport.ports.sandbox import Mount, SandboxSpec
 from homeport.system.effect import effect
 
@@ -49,6 +50,8 @@ class Assembly(Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     nice: int = 0
     log_limits: LogLimits = LogLimits()
+    turns: Turns = Turns()
+    """In which order the processes begin and end."""
 
 
 def service_directory(directory: Path) -> Path:
@@ -67,6 +70,8 @@ def assemble(assembly: Assembly) -> SandboxSpec:
         directory=APP,
         service_directory=_SERVICE,
         log_directory=_LOG,
+        turns=assembly.turns,
+        hosts=_hosts(assembly),
     )
     owner = os.getuid() if assembly.uid is None else assembly.uid
     try:
@@ -112,6 +117,12 @@ def variables(assembly: Assembly, port: int) -> dict[bytes, bytes]:
         merged.update(layer)
     merged["PORT"] = str(port)
     return {key.encode(): _encoded(value) for key, value in merged.items()}
+
+
+def _hosts(assembly: Assembly) -> tuple[str, ...]:
+    """Where a process of it may listen: its HOST is its own address, or all of them."""
+    told = [layer["HOST"] for _, layer in assembly.environment if "HOST" in layer]
+    return ("127.0.0.1", "::1", *(str(each) for each in told[-1:]))
 
 
 def _encoded(value: str | bytes) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from homeport.instance.assemble import Assembly
+from homeport.instance.turn import Turns
 from homeport.instance.unpack import unpack, verify
 from homeport.model.release import ConfigValue, Layer, Release
 from homeport.plan.release import layer_key
@@ -32,6 +33,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
     told: Mapping[str, str]
     uid: int | None = None
     memory_bytes: int | None = None
+    turns: Turns = Turns()
 
 
 def unpacked(store: ObjectStore, layers: Path, app: str, layer: Layer) -> Path:
@@ -88,6 +90,7 @@ def assembly_of(
         hostname=tenant.name,
         uid=tenant.uid,
         memory_bytes=tenant.memory_bytes,
+        turns=tenant.turns,
     )
 
 

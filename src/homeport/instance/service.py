@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from homeport.instance.turn import TURN, Place, Turns, turn_files
+
 BOOT = "boot"
 STOPPING = "stopping"
 
@@ -17,7 +19,7 @@ _BOOT = """\
 #!/bin/sh
 cd {directory} || exit 1
 for service in */; do
-    (until [ -e {stopping} ] || runsv "$service"; do sleep 1; done) &
+    ([ ! -e "$service/{turn}" ] || "$service/{turn}"; until [ -e {stopping} ] || runsv "$service"; do sleep 1; done) &
 done
 wait
 """
@@ -56,36 +58,6 @@ mv supervise/exits.new supervise/exits
 if [ "$1" = -1 ]; then echo "[homeport] ended by signal $2"; else echo "[homeport] ended with exit code $1"; fi
 """
 
-# A shell doesn't hand TERM on to the command that it waits for: the signal goes to the one at the end of the chain.
-# A shell that has several children, or a trap of its own for TERM, gets it together with its whole group. npm is such a
-# shell too, by its title: some of its versions pass TERM to a shell of theirs, which dies of it and leaves the server.
-# Of TERM nginx drops what it is sending; what others do on TERM, it does on QUIT.
-_TERM = """\
-#!/bin/sh
-pid=$(cat supervise/pid)
-[ -n "$pid" ] || exit 0
-group="-$pid" name=
-while :; do
-    exe=$(readlink "/proc/$pid/exe") || break
-    name=${exe##*/}
-    [ "$name" = node ] && read -r name <"/proc/$pid/comm"
-    case $name in
-    npm* | yarn*) ;;
-    ash | bash | busybox | dash | ksh* | mksh | sh | zsh*)
-        caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status")
-        case $caught in *[4567cdef]???) pid=$group && break ;; esac
-        ;;
-    *) break ;;
-    esac
-    set -- $(cat "/proc/$pid/task/$pid/children")
-    [ $# -eq 1 ] || { pid=$group && break; }
-    pid=$1
-done
-signal=TERM
-[ "$name" = nginx ] && signal=QUIT
-kill -s "$signal" -- "$pid"
-"""
-
 _LOG = """\
 #!/bin/sh
 exec svlogd -ttt {directory}
@@ -113,16 +85,26 @@ def service_tree(
     directory: str,
     service_directory: str,
     log_directory: str,
+    turns: Turns = Turns(),
+    hosts: Sequence[str] = (),
 ) -> dict[str, tuple[str, int]]:
     """Relative path → (content, mode). `processes`: process type → command line, in bash, run in `directory` with
     `PORT` from `ports`; `<name>/once` runs it in the same way, unsupervised, for tasks. `exact`: a file of assignments
-    read after the directories. All paths as seen inside."""
-    tree = {BOOT: (_BOOT.format(directory=shlex.quote(service_directory), stopping=STOPPING), 0o755)}
+    read after the directories. All paths as seen inside. `hosts`: addresses on which a process may listen."""
+    boot = _BOOT.format(directory=shlex.quote(service_directory), stopping=STOPPING, turn=TURN)
+    tree = {BOOT: (boot, 0o755)}
     # one chpst per directory: of several -e it would heed the last alone
     chpst = " chpst".join(f" -e {shlex.quote(each)}" for each in env_directories)
+    place = Place(
+        directory=directory,
+        service_directory=service_directory,
+        chpst=chpst,
+        exact=f". {shlex.quote(exact)}\n" if exact else "",
+        hosts=hosts,
+    )
     for name, command in processes.items():
         start = _START.format(
-            exact=f". {shlex.quote(exact)}\n" if exact else "",
+            exact=place.exact,
             port=ports[name],
             directory=shlex.quote(directory),
             command=shlex.quote(command),
@@ -132,7 +114,7 @@ def service_tree(
             f"{name}/run": (_RUN.format(directories=chpst), 0o755),
             f"{name}/start": (start, 0o755),
             f"{name}/finish": (_FINISH, 0o755),
-            f"{name}/control/t": (_TERM, 0o755),
             f"{name}/log/run": (_LOG.format(directory=shlex.quote(f"{log_directory}/{name}")), 0o755),
         }
+        tree |= turn_files(name, processes, ports, turns, place, stopping=STOPPING)
     return tree

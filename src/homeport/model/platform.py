@@ -35,7 +35,7 @@ class Health(Struct, frozen=True, kw_only=True):
 
 class ProcessType(Struct, frozen=True, kw_only=True):
     """How a process type is begun and ended, beside its command line. `after`: types of the same instance that must be
-    up before it begins, and that end after it. `stop`: command line that ends it, instead of a signal."""
+    up before it begins, and that end after it. `stop`: command line that is run before the signal, and may end it."""
 
     after: tuple[str, ...] = ()
     stop: str | None = None

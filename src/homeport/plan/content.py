@@ -45,7 +45,7 @@ def content(release: Release, variables: Snapshot, name: str) -> Content:
     types = {each: resolved.types.get(each, ProcessType()) for each in group.run}
     asked = group.balanced and group.health.path is not None
     # what is told to a process when it stops is laid down when it starts
-    told = any(each.stop is not None for each in types.values())
+    told = any(each.stop is not None or each.after for each in types.values())
     return Content(
         layers=tuple((_code(each), each.mounts) for each in release.slug.layers),
         image=release.slug.image,

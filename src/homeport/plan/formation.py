@@ -11,15 +11,16 @@ from typing import Any
 from msgspec import Struct
 
 from homeport.model.platform import Deploy, Group, Health, Instances, Mode, Place, Resolved, Retention, Route, Tls
+from homeport.plan import platform_order
 from homeport.plan.mistake import Mistake, instead
 from homeport.plan.platform_check import PLACE, SECTIONS, Data, Notes
 from homeport.plan.platform_name import LONGEST_NAME
 from homeport.plan.platform_route import RouteTable
 from homeport.plan.platform_value import is_git_url, name_problem
-from homeport.plan.procfile import RELEASE, Procfile
+from homeport.plan.procfile import Procfile
 from homeport.plan.toml_line import Path
 
-PER_APP = ("groups", "routes")
+PER_APP = ("groups", "processes", "routes")
 """Sections that aren't shared where a file has several apps."""
 
 
@@ -102,16 +103,25 @@ class Resolving:
         self.table = RouteTable(platform.data, environment, app, apps=apps, notes=notes)
 
     def result(self) -> Resolved:
-        tables: Data = self._data.get("groups", {})
-        routes = self.table.routes(tables, unknown=self._implicit and self._procfile is None)
+        there = None if self._procfile is None else self._procfile.processes
+        unknown = self._implicit and there is None
+        run = platform_order.runs(self._data.get("groups", {}), there, self._note)
+        tables: Data = {name: {**said, "run": run[name]} for name, said in self._data.get("groups", {}).items()}
+        routes = self.table.routes(tables, unknown=unknown)
+        types = platform_order.process_types(self._data.get("processes", {}), there, self._note)
+        apps = [each.name for each in self._platform.apps]
+        order = platform_order.group_order(tables, run, types, self._note, app=self._app, apps=apps, unknown=unknown)
+        for name in tables:
+            platform_order.check_run(name, run[name], there, self._note)
         return Resolved(
             app=self._app,
             place=self._place(),
-            groups=tuple(self._group(name, said, routes) for name, said in tables.items()),
+            groups=tuple(self._group(name, said, routes, order.get(name, ())) for name, said in tables.items()),
             routes=routes,
             deploy=Deploy(**self._data.get("deploy", {})),
             processes=dict(self._procfile.processes) if self._procfile else {},
             release_task=self._procfile.release if self._procfile else None,
+            types=types,
             retention=Retention(**self._data.get("retention", {})),
         )
 
@@ -151,10 +161,9 @@ class Resolving:
             redirect=self._redirect(said),
         )
 
-    def _group(self, name: str, said: Data, routes: tuple[Route, ...]) -> Group:
+    def _group(self, name: str, said: Data, routes: tuple[Route, ...], after: tuple[str, ...]) -> Group:
         path: Path = ("groups", name)
-        run = tuple(said.get("run", [name]))
-        self._check_run((*path, "run"), run)
+        run: tuple[str, ...] = said["run"]
         balanced = said.get("balanced", "web" in run or any(each.to == name for each in routes))
         health = merged(self._data.get("health", {}), said.get("health", {}))
         if not balanced:
@@ -168,16 +177,9 @@ class Resolving:
             memory_bytes=said.get("memory"),
             health=Health(**health),
             balanced=balanced,
+            after=after,
             **plain,
         )
-
-    def _check_run(self, path: Path, run: tuple[str, ...]) -> None:
-        for type_ in run:
-            if type_ == RELEASE:
-                self._note(path, '"release" is the release task: it runs once in each deployment, in no group')
-            elif self._procfile is not None and type_ not in self._procfile.processes:
-                there = self._procfile.processes
-                self._note(path, f'no process type "{type_}" in the Procfile{instead(type_, there)}')
 
     def _instances(self, path: Path, said: Mapping[str, int]) -> Instances:
         desired = said.get("desired", max(1, said.get("min", 1)))
@@ -218,9 +220,10 @@ def check_several(platform: PlatformFile, notes: Notes) -> None:
             if app not in names:
                 notes.add(("environments", name, "apps", app), f'no app "{app}"{instead(app, names)}')
     for path, said in layers:
-        for group in said.get("groups", {}) if len(names) > 1 else ():
-            where = ".".join(str(each) for each in (*path, "apps", names[0], "groups", group))
-            notes.add((*path, "groups", group), f"a group belongs to an app: [{where}]")
+        for section, what in (("groups", "group"), ("processes", "process type")) if len(names) > 1 else ():
+            for name in said.get(section, {}):
+                where = ".".join(str(each) for each in (*path, "apps", names[0], section, name))
+                notes.add((*path, section, name), f"a {what} belongs to an app: [{where}]")
 
 
 def _mode(environment: str) -> Mode:

@@ -23,6 +23,7 @@ from homeport.plan.formation import (
 from homeport.plan.mistake import instead, refuse
 from homeport.plan.platform_check import PLATFORM, Data, Notes
 from homeport.plan.platform_name import ONLY_ENVIRONMENT, check_known
+from homeport.plan.platform_order import REST
 from homeport.plan.platform_route import check_clashes
 from homeport.plan.procfile import Procfile
 from homeport.plan.static import Static
@@ -116,7 +117,7 @@ def unused_processes(platform: PlatformFile, procfile: Procfile, app: str | None
     used = {
         type_ for each in tables for name, group in each.get("groups", {}).items() for type_ in group.get("run", [name])
     }
-    return tuple(each for each in procfile.processes if each not in used)
+    return tuple(each for each in procfile.processes if each not in used) if REST not in used else ()
 
 
 def _apps(data: Data, notes: Notes) -> Iterator[AppEntry]:

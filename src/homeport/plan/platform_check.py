@@ -4,9 +4,10 @@ A reader turns the raw value into its typed one. What it can't read it notes as 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from homeport.errors import Invalid
+from homeport.model.platform import StopSignal
 from homeport.plan import platform_value as typed
 from homeport.plan.env_file import check_variable
 from homeport.plan.mistake import Mistake, meant
@@ -82,8 +83,9 @@ def table(
     return read
 
 
-def named(reader: Reader, what: str, *, reserved: str | None = None) -> Reader:
-    """Name → thing. A wrong name is noted and kept, so that what points to it isn't called a mistake too."""
+def named(reader: Reader, what: str, *, reserved: str | None = None, free: bool = False) -> Reader:
+    """Name → thing. A wrong name is noted and kept, so that what points to it isn't called a mistake too. `free`: names
+    come from elsewhere, and are compared with those there."""
 
     def read(value: Any, path: Path, notes: Notes) -> Any:
         if not isinstance(value, dict):
@@ -92,7 +94,7 @@ def named(reader: Reader, what: str, *, reserved: str | None = None) -> Reader:
         for name in value:
             if name == reserved:
                 notes.add((*path, name), f'"{name}" is taken: config/{name} is for every {what}')
-            elif problem := name_problem(name):
+            elif not free and (problem := name_problem(name)):
                 notes.add((*path, name), problem)
         return {name: reader(raw, (*path, name), notes) for name, raw in value.items()}
 
@@ -147,6 +149,12 @@ GROUP: dict[str, Reader] = {
     "drain": leaf(typed.duration(zero=True)),
     "balanced": leaf(typed.boolean),
     "health": table(HEALTH),
+    "after": leaf(typed.names),
+}
+PROCESS: dict[str, Reader] = {
+    "after": leaf(typed.names),
+    "stop": leaf(typed.text("kill -s USR1 $PID")),
+    "stop_signal": leaf(typed.one_of(*get_args(StopSignal))),
 }
 ROUTE: dict[str, Reader] = {
     "to": leaf(typed.route_to),
@@ -185,6 +193,7 @@ TLS: dict[str, Reader] = {
 SECTIONS: dict[str, Reader] = {
     "health": table(HEALTH),
     "groups": named(table(GROUP), "group"),
+    "processes": named(table(PROCESS), "process type", free=True),
     "routes": rows(table(ROUTE, required=("to",))),
     "deploy": table(DEPLOY),
     "retention": table(RETENTION),
@@ -227,6 +236,7 @@ PLATFORM: Reader = table(
         "static": _section(STATIC),
         "health": _section(HEALTH),
         "groups": SECTIONS["groups"],
+        "processes": SECTIONS["processes"],
         "routes": SECTIONS["routes"],
         "deploy": _section(DEPLOY),
         "retention": _section(RETENTION),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from homeport.errors import Invalid, NotFound
-from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route, Tls
+from homeport.model.platform import Deploy, Group, Health, Instances, Place, ProcessType, Resolved, Route, Tls
 from homeport.plan import platform, platform_check, platform_name, procfile
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "homeport.toml"
@@ -52,11 +52,12 @@ def test_the_reference_page_loads_and_means_what_it_says() -> None:
     assert resolve(REFERENCE.read_text()) == Resolved(
         app="shop",
         place=Place(platform="shop", name="staging", listen="127.0.0.1:8080"),
-        groups=(web, Group(name="jobs", run=("worker",))),
+        groups=(web, Group(name="jobs", run=("worker",), after=("web",))),
         routes=(Route(to="web"), blog),
         deploy=Deploy(),
         processes={"web": "serve", "worker": "work"},
         release_task="migrate",
+        types={"worker": ProcessType(after=("web",), stop="kill -s USR1 $PID", stop_signal="INT")},
     )
 
 
@@ -77,7 +78,7 @@ def test_environments_of_the_reference_page_override() -> None:
 
 
 @pytest.mark.parametrize(
-    "section", ["HEALTH", "GROUP", "ROUTE", "DEPLOY", "DEPENDENCIES", "BUILD", "STATIC", "TLS", "PLACE", "TOP"]
+    "section", ["HEALTH", "GROUP", "PROCESS", "ROUTE", "DEPLOY", "DEPENDENCIES", "BUILD", "STATIC", "TLS", "PLACE", "TOP"]
 )
 def test_the_reference_page_names_every_key(section: str) -> None:
     text = REFERENCE.read_text()

@@ -17,6 +17,7 @@ from homeport.instance import log
 from homeport.instance.assemble import Assembly, assemble, variables
 from homeport.instance.environment import PRIVATE
 from homeport.instance.release import Tenant, assembly_of, sweep, unpacked
+from homeport.instance.turn import Turns, turns_of
 from homeport.model.fleet import Instance
 from homeport.model.session import Session
 from homeport.ports.encryption import Encryption
@@ -103,6 +104,7 @@ class Launcher:
                 "HOMEPORT_ZONE": seen.zone,
             },
             memory_bytes=group.memory_bytes,
+            turns=turns_of(group, resolved.types),
         )
 
     def start_one_off(
@@ -194,6 +196,7 @@ class Launcher:
         ports: Mapping[str, int],
         told: Mapping[str, str],
         memory_bytes: int | None,
+        turns: Turns = Turns(),
     ) -> Assembly:
         release, place = found.release, environment.place
         logs = self.logs(place.id, name)
@@ -207,6 +210,7 @@ class Launcher:
             told=told,
             uid=environment.uid,
             memory_bytes=memory_bytes,
+            turns=turns,
         )
         config = found.snapshot.groups.get(group, {})
         return assembly_of(release, config, tenant, layers=self.home.layers, encryption=self.encryption)
