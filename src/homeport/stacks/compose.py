@@ -1,18 +1,20 @@
 """From a template's file to what is sent. Called by the planner and by `stack compile`.
 
-Modules, packaged nested stacks and components belong here, between reading and checking: what they change is
-`rewritten`, and sent as text of ours; a template that nothing had to be done to is sent as it was written, with its
-comments.
+What had to be composed (modules, aliases) is sent as text of ours; a template that nothing had to be done to is sent as
+it was written, with its comments.
 """
 
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.errors import Invalid, NotFound
 from homeport.model.stack import Template
 from homeport.plan.stack import template
+from homeport.plan.stack.module.expand import expand, uses_modules
 from homeport.plan.stack.text import decode
+from homeport.stacks.source import Sources
 
 LARGEST_INLINE_BYTES = 51_200
 LARGEST_BYTES = 1_048_576
@@ -38,6 +40,7 @@ class Composer:
     def __init__(self, root: Path, shown: str = "") -> None:
         self.root = root
         self.shown = shown
+        self.sources = Sources(root, shown)
         self._made: dict[str, Composed] = {}
 
     def compose(self, path: str) -> Composed:
@@ -55,6 +58,8 @@ class Composer:
         except OSError as error:
             raise Invalid(f"can't read the template {name}: {error.strerror}") from error
         found = template.parse(decode(data, name), name)
+        if uses_modules(found.body):
+            found = replace(found, body=expand(found.body, name, self.sources), rewritten=True)
         text = template.as_yaml(found.body) if found.rewritten else found.text
         text = _fitting(text, found.body)
         if len(text.encode()) > LARGEST_BYTES:

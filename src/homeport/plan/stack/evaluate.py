@@ -23,7 +23,7 @@ NOTHING = object()
 def evaluate(template: Template, parameters: Mapping[str, Any]) -> Template:
     """The template with what is known put in; resources and outputs of conditions that don't hold are left out.
     `parameters`: values by name, pseudo parameters (`AWS::Region`) and markers too."""
-    scene = _Scene(template, parameters)
+    scene = Scene(template, parameters)
     found = {section: content for section, content in template.items() if section not in ("Resources", "Outputs")}
     for section in ("Resources", "Outputs"):
         found[section] = {
@@ -84,7 +84,9 @@ def _collect(value: Any, found: set[str]) -> None:
                 _collect(each, found)
 
 
-class _Scene:
+class Scene:
+    """A template with parameters, in which values are worked out."""
+
     def __init__(self, template: Template, parameters: Mapping[str, Any]) -> None:
         self.parameters = parameters
         self.conditions = template.get("Conditions", {})
@@ -144,7 +146,7 @@ class _Scene:
     def _if(self, argument: Any) -> Any:
         match argument:
             case [name, yes, no]:
-                held = self.holds(name)
+                held = self._decide(name) if isinstance(name, dict) else self.holds(name)
                 if held is not None:
                     return self.fold(yes if held else no)
                 return {"Fn::If": [name, _kept(self.fold(yes)), _kept(self.fold(no))]}

@@ -21,9 +21,10 @@ LONG = {
     **{
         name: f"Fn::{name}"
         for name in (
-            "And", "Base64", "Cidr", "Contains", "EachMemberEquals", "EachMemberIn", "Equals", "FindInMap", "GetAZs",
-            "GetAtt", "GetStackOutput", "If", "ImportValue", "Join", "Length", "Not", "Or", "RefAll", "Select", "Split",
-            "Sub", "ToJsonString", "Transform", "ValueOf", "ValueOfAll",
+            "And", "Base64", "Cidr", "Contains", "EachMemberEquals", "EachMemberIn", "Equals", "FindInMap", "Flatten",
+            "GetAZs", "GetAtt", "GetStackOutput", "If", "ImportValue", "InsertFile", "Invoke", "Join", "Length",
+            "Merge", "Not", "Or", "RefAll", "Select", "Split", "Sub", "ToJsonString", "Transform", "ValueOf",
+            "ValueOfAll",
         )
     },
 }  # fmt: skip
@@ -44,6 +45,8 @@ SECTIONS = (
     "Rules",
     "Transform",
 )
+OURS = ("Constants", "Inputs", "Modules", "Packages", "ParameterSchema")
+"""Sections that only we know, and take away: see `plan.stack.module`."""
 Literal: TypeAlias = "str | int | float | bool | None"
 
 
@@ -86,9 +89,9 @@ def _check(body: Any, file: str) -> None:
     if not isinstance(body, dict):
         raise Invalid(f"{file}: expected a template (a mapping with Resources)")
     for key in body:
-        if key not in SECTIONS:
-            raise Invalid(f"{file}: no section {key!r} in a template{meant(key, SECTIONS)}")
-    for section in ("Resources", "Parameters", "Outputs", "Conditions", "Mappings"):
+        if key not in SECTIONS and key not in OURS:
+            raise Invalid(f"{file}: no section {key!r} in a template{meant(key, (*SECTIONS, *OURS))}")
+    for section in ("Resources", "Parameters", "Outputs", "Conditions", "Mappings", *OURS):
         if not isinstance(body.get(section, {}), dict):
             raise Invalid(f"{file}: {section}: expected a mapping")
     for name, resource in body.get("Resources", {}).items():

@@ -1,0 +1,103 @@
+"""Where modules come from: files beside the template, packages (archives, directories), https. Called by `compose`.
+
+A file is called by its path below the project's parent, as errors show it; one in a package by the package's path and
+its own.
+"""
+
+import io
+import posixpath
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from homeport.errors import Invalid, NotFound, Unavailable
+from homeport.model.stack import Template
+from homeport.plan.mistake import instead
+from homeport.plan.stack import template
+from homeport.plan.stack.text import decode
+
+REMOTE = ("https://", "s3://")
+LARGEST_BYTES = 50_000_000
+FETCH_SECONDS = 30
+
+
+class Sources:
+    """Each file is read once. Implements `plan.stack.module.expand.Files`. `shown`: how errors call `root`."""
+
+    def __init__(self, root: Path, shown: str = "") -> None:
+        self.root = root
+        self.shown = shown
+        self._bytes: dict[str, bytes] = {}
+        self._bodies: dict[str, Template] = {}
+
+    def module(self, source: str, by: str) -> tuple[Template, str]:
+        name = self._name(source, by)
+        return self._body(name, self._read(name, by)), name
+
+    def packaged(self, package: str, name: str, by: str) -> tuple[Template, str]:
+        place = self._name(package, by)
+        if not place.startswith(REMOTE) and (self._path(place)).is_dir():
+            return self.module(f"{package.rstrip('/')}/{name}", by)
+        inner = posixpath.normpath(name)
+        try:
+            with zipfile.ZipFile(io.BytesIO(self._read(place, by))) as archive:
+                there = [each for each in archive.namelist() if not each.endswith("/")]
+                if inner not in there:
+                    raise NotFound(f"{by}: the package {place} has no {name}{instead(name, there)}")
+                if archive.getinfo(inner).file_size > LARGEST_BYTES:
+                    raise Invalid(f"{by}: {name} in {place} has more than {LARGEST_BYTES:,} bytes")
+                data = archive.read(inner)
+        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+            raise Invalid(f"{by}: the package {place} isn't an archive (zip) that can be read: {error}") from error
+        return self._body(f"{place}/{inner}", data), f"{place}/{inner}"
+
+    def text(self, path: str, by: str) -> str:
+        name = self._name(path, by)
+        return decode(self._read(name, by), name)
+
+    def _body(self, name: str, data: bytes) -> Template:
+        if name not in self._bodies:
+            self._bodies[name] = template.parse(decode(data, name), name).body
+        return self._bodies[name]
+
+    def _name(self, source: str, by: str) -> str:
+        if source.startswith(REMOTE) or source.startswith("/"):
+            return source
+        if by.startswith(REMOTE):
+            scheme, _, rest = by.partition("://")
+            return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(rest), source))}"
+        return posixpath.normpath(posixpath.join(posixpath.dirname(by), source))
+
+    def _path(self, name: str) -> Path:
+        if name.startswith("/") or not self.shown:
+            return self.root / name
+        return self.root.parent / name if name.startswith(f"{self.shown}/") else self.root / "." / name
+
+    def _read(self, name: str, by: str) -> bytes:
+        if name not in self._bytes:
+            self._bytes[name] = _fetched(name, by) if name.startswith(REMOTE) else self._file(name, by)
+        return self._bytes[name]
+
+    def _file(self, name: str, by: str) -> bytes:
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(f"{by}: no file {name}") from error
+        except OSError as error:
+            raise Invalid(f"{by}: can't read {name}: {error.strerror}") from error
+
+
+def _fetched(url: str, by: str) -> bytes:
+    if not url.startswith("https://"):
+        raise Invalid(f"{by}: {url}: modules are read from files and from https", hint="copy it beside the template")
+    try:
+        with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:
+            found: bytes = answer.read(LARGEST_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        raise NotFound(f"{by}: {url}: {error.code} {error.reason}") from error
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"{by}: can't fetch {url}: {error}") from error
+    if len(found) > LARGEST_BYTES:
+        raise Invalid(f"{by}: {url} has more than {LARGEST_BYTES:,} bytes")
+    return found
