@@ -1,5 +1,6 @@
 """The API served on the Unix socket, in a thread beside the control loop. Started by wiring's daemon."""
 
+import asyncio
 import logging
 import os
 import socket
@@ -23,6 +24,27 @@ START_SECONDS = 10.0
 log = logging.getLogger("homeport.console")
 
 
+class _Waiting(uvicorn.Server):
+    """Waits until it is told to stop, where uvicorn's own looks ten times a second whether it is."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if not await self.on_tick(0):
+            await self._told.wait()
+
+    def tell(self) -> None:
+        """From any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._told.set)
+
+
 class Server:
     """Owns the socket's path: whoever runs one holds the home's lock, so a socket lying there is a dead one's."""
 
@@ -36,12 +58,13 @@ class Server:
             app,
             log_config=None,
             access_log=False,
+            date_header=False,
             lifespan="off",
             timeout_graceful_shutdown=2,
             ws="none",
             loop="asyncio",
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Waiting(config)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -65,7 +88,7 @@ class Server:
         self.stopping.set()
         with self.control.changed:
             self.control.changed.notify_all()
-        self._server.should_exit = True
+        self._server.tell()
         if self._thread is not None:
             self._thread.join(timeout=5)
             self._thread = None

@@ -195,6 +195,14 @@ def test_an_endless_body_is_fine(watcher: Watcher) -> None:
     assert result.probe.body == "hello"
 
 
+def test_what_people_see_of_a_refusal_is_its_text(watcher: Watcher) -> None:
+    pieces = b"6\r\nDisall\r\n9;x=y\r\nowed Host\r\n0\r\n\r\n"
+    with raw(b"HTTP/1.0 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces) as port:
+        result = watcher.first(port)
+    assert result.probe is not None
+    assert (result.ok, result.probe.status, result.probe.body) == (False, 400, "Disallowed Host")
+
+
 def test_what_is_no_longer_watched_is_not_asked(watcher: Watcher) -> None:
     with server() as handler:
         watcher.first(handler.port)
