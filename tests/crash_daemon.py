@@ -45,13 +45,15 @@ class Goal(Struct, frozen=True, kw_only=True):
     """What one life after another works towards. Exactly one of the fields beside `place`.
 
     `deployment`: the `deployment`th has a verdict, and brought `release`. `sizes`: so many instances of each group are
-    in service and well, and nothing else is there. `down`: the environment is gone."""
+    in service and well, and nothing else is there. `down`: the environment is gone. `clean`: nothing is left that is
+    to be cleaned up."""
 
     place: Place
     deployment: int = 0
     release: int = 0
     sizes: dict[str, int] = {}
     down: bool = False
+    clean: bool = False
 
     def want(self, control: Control) -> None:
         """Asks for it; harmless where it was asked for before."""
@@ -105,6 +107,10 @@ def daemon(home: Home, goal: Goal) -> int:
     watchman.start()
     try:
         goal.want(control)
+        if goal.clean:
+            control.cleaner.clean()
+            left = control.cleaner.clean(dry_run=True)
+            return 1 if left.problems or left.machine.going or any(each.going for each in left.store.values()) else 0
         reached = control.wait(lambda: goal.reached(control), SECONDS)
         engine.refresh()  # as the watchman does every few seconds
         return 0 if reached else 1

@@ -154,6 +154,7 @@ def start_engine(home: Home) -> None:
     and what `choose_store` raises."""
     from homeport.engines.local.watch_tree import WatchTree
     from homeport.system.clock import pause
+    from homeport.system.disk import is_full
 
     choose_store(home)
     if engine_running(home):
@@ -164,9 +165,11 @@ def start_engine(home: Home) -> None:
         if waited > START_SECONDS:
             log = home.engine_logs / "daemon" / "current"
             lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
+            caches = f"{home.builds}/cache-* {home.builds}/modules-*"
+            room = f"rm -r {caches}   # it makes builds slower, no more; or make room otherwise: df -h {home.root}"
             raise Unavailable(
                 f"the engine doesn't answer at {home.socket} after {START_SECONDS:g} s",
-                hint="homeport doctor",
+                hint=room if is_full(home.root) else "homeport doctor",
                 details=tuple(lines),
             )
         pause(0.02)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from msgspec.structs import replace
 import homeport
 from homeport.control.log import FencedLog
 from homeport.engines.local.haproxy import Runtime
-from homeport.engines.local.record import Records
+from homeport.engines.local.record import RELEASE, Records
 from homeport.engines.local.watch_tree import WatchTree
 from homeport.instance.address import Addresses
 from homeport.instance.cgroup import Cgroups
@@ -80,6 +81,7 @@ ELSEWHERE = {
     "modules.touch": "says that a kept tree was used",
     "packet_filter.load": "one table of the whole machine, one transaction: tests/e2e/test_packet_filter.py",
     "tree.write": "in a build's scratch",
+    "reserve.remove": "where the disk is full, one file: tests/e2e/test_full_disk.py",
     "resolver.run_command": "the user's own program: tests/e2e/test_stack.py",
     "session.begin": "homeport run and exec, which end of it: tests/e2e/test_session.py",
     "session.end_sandbox": "as session.begin",
@@ -88,6 +90,7 @@ ELSEWHERE = {
     "session.make_log": "as session.begin",
     "session.signal": "a signal on its way to a program",
     "session.write_log": "as session.begin",
+    "state.vacuum": "the database's own transaction, where much of it is free",
     "stack.ask": "the stacks of a cloud, not of this machine: tests/e2e/test_stack.py dies before and after each",
     "stack.cancel": "on Ctrl-C, one call: tests/unit/stacks/test_apply.py",
     "stack.delete": "as stack.ask",
@@ -173,6 +176,40 @@ class Machine:
         log = self.home.logs / self.place.id / deployment.task_id
         return sum(path.read_text().count("release task of") for path in log.rglob("current"))
 
+    def let_age(self) -> None:
+        """All that was written is two days old, and there is something of each kind that may go."""
+        home, environment = self.home, self.place.id
+        for name in (
+            f"builds/scratch-{2**30}-ab/file",
+            f"instances/{environment}/web-1/app/file",
+            f"instances/{environment}/.web-2.0-{'a' * 12}.part/app/file",
+            f"layers/{'0' * 64}/file",
+            f"store/{APP}/layers/{'0' * 64}.tar.zst",
+        ):
+            (home.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (home.root / name).touch()
+        at = SystemClock().now() - timedelta(days=2)
+        for part in (home.store, home.layers, home.builds, home.instances / environment):
+            for path in part.rglob("*"):
+                os.utime(path, (at.timestamp(), at.timestamp()), follow_symlinks=False)
+        log = home.logs / environment / "web-1"
+        for path in (log / "web" / "current", log / "web", log):
+            os.utime(path, (0, 0))
+        for key, kept in self.records.releases(environment).items():
+            self.records.state.put(RELEASE, environment, key, replace(kept, prepared_at=at))
+
+    def is_clean(self, kept: list[int]) -> bool:
+        """Whether releases, prepared ones, and what ended ones left are those of the releases that are kept."""
+        home, environment = self.home, self.place.id
+        stored = {int(path.parent.name[1:]) for path in home.store.glob("*/*/r*/release.json")}
+        prepared = {each.release.number for each in self.records.releases(environment).values()}
+        live = {each.id for each in self.live()} | {each.task_id for each in self.deployments()[-2:]} | {"hosts"}
+        there = {path.name for path in (home.instances / environment).iterdir()}
+        assert (stored, prepared, there) == (set(kept), set(kept), live)
+        left = [*home.builds.glob("*scratch-*"), *home.layers.glob(".*"), home.logs / environment / "web-1"]
+        assert [path for path in left if path.exists()] == []
+        return half_published(home) == []
+
     # --- what must agree ---------------------------------------------------------------------------------------------
 
     def agrees(self) -> None:
@@ -242,6 +279,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
                 .replace('bake = "500ms"', 'bake = "200ms"')
                 .replace('grace = "10s"', 'grace = "4s"', 1)
                 .replace("[deploy]", f"{BUILD}[deploy]")
+                + "[retention]\nreleases = 1\n"
             ),
         )
         made = Machine(home, published, tmp_path / "points")
@@ -291,6 +329,10 @@ def test_a_daemon_that_is_killed_everywhere_gets_there_and_nothing_that_serves_n
         machine.agrees()
         machine.reach(deployment=5, release=last)
         machine.agrees()
+        machine.let_age()
+        machine.reach(clean=True)
+        machine.agrees()
+        assert machine.is_clean(kept=[in_place, last])
     assert load.failures == []
     good, failed = Verdict.GOOD, Verdict.FAILED
     assert machine.verdicts() == [good, good, failed, good, good]

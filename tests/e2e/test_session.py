@@ -25,7 +25,7 @@ LAST = pytest.mark.parametrize("person", ROLES[-1:], indirect=True, scope="modul
 """What is alike for both roles is tried by one."""
 LIMITED = FILE.replace("instances = 2\n", 'instances = 2\nmemory = "200MB"\n')
 DEADLY = ("state.write", "sandbox.start", "session.begin", "session.join_cgroup", "session.kill", "session.end_sandbox")
-DEADLY += ("session.make_log", "session.write_log", "generation.remove_directory")
+DEADLY += ("session.make_log", "session.write_log", "removal.remove")
 PATIENCE_SECONDS = 30
 LOOK = """
 import json, os, pathlib

@@ -1,5 +1,6 @@
 """`homeport gc`: what nothing needs any more goes, or is listed with the reason."""
 
+import re
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -11,8 +12,7 @@ from homeport.console.views import CleanedView
 from homeport.errors import HomeportError, Unavailable
 from homeport.model.retention import Removal
 
-_SINGLE = ("/release.json", ".tar.zst")
-"""Objects that get a line each; of the others only how many there are."""
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b(\.tar\.zst)?")
 
 
 @click.command(epilog=options.example("homeport gc --dry-run", "homeport gc", "homeport gc --json"))
@@ -75,9 +75,11 @@ def _rows(removals: Iterable[Removal]) -> list[tuple[str, str, str]]:
 
 
 def _shown(what: str) -> str:
-    """Small objects by their place alone."""
+    """Digests in short. Releases, layers and what lies on the machine get a line each; of other objects only how many
+    there are in a place."""
+    what = _DIGEST.sub(r"\1", what).removesuffix("/release.json")
     inside = what.split("/", 3)
-    if what.endswith(_SINGLE) or len(inside) < 4 or what.startswith(("state.db/", "logs/", "instances/")):
+    if len(inside) < 4 or what.startswith(("state.db/", "logs/", "instances/")):
         return what
     return "/".join(inside[:3]) + "/"
 

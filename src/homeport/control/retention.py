@@ -89,6 +89,8 @@ class Cleaner:
         """What went. One at a time: who comes second waits, and finds nothing left."""
         with self._one_at_a_time:
             problems: list[str] = []
+            if store and not dry_run:
+                self.engine.make_room()  # a claim is written before anything is deleted
             # Files first: they make room without needing any, as everything else does on a full disk.
             machine = self._machine(dry_run, problems)
             swept = self._store(dry_run, problems) if store else {}

@@ -23,6 +23,7 @@ import msgspec
 from homeport.errors import Unavailable
 from homeport.ports.clock import Clock
 from homeport.system import text_file
+from homeport.system.disk import is_full, make_room
 from homeport.system.effect import effect
 from homeport.system.home import Home
 from homeport.system.sockets import addresses_in_use, port_is_free
@@ -186,7 +187,10 @@ class Addresses:
             # what fails when it is written to, not opened, has no name
             raise Unavailable(
                 f"can't write {error.filename or self._kept}: {error.strerror}",
-                hint=f"df -h {self._kept.parent} {self._machine}",
+                hint=next(
+                    (make_room(each) for each in (self._kept.parent, self._machine) if is_full(each)),
+                    f"ls -ld {self._kept.parent} {self._machine}",
+                ),
             ) from error
 
     @contextlib.contextmanager

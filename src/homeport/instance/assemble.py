@@ -17,6 +17,7 @@ from homeport.instance.environment import PRIVATE, environment_files
 from homeport.instance.service import BOOT, LogLimits, log_config, service_tree
 from homeport.instance.turn import Turns
 from homeport.ports.sandbox import Mount, SandboxSpec
+from homeport.system.disk import is_full, make_room
 from homeport.system.effect import effect
 
 APP = "/app"
@@ -78,7 +79,10 @@ def assemble(assembly: Assembly) -> SandboxSpec:
         _lay_out(assembly, tree, owner)
     except (OSError, subprocess.CalledProcessError) as error:
         said = error.stderr.decode(errors="replace") if isinstance(error, subprocess.CalledProcessError) else str(error)
-        raise Unavailable(f"can't assemble {assembly.hostname} in {assembly.directory}: {said.strip()}") from error
+        raise Unavailable(
+            f"can't assemble {assembly.hostname} in {assembly.directory}: {said.strip()}",
+            hint=make_room(assembly.directory) if is_full(assembly.directory.parent) else None,
+        ) from error
     files = dict(environment.files)
     if assembly.hosts is not None:
         files["/etc/hosts"] = assembly.hosts.encode()

@@ -10,6 +10,7 @@ from pathlib import Path
 from homeport.errors import Unavailable
 from homeport.releases.archive import extract, open_archive
 from homeport.releases.archive import verify as verify
+from homeport.system.disk import make_room
 from homeport.system.effect import effect
 
 _PART = re.compile(r"\.(?P<name>.+)\.(?P<pid>[0-9]+)-[0-9a-f]{12}\.part")
@@ -30,7 +31,7 @@ def unpack(archive: Path, destination: Path, *, owner: int | None = None, durabl
         _place(part, destination, durable)
     except OSError as error:
         raise Unavailable(
-            f"can't unpack {archive.name} to {destination}: {error.strerror}", hint=f"df -h {destination.parent}"
+            f"can't unpack {archive.name} to {destination}: {error.strerror}", hint=make_room(destination.parent)
         ) from error
     finally:
         _remove(part)

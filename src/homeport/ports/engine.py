@@ -133,9 +133,13 @@ class Engine(Protocol):
         """Of the file system that the engine keeps its things on. Raises OSError."""
         ...
 
+    def make_room(self) -> None:
+        """What it keeps for a full disk is given up, if the disk is full, until `compact`."""
+        ...
+
     def compact(self) -> None:
-        """What its records don't need any more is given back to the disk, where there is much of it. Raises
-        `Unavailable`."""
+        """What its records don't need any more is given back to the disk, where there is much of it; what it keeps for
+        a full disk is kept again. Raises `Unavailable`."""
         ...
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from homeport.releases.layer import Layers
 from homeport.releases.recipe import UV, VENV, Install, Recipe, Step, recipe
 from homeport.releases.registry import registry
 from homeport.releases.source import Source, export_tree
+from homeport.system.disk import make_room
 from homeport.system.effect import effect
 from homeport.system.home import Home
 
@@ -87,7 +88,7 @@ class Builder:
                 return _Run(self, app, source, build, serving, progress, output or progress, scratch).slug()
         except OSError as error:
             raise Unavailable(
-                f"can't build {app} in {self.home.builds}: {error.strerror or error}", hint=f"df -h {self.home.builds}"
+                f"can't build {app} in {self.home.builds}: {error.strerror or error}", hint=make_room(self.home.builds)
             ) from error
 
     @contextmanager

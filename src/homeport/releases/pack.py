@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from homeport.errors import Invalid, Unavailable
 from homeport.releases.archive import link_problem, relative_target
+from homeport.system.disk import make_room
 from homeport.system.effect import effect
 
 LEVEL = 3
@@ -49,7 +50,7 @@ def pack(
         return _write(archive, members, int(modified_at.timestamp()))
     except OSError as error:
         archive.unlink(missing_ok=True)
-        raise Unavailable(f"can't pack {archive}: {error.strerror}", hint=f"df -h {archive.parent}") from error
+        raise Unavailable(f"can't pack {archive}: {error.strerror}", hint=make_room(archive.parent)) from error
 
 
 @effect("pack.write")

@@ -20,6 +20,7 @@ from msgspec import Struct
 from homeport.errors import Invalid, Unavailable
 from homeport.releases import git, mirror
 from homeport.releases.archive import extract, link_problem, open_archive
+from homeport.system.disk import make_room
 from homeport.system.effect import effect
 
 LARGE_BYTES = 100_000_000
@@ -174,7 +175,7 @@ def export_tree(source: Source, destination: Path) -> tuple[str, ...]:
             _export_commit(source.root, source.commit, destination)
     except OSError as error:
         raise Unavailable(
-            f"can't export {source.root} to {destination}: {error.strerror}", hint=f"df -h {destination.parent}"
+            f"can't export {source.root} to {destination}: {error.strerror}", hint=make_room(destination.parent)
         ) from error
     return tuple(_large_files(destination))
 

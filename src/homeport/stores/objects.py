@@ -23,6 +23,7 @@ from homeport.ports.objects import Entry, ObjectStore
 from homeport.stores.fetch import discard, fetch
 from homeport.stores.hurried import HurriedObjects
 from homeport.system.clock import SystemClock
+from homeport.system.disk import make_room
 from homeport.system.effect import effect
 
 STAGING = ".staging"
@@ -204,7 +205,7 @@ class LocalObjects:
             elif room.f_bavail * room.f_frsize <= size_bytes or (room.f_files and room.f_favail == 0):
                 message, hint = (
                     f"object store {self.root}: can't {doing}: the disk is full",
-                    f"df -h {self.root}   # make room, then again: nothing half-written is left",
+                    make_room(self.root),
                 )
         return Unavailable(message, hint=hint, details=(cause,))
 

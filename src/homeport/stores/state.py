@@ -13,6 +13,7 @@ import msgspec
 
 from homeport.errors import Unavailable
 from homeport.model.event import Event
+from homeport.system.disk import is_full, make_room
 from homeport.system.effect import effect
 
 T = TypeVar("T")
@@ -166,10 +167,11 @@ class State:
         try:
             yield
         except sqlite3.Error as error:
-            if _full(error):
+            # opened on a full disk, it can't make its files, and says that it can't read or write
+            if _full(error) or is_full(self.path.parent):
                 raise Unavailable(
                     f"the engine's state {self.path} can't be written: the disk is full",
-                    hint=f"homeport gc, or make room otherwise: df -h {self.path.parent}",
+                    hint=make_room(self.path.parent),
                 ) from error
             raise Unavailable(
                 f"the engine's state {self.path} can't be used: {error}", hint="homeport doctor"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from homeport.model.retention import Room
 
+FULL_BYTES = 200_000
+
 
 def used_bytes(path: Path) -> int:
     """What the file or the whole directory takes on disk, links not followed; 0 for what isn't there. What can't be
@@ -28,6 +30,20 @@ def used_bytes(path: Path) -> int:
         except OSError:
             continue
     return total
+
+
+def is_full(path: Path) -> bool:
+    """Whether next to nothing can be written there any more. False where that can't be known."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < FULL_BYTES or (found.f_files > 0 and found.f_favail == 0)
+
+
+def make_room(path: Path) -> str:
+    """What to type where the disk is full that the path lies on."""
+    return f"homeport gc   # or make room otherwise: df -h {path}"
 
 
 def room(path: Path) -> Room:

@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from homeport.engines.local import certificate, reserve
 from homeport.engines.local.balancer import HaproxyBalancer
-from homeport.engines.local.generation import Generations, remove_tree
+from homeport.engines.local.generation import Generations
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import Observer
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
 from homeport.engines.local.remains import Remains
+from homeport.engines.local.removal import Remover
 from homeport.engines.local.session_watch import SessionWatch
 from homeport.engines.local.task import Tasks
 from homeport.engines.local.traffic import Traffic
@@ -75,6 +76,7 @@ class LocalEngine:
         reserve.give_up(home)
         self.state = states.State(home.state)
         self.state.reserve()
+        reserve.keep(home)
         self.records = Records(self.state)
         self._wakes: list[Callable[[], None]] = []
         self._lock = threading.RLock()
@@ -82,6 +84,7 @@ class LocalEngine:
         launcher = Launcher(home, records=self.records, store=store, sandbox=sandbox, encryption=encryption)
         self.addresses = Addresses(home, clock)
         self.work = Work(self._changed)
+        self.remover = Remover()
         self.observer = Observer(launcher, sandbox, clock, on_change=self._changed)
         self.traffic = Traffic(home, self.records, self.addresses, balancer)
         self.tasks = Tasks(
@@ -100,6 +103,7 @@ class LocalEngine:
             traffic=self.traffic,
             addresses=self.addresses,
             work=self.work,
+            remover=self.remover,
             clock=clock,
             lock=self._lock,
         )
@@ -114,6 +118,7 @@ class LocalEngine:
         )
         self.cleaning = Remains(home, self.records, tasks=self.tasks, clock=clock, lock=self._lock)
         launcher.sweep()
+        self.remover.resume(self.cleaning.directories())
         for kept in self.records.environments().values():
             self.traffic.write_hosts(kept.place.id)
             self.generations.adopt(kept)
@@ -155,7 +160,7 @@ class LocalEngine:
             if live:
                 raise Conflict(f"{environment} still has {', '.join(live)}")
             # Its record goes last: without it nobody would look for the rest.
-            remove_tree(self.home.instances / environment)
+            self.remover.begin(self.home.instances / environment)
             self.records.forget_environment(environment)
             self.traffic.sync()
             self.addresses.release(environment)
@@ -329,7 +334,6 @@ class LocalEngine:
         return read_logs(self.home, environment, query, follow=follow)
 
     def remains(self, needed: Needed) -> list[Remain]:
-        reserve.give_up(self.home)
         return self.cleaning.all(needed)
 
     def remove(self, remain: Remain, needed: Needed) -> bool:
@@ -341,9 +345,12 @@ class LocalEngine:
     def room(self) -> Room:
         return room(self.home.root)
 
+    def make_room(self) -> None:
+        reserve.give_up(self.home)
+
     def compact(self) -> None:
-        reserve.keep(self.home)
         self.state.compact()
+        reserve.keep(self.home)
 
     def sessions(self, environment: str) -> tuple[Session, ...]:
         with self._lock:
@@ -383,6 +390,7 @@ class LocalEngine:
     def close(self) -> None:
         self._wakes.clear()
         self.work.close()
+        self.remover.close()
         self.observer.close()
         self.state.close()
 

@@ -2,16 +2,15 @@
 
 Called by `engine`, under its lock. The record is always written before the thing is made or ended."""
 
-import shutil
 import threading
 from datetime import datetime
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import Observer, boot_id
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
+from homeport.engines.local.removal import Remover
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
 from homeport.errors import HomeportError, NotFound
@@ -22,7 +21,6 @@ from homeport.model.platform import Group
 from homeport.plan.route import first_host
 from homeport.ports.clock import Clock
 from homeport.system import process
-from homeport.system.effect import effect
 
 AGAIN_SECONDS = 0.05
 KEPT_ENDED = 20
@@ -39,6 +37,7 @@ class Generations:
         traffic: Traffic,
         addresses: Addresses,
         work: Work,
+        remover: Remover,
         clock: Clock,
         lock: threading.RLock,
     ) -> None:
@@ -48,6 +47,7 @@ class Generations:
         self.traffic = traffic
         self.addresses = addresses
         self.work = work
+        self.remover = remover
         self.clock = clock
         self.lock = lock
         self._told: dict[tuple[str, str], set[str]] = {}
@@ -138,7 +138,7 @@ class Generations:
         self.observer.forget(environment, seen)
         self._told.pop((environment, id_), None)
         self._change(kept, found, target=Target.UNUSED)
-        remove_tree(self.launcher.directory(environment, id_))
+        self.remover.begin(self.launcher.directory(environment, id_))
         self.addresses.release(f"{environment}/{id_}")
         ended = replace(
             seen,
@@ -251,8 +251,3 @@ class Generations:
         )
         for _, id_ in ended[:-KEPT_ENDED]:
             self.records.forget_instance(environment, id_)
-
-
-@effect("generation.remove_directory")
-def remove_tree(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)

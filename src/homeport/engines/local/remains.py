@@ -5,14 +5,13 @@ Only what is known is listed: anything else below the home stays.
 """
 
 import re
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from homeport.engines.local.generation import remove_tree
 from homeport.engines.local.record import Records
+from homeport.engines.local.removal import put_aside, remove_tree
 from homeport.engines.local.task import Tasks
 from homeport.instance import log
 from homeport.model.fleet import State
@@ -21,7 +20,6 @@ from homeport.plan.remains import GRACE
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Needed
 from homeport.system.disk import used_bytes
-from homeport.system.effect import effect
 from homeport.system.home import Home
 
 Size = Callable[[Path], int]
@@ -63,7 +61,8 @@ class Remains:
                 case "task":
                     self.records.forget_task(remain.environment, path.name)
             aside = put_aside(path)
-        remove_tree(aside)
+        if aside is not None:
+            remove_tree(aside)
         return True
 
     def usage(self) -> Usage:
@@ -94,6 +93,13 @@ class Remains:
             case _:
                 listed = self._directories(needed, size=_unsized)
         return next((each.needed for each in listed if each.name == remain.name), "it is gone") != ""
+
+    def directories(self) -> Iterator[Path]:
+        """In which something may lie that was put aside."""
+        yield from (self.home.layers, self.home.builds)
+        for platform in _inside(self.home.instances):
+            yield platform
+            yield from _inside(platform)
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
@@ -130,9 +136,8 @@ class Remains:
                 for number in (each.seen.release, each.seen.next_release):
                     if number is not None:
                         found[each.seen.app, number] = f"{id_} runs it"
-        for id_, task in self.records.tasks(environment).items():
-            if task.exit_code is None and not task.lost:
-                found[task.app, task.release] = f"{id_} runs it"
+        for task in self.tasks.running(environment):
+            found[task.app, task.release] = f"{task.id} runs it"
         for id_, session in self.records.sessions(environment).items():
             if session.seen.ended_at is None:
                 found[session.seen.app, session.seen.release] = f"{id_} runs it"
@@ -193,9 +198,9 @@ class Remains:
         """Directories of what may still write."""
         live = set()
         for environment in self.records.environments():
-            instances, tasks = self.records.instances(environment), self.records.tasks(environment)
+            instances = self.records.instances(environment)
             known = [id_ for id_, each in instances.items() if each.seen.state is not State.TERMINATED]
-            known += [id_ for id_, each in tasks.items() if each.exit_code is None and not each.lost]
+            known += [each.id for each in self.tasks.running(environment)]
             known += [id_ for id_, each in self.records.sessions(environment).items() if each.seen.ended_at is None]
             live |= {self.home.logs / environment / id_ for id_ in known}
         return live
@@ -242,14 +247,3 @@ def _maker_lives(path: Path) -> bool:
     """Whether the process whose pid is in the name is there."""
     match = _PID.search(path.name)
     return match is not None and Path("/proc", match["pid"]).exists()
-
-
-@effect("remains.put_aside")
-def put_aside(path: Path) -> Path:
-    """Where it lies from now on: out of everybody's way at once, however long its removal takes."""
-    aside = path.with_name(f".{path.name}.0-{secrets.token_hex(6)}.part")
-    try:
-        path.rename(aside)
-    except OSError:
-        return path
-    return aside

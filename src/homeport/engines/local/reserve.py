@@ -11,6 +11,10 @@ from homeport.system.effect import effect
 from homeport.system.home import Home
 
 SIZE_BYTES = 4_000_000
+LEAST_BYTES = 1_000_000
+"""Less than this wouldn't help anybody."""
+LEFT_BYTES = 500_000
+"""What stays for others where there isn't room for all of it."""
 
 
 def give_up(home: Home) -> None:
@@ -21,24 +25,34 @@ def give_up(home: Home) -> None:
 
 
 def keep(home: Home) -> None:
-    """The file is there, if there is room for many of it."""
+    """The file is there, as large as there is room for."""
     with contextlib.suppress(OSError):
-        if not _path(home).exists() and room(home.root).free_bytes > 10 * SIZE_BYTES:
-            _make(_path(home))
+        size_bytes = min(SIZE_BYTES, room(home.root).free_bytes - LEFT_BYTES)
+        if not _path(home).exists() and size_bytes >= LEAST_BYTES:
+            _make(_path(home), size_bytes)
 
 
 def _path(home: Home) -> Path:
     return home.root / "reserve"
 
 
+def _part(path: Path) -> Path:
+    return path.with_name("reserve.new")
+
+
 @effect("reserve.remove")
 def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+    for each in (path, _part(path)):
+        each.unlink(missing_ok=True)
 
 
 @effect("reserve.make")
-def _make(path: Path) -> None:
-    part = path.with_name("reserve.new")
-    with part.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, SIZE_BYTES)
-    part.rename(path)
+def _make(path: Path, size_bytes: int) -> None:
+    part = _part(path)
+    try:
+        with part.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size_bytes)
+        part.rename(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

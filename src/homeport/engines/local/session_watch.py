@@ -10,10 +10,10 @@ from functools import partial
 from msgspec.structs import replace
 
 from homeport.engines.local.death import Deaths
-from homeport.engines.local.generation import remove_tree
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import boot_id
 from homeport.engines.local.record import Records, SessionRecord
+from homeport.engines.local.removal import remove_tree
 from homeport.engines.local.work import Key, Work
 from homeport.instance.sandbox import BwrapSandbox, written_pid
 from homeport.instance.supervision import kill

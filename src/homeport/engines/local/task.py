@@ -76,6 +76,12 @@ class Tasks:
         others = [each for key, each in self._preparing.items() if key[0] == environment and key[1] not in kept]
         return (*ready, *others)
 
+    def running(self, environment: str) -> list[TaskRecord]:
+        """Those that haven't ended, as far as is known."""
+        kept = self.records.tasks(environment)
+        seen = self.observer.tasks(environment, kept)
+        return [kept[each.id] for each in seen if each.exit_code is None and not each.lost]
+
     def preparing(self) -> bool:
         """Whether a release is being unpacked just now."""
         return any(self.work.goes_on(key) for key in list(self._preparing))

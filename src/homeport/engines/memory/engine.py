@@ -410,6 +410,9 @@ class MemoryEngine:
     def room(self) -> Room:
         return Room(free_bytes=10**12, total_bytes=10**12)
 
+    def make_room(self) -> None:
+        pass
+
     def compact(self) -> None:
         pass
 
