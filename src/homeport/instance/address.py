@@ -53,6 +53,15 @@ class Claim(msgspec.Struct, frozen=True):
     value: str
 
 
+class Wanted(msgspec.Struct, frozen=True):
+    """A claim to be made: the first of the candidates that nobody has and that is `free`."""
+
+    kind: Kind
+    key: str
+    candidates: Iterable[str]
+    free: Callable[[str], bool] = lambda _: True
+
+
 class _Claims(msgspec.Struct):
     """A claims file. `released`: ports given back, and when."""
 
@@ -71,12 +80,25 @@ class Addresses:
         key = hashlib.sha256(os.fsencode(home.root)).hexdigest()[:16]
         self._shown = machine / f"{os.getuid()}-{key}.json"
         self._mutex = threading.Lock()
+        self._theirs: dict[Path, tuple[tuple[int, ...], _Claims | None]] = {}
+        """Others' files as they were when they were read, and what they said."""
         self._own = _read(self._kept, os.getuid()) or _Claims(home=str(home.root))
         self._yield()
 
     def instance(self, key: str) -> str:
         """A 127.x.y.z of its own for an instance."""
         return self._claim("instance", key, _hosts(_INSTANCES))
+
+    def generation(self, key: str, number: int, names: Iterable[str]) -> tuple[str, dict[str, int]]:
+        """The `instance` address of `key`, and for each name the `port` of `<key>/<number>/<name>`: at once, for each
+        claim by itself is a look at what all others have, and a write."""
+        names = tuple(names)
+        ports = tuple(_after(self._last_port(), PORTS))
+        address, *found = self._claim_all(
+            Wanted("instance", key, _hosts(_INSTANCES)),
+            *(Wanted("port", f"{key}/{number}/{name}", map(str, ports), _port_is_free) for name in names),
+        )
+        return address, dict(zip(names, map(int, found), strict=True))
 
     def balancer(self, key: str) -> str:
         """A 127.x.y.z on which the balancer serves a group's private name."""
@@ -139,16 +161,24 @@ class Addresses:
     def _claim(
         self, kind: Kind, key: str, candidates: Iterable[str], free: Callable[[str], bool] = lambda _: True
     ) -> str:
+        return self._claim_all(Wanted(kind, key, candidates, free))[0]
+
+    def _claim_all(self, *wanted: Wanted) -> list[str]:
+        """All of them, or (`Unavailable`) none."""
         with self._locked():
-            for each in self._own.claims:
-                if (each.kind, each.key) == (kind, key):
-                    return each.value
-            taken = self._taken()
-            value = next((each for each in candidates if each not in taken and free(each)), None)
-            if value is None:
-                raise Unavailable(f"no {kind} is free for {key}: all are taken on this machine")
-            self._save([*self._own.claims, Claim(kind, key, value)], self._own.released)
-            return value
+            known = {(each.kind, each.key): each.value for each in self._own.claims}
+            new = [each for each in wanted if (each.kind, each.key) not in known]
+            taken = self._taken() if new else set()
+            for each in new:
+                value = next((value for value in each.candidates if value not in taken and each.free(value)), None)
+                if value is None:
+                    raise Unavailable(f"no {each.kind} is free for {each.key}: all are taken on this machine")
+                taken.add(value)
+                known[each.kind, each.key] = value
+            if new:
+                made = [Claim(each.kind, each.key, known[each.kind, each.key]) for each in new]
+                self._save([*self._own.claims, *made], self._own.released)
+            return [known[each.kind, each.key] for each in wanted]
 
     def _last_port(self) -> int:
         ports = [int(each.value) for each in self.all() if each.kind == "port"]
@@ -168,7 +198,7 @@ class Addresses:
             owner = path.name.partition("-")[0]
             if path == self._shown or not owner.isdigit():
                 continue
-            claims = _read(path, int(owner))
+            claims = self._said(path, int(owner))
             if claims is None:
                 continue
             if _vanished(claims.home):
@@ -176,6 +206,18 @@ class Addresses:
                     _remove(path)
             else:
                 yield claims
+
+    def _said(self, path: Path, owner: int) -> _Claims | None:
+        """As `_read`, anew only where the file is another: they are replaced, never written to."""
+        try:
+            info = path.lstat()
+        except OSError:
+            return None
+        seen = (info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_uid)
+        known = self._theirs.get(path)
+        if known is None or known[0] != seen:
+            known = self._theirs[path] = (seen, _read(path, owner))
+        return known[1]
 
     def _save(self, claims: list[Claim], released: dict[str, datetime]) -> None:
         self._own = _Claims(home=self._own.home, claims=claims, released=released)

@@ -29,6 +29,8 @@ from homeport.system import process
 from homeport.system.effect import effect
 
 TIMED_OUT = 124
+LOOK_SECONDS = 0.003
+"""Several sandboxes may begin at once, and each look takes from them what they begin with."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TAIL_BYTES = 2000
 _JOIN_CGROUP = ("/bin/sh", "-c", 'echo $$ >"$0" && exec "$@"')
@@ -288,7 +290,7 @@ def _wait_for_command(info: Path, status: BinaryIO, said: Callable[[], bytes]) -
     started = process.start_time(pid)
     pidfd = None if started is None else process.open_pidfd(pid, started)
     try:
-        while pidfd is not None and not process.ended(pidfd, 0.001):
+        while pidfd is not None and not process.ended(pidfd, LOOK_SECONDS):
             if process.name(pid) not in (None, "bwrap"):
                 return pid
     finally:

@@ -162,3 +162,17 @@ def test_a_home_that_was_not_seen_takes_another_private_address(tmp_path: Path, 
     assert again.balancer("shop/web") not in (kept[0], other.balancer("blog/web"))
     assert (again.uid("shop"), again.public_port("shop")) == kept[1:]
     assert addresses(tmp_path, clock, "two").balancer("blog/web") == kept[0]
+
+
+def test_a_generation_gets_all_at_once_and_keeps_its_address(tmp_path: Path, clock: Hand) -> None:
+    one, two = addresses(tmp_path, clock, "one"), addresses(tmp_path, clock, "two")
+    address, ports = one.generation("shop/web-1", 1, ("web", "admin"))
+    assert one.generation("shop/web-1", 1, ("web", "admin")) == (address, ports)
+    assert len(set(ports.values())) == 2
+    assert (one.instance("shop/web-1"), one.port("shop/web-1/1/admin")) == (address, ports["admin"])
+    again, later = one.generation("shop/web-1", 2, ("web",))
+    assert again == address
+    assert later["web"] not in ports.values()
+    elsewhere, theirs = two.generation("shop/web-1", 1, ("web",))
+    assert elsewhere != address
+    assert theirs["web"] not in {*ports.values(), *later.values()}

@@ -77,7 +77,7 @@ class Generations:
             zone=action.zone,
             release=action.release,
             generation=0,
-            address=self.addresses.instance(f"{environment}/{action.instance}"),
+            address="",
             created_at=self.clock.now(),
         )
         self._begin(kept, InstanceRecord(seen=seen), action.release)
@@ -185,7 +185,7 @@ class Generations:
         environment, seen = kept.place.id, found.seen
         group = self._group(kept, seen, release)
         generation = seen.generation + 1
-        ports = {name: self.addresses.port(f"{environment}/{seen.id}/{generation}/{name}") for name in group.run}
+        address, ports = self.addresses.generation(f"{environment}/{seen.id}", generation, group.run)
         serving = "web" if "web" in group.run else group.run[0]
         started = replace(
             seen,
@@ -195,6 +195,7 @@ class Generations:
             run=Run.STARTING,
             target=Target.UNUSED,
             next_release=None,
+            address=address,
             port=ports[serving] if group.balanced else None,
             pid=None,
             started_at=self.clock.now(),
