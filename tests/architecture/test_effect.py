@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src/homeport"
-ROOMS = ("engines", "instance", "stacks", "releases", "stores", "control")
+ROOMS = ("agent", "engines", "instance", "stacks", "releases", "stores", "control")
 
 FUNCTIONS = {
     f"{module}.{name}"

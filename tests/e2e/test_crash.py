@@ -62,6 +62,12 @@ COMMAND = {
 CLAIM = {"address.remove"}
 CONSOLE = {"console.bind", "console.unbind"}
 ELSEWHERE = {
+    "agent.make_directories": "a program of its own, which dies before and after each in tests/e2e/test_agent.py",
+    "agent.make_lock": "as agent.make_directories",
+    "agent.record": "as agent.make_directories",
+    "agent.remove": "as agent.make_directories",
+    "agent.remove_info": "as agent.make_directories",
+    "agent.sign_lock": "as agent.make_directories",
     "bucket.copy": "one request each, as the directory's one rename: tests/unit/stores/test_s3.py, test_hurried.py",
     "bucket.delete": "as bucket.copy",
     "bucket.discard": "as bucket.copy; what it leaves the bucket's own rule takes",

@@ -13,6 +13,11 @@ from homeport.system.effect import effect
 PROC = Path("/proc")
 
 
+def boot_id() -> str:
+    """Which run of the machine this is."""
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+
+
 def _stat(pid: int) -> list[str] | None:
     """Fields of /proc/<pid>/stat from the third (state) on; None: no such process."""
     try:

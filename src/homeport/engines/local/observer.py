@@ -41,7 +41,7 @@ class Observer:
         self.on_change = on_change
         self.prober = Prober(clock, lambda _: on_change())
         self.deaths = Deaths(lambda _: on_change())
-        self.boot_id = boot_id()
+        self.boot_id = process.boot_id()
         self.began_at = clock.now()
         self._timers: dict[str, tuple[threading.Timer, float]] = {}
         self._settled: set[str] = set()
@@ -265,8 +265,3 @@ class Observer:
 
 def _key(environment: str, seen: Instance) -> str:
     return f"{environment} {seen.id}.{seen.generation}"
-
-
-def boot_id() -> str:
-    """Which run of the machine this is."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -18,7 +18,6 @@ from homeport.engines.local.attend import attend, explained, is_terminal
 from homeport.engines.local.enter import begin, enter
 from homeport.engines.local.keeper import Command
 from homeport.engines.local.launcher import Launcher
-from homeport.engines.local.observer import boot_id
 from homeport.engines.local.record import EnvironmentRecord, Records, SessionRecord
 from homeport.engines.local.session_log import SessionLog
 from homeport.engines.local.session_watch import clear_up, conclude, record_begin, tell_to_stop
@@ -194,7 +193,7 @@ class LocalSessions:
         environment = kept.place.id
         own = process.start_time(os.getpid())
         assert own is not None
-        record = SessionRecord(seen=session, holder=os.getpid(), started=own, boot_id=boot_id())
+        record = SessionRecord(seen=session, holder=os.getpid(), started=own, boot_id=process.boot_id())
         self.records.keep_session(environment, record)
         try:
             choice.environment(self.records, environment)

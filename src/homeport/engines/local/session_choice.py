@@ -3,7 +3,6 @@ Called by `session`. Asks records and /proc; changes nothing."""
 
 from msgspec import Struct
 
-from homeport.engines.local.observer import boot_id
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records, SessionRecord
 from homeport.errors import Conflict, Invalid, NotFound
 from homeport.model.fleet import State
@@ -90,6 +89,11 @@ def session(records: Records, place: str, id_: str) -> SessionRecord:
 
 def lives(found: InstanceRecord) -> bool:
     seen = found.seen
-    if found.boot_id != boot_id() or seen.state is State.TERMINATED or seen.pid is None or found.started is None:
+    if (
+        found.boot_id != process.boot_id()
+        or seen.state is State.TERMINATED
+        or seen.pid is None
+        or found.started is None
+    ):
         return False
     return process.alive(seen.pid, found.started)

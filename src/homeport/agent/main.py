@@ -1,0 +1,261 @@
+"""The program `homeport-agent`: called, does it, exits. Wires itself; nothing of it stays on a server.
+
+A server has this program, runit, bubblewrap and what its apps need; a store and `/etc/homeport/instance.toml` say the
+rest.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from homeport import __version__
+from homeport.errors import Bug, HomeportError, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from homeport.agent.deployment import Deployment
+    from homeport.agent.record import Bound
+    from homeport.agent.status import StatusView
+
+
+def _options(*, waits: bool) -> Callable[[Any], Any]:
+    def add(command: Any) -> Any:
+        if waits:
+            command = click.option(
+                "--wait",
+                default="1m",
+                metavar="DURATION",
+                help="How long to wait for another homeport-agent that is at work here (1m).",
+            )(command)
+        return click.option("--json", "as_json", is_flag=True, help="One JSON document instead of words.")(command)
+
+    return add
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="homeport-agent %(version)s")
+def cli() -> None:
+    """Runs one release on this server: no balancer, no daemon.
+
+    What the server is stands in /etc/homeport/instance.toml, or in variables: HOMEPORT_STORE, HOMEPORT_APP,
+    HOMEPORT_ENVIRONMENT, HOMEPORT_GROUP, HOMEPORT_LISTEN, …
+    """
+
+
+@cli.command()
+@click.argument("url")
+@_options(waits=True)
+def deploy(url: str, wait: str, as_json: bool) -> None:
+    """Bring a release onto this server, in place of what runs.
+
+    URL names it in its store: s3://bucket/prefix/shop/production/r12, or a path. What runs is stopped only when the
+    new release lies here, whole and verified; it comes back if the new one doesn't get healthy.
+
+    \b
+    homeport-agent deploy s3://bucket/prefix/shop/production/r12
+    homeport-agent deploy /srv/store/shop/production/r12
+    """
+    from homeport.agent.fetch import fetch
+    from homeport.plan.release_url import parse
+
+    named = parse(url if "://" in url else os.path.abspath(url))
+    server = _Server(as_json=as_json)
+    with server.alone(wait):
+        server.bring(fetch(named, server.said, server.home, server.say))
+
+
+@cli.command()
+@_options(waits=True)
+def boot(wait: str, as_json: bool) -> None:
+    """Bring what this server is to run: what its group's launch pointer names, else the last good release.
+
+    Meant for the start of the machine, and harmless to repeat. Where nothing says which app this is, or the store is
+    away, it is what served here last.
+
+    \b
+    homeport-agent boot
+    """
+    from homeport.agent.fetch import fetch, newest
+
+    server = _Server(as_json=as_json)
+    with server.alone(wait):
+        last = server.records.load().good
+        if last is not None and server.said.store is None and server.said.app is None:
+            server.bring(last)
+            return
+        try:
+            wanted = fetch(newest(server.said), server.said, server.home, server.say)
+        except Unavailable as error:
+            of = (server.said.app, server.said.environment)
+            if last is None or of != (last.release.app, last.release.environment):
+                raise
+            server.say(f"{error.message}: starting what served here last")
+            wanted = last
+        server.bring(wanted)
+
+
+@cli.command()
+@_options(waits=True)
+def stop(wait: str, as_json: bool) -> None:
+    """End what runs here: TERM, and after the grace time KILL. `boot` or `deploy` starts again.
+
+    \b
+    homeport-agent stop
+    """
+    server = _Server(as_json=as_json)
+    with server.alone(wait):
+        ended = server.deployment().stop()
+        server.show(f"{ended.bound.name} has ended" if ended is not None else "nothing runs")
+
+
+@cli.command()
+@_options(waits=False)
+def status(as_json: bool) -> None:
+    """What runs here, and how it is.
+
+    \b
+    homeport-agent status
+    homeport-agent status --json
+    """
+    from homeport.agent.status import words
+
+    server = _Server(as_json=as_json)
+    server.show(*words(server.status()))
+
+
+class _Server:
+    """What a command works with. `say` gets progress, `show` what was asked for."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        from homeport.agent import server
+        from homeport.agent.generation import Generations
+        from homeport.agent.record import Records
+        from homeport.instance.sandbox import BwrapSandbox
+        from homeport.stores.encryption import AgeEncryption
+        from homeport.system.clock import SystemClock
+
+        self.as_json = as_json
+        self.clock = SystemClock()
+        self.said = server.stated(os.environ)
+        self.home = server.place(self.said, os.environ)
+        self.instance = server.instance(self.said)
+        self.records = Records(self.home.root)
+        encryption = AgeEncryption(server.identity(self.said, self.home))
+        self.generations = Generations(self.home, sandbox=BwrapSandbox(), encryption=encryption, clock=self.clock)
+
+    @contextmanager
+    def alone(self, wait: str) -> Iterator[None]:
+        from homeport.agent import server
+        from homeport.plan.quantity import parse_duration
+
+        patience = parse_duration(wait)
+        server.make(self.home)
+        with server.alone(self.home, patience, self.clock, self.say):
+            yield
+
+    def deployment(self) -> "Deployment":
+        from homeport.agent.deployment import Deployment
+
+        said = self.said
+        return Deployment(
+            self.records, self.generations, instance=self.instance, zone=said.zone, listen=said.listen, say=self.say
+        )
+
+    def bring(self, wanted: "Bound") -> None:
+        """It serves, and that has been told."""
+        from homeport.agent.health import asked_at
+        from homeport.agent.status import reached_at
+
+        task = wanted.release.resolved.release_task
+        if task is not None:
+            self.say(f"{wanted.name} has a release task, which isn't run here: {task}")
+        generation = self.deployment().deploy(wanted)
+        address = reached_at(generation)
+        if address is None:
+            self.show(f"{wanted.name} runs; it listens on nothing")
+        elif asked_at(generation) == generation.address:
+            self.show(f"{wanted.name} serves on {address}")
+        else:
+            port = address.rpartition(":")[2]
+            self.show(f"{wanted.name} serves on {address}: http://{asked_at(generation)}:{port}/")
+
+    def status(self) -> "StatusView":
+        from homeport.agent.status import status
+
+        return status(self.records.load(), self.generations, self.instance)
+
+    def say(self, text: str) -> None:
+        if not self.as_json:
+            click.echo(_printable(text))
+
+    def show(self, *lines: str) -> None:
+        """The lines; with `--json` the status instead."""
+        if self.as_json:
+            _emit(self.status())
+        for line in lines:
+            self.say(line)
+
+
+def main() -> None:
+    """Entry point of the program."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code, after everything was printed."""
+    as_json = "--json" in arguments
+    try:
+        cli.main(arguments, prog_name="homeport-agent", standalone_mode=False)
+        sys.stdout.flush()
+    except HomeportError as error:
+        return _refused(error, as_json=as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "homeport-agent"
+        return _refused(Invalid(error.format_message(), hint=f"{where} --help"), as_json=as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # noqa: BLE001 - the last door: what comes here is a bug of ours
+        hint = "please report it with what HOMEPORT_DEBUG=1 prints when you do the same again"
+        return _refused(Bug(f"an error of Homeport's own: {type(error).__name__}: {error}", hint=hint), as_json=as_json)
+    return 0
+
+
+def _refused(error: HomeportError, *, as_json: bool) -> int:
+    if as_json:
+        after = error.retry_after if isinstance(error, Unavailable) else None
+        said = {"kind": error.kind, "message": error.message, "hint": error.hint, "details": error.details}
+        _emit({"error": said | {"retry_after_seconds": None if after is None else after.total_seconds()}})
+    else:
+        lines = [f"error: {error.message}", *(f"  {each}" for each in error.details)]
+        lines += [f"→ {error.hint}"] if error.hint else []
+        click.echo("\n".join(_printable(each) for line in lines for each in line.splitlines()), err=True)
+    if os.environ.get("HOMEPORT_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exc()
+    return error.exit_code
+
+
+def _emit(value: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _printable(text: str) -> str:
+    """What apps wrote can't change the terminal."""
+    return "".join(each if each.isprintable() or each == "\t" else ascii(each)[1:-1] for each in text)
+
+
+if __name__ == "__main__":
+    main()
