@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from homeport.engines.local.launcher import Launcher
-from homeport.engines.local.observer import Observer, boot_id
+from homeport.engines.local.observer import Observer
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
 from homeport.engines.local.removal import Remover
 from homeport.engines.local.traffic import Traffic
@@ -207,7 +207,7 @@ class Generations:
             reason="",
         )
         self._told.pop((environment, seen.id), None)
-        begun = InstanceRecord(seen=started, ports=ports, boot_id=boot_id())
+        begun = InstanceRecord(seen=started, ports=ports, boot_id=process.boot_id())
         self.records.keep_instance(environment, begun)
         # The balancer learns of it while it boots.
         self.work.begin((environment, seen.id), lambda: self._spawn(kept, begun))

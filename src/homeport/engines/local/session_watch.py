@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from homeport.engines.local.death import Deaths
 from homeport.engines.local.launcher import Launcher
-from homeport.engines.local.observer import boot_id
 from homeport.engines.local.record import Records, SessionRecord
 from homeport.engines.local.removal import remove_tree
 from homeport.engines.local.work import Key, Work
@@ -92,7 +91,7 @@ class SessionWatch:
 
 
 def kept_by_somebody(record: SessionRecord) -> bool:
-    return record.boot_id == boot_id() and process.alive(record.holder, record.started)
+    return record.boot_id == process.boot_id() and process.alive(record.holder, record.started)
 
 
 def tell_to_stop(record: SessionRecord) -> None:
@@ -104,7 +103,7 @@ def clear_up(launcher: Launcher, sandbox: BwrapSandbox, environment: str, record
     """The one-off's sandbox has ended, and nothing of the session is left but its record and its log. Repeatable."""
     id_ = record.seen.id
     info = launcher.session_info(environment, id_)
-    if record.boot_id == boot_id():
+    if record.boot_id == process.boot_id():
         pid, started = record.pid, record.pid_started
         if pid is None:
             pid = written_pid(info)
