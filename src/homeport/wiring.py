@@ -310,14 +310,26 @@ def stack_applier(planner: Planner, say: Callable[[str, StackEvent | str], None]
 
 
 def cloud() -> Cloud:
-    """The one that HOMEPORT_CLOUD names, `name` or `name:argument` of the entry points `homeport.clouds`; else `aws`.
+    """The one that HOMEPORT_CLOUD names, `name` or `name:argument` of the entry points `homeport.clouds`; else AWS.
     Raises `Unavailable`."""
     from importlib.metadata import entry_points
 
     name, _, argument = os.environ.get("HOMEPORT_CLOUD", "aws").partition(":")
+    if name == "aws":
+        return _aws()
     known = {each.name: each for each in entry_points(group="homeport.clouds")}
     if name not in known:
-        hint = f"HOMEPORT_CLOUD={' or '.join(sorted(known))}:…" if known else None
+        hint = f"HOMEPORT_CLOUD={' or '.join(['aws', *sorted(known)])}"
         raise Unavailable(f"no cloud {name!r} is installed, so that nothing can be said of what is deployed", hint=hint)
     found: Cloud = known[name].load()(argument)
     return found
+
+
+def _aws() -> Cloud:
+    try:
+        from homeport.engines.aws.cloud import open_cloud
+    except ModuleNotFoundError as error:
+        if error.name not in ("boto3", "botocore"):
+            raise
+        raise Unavailable("boto3, which asks AWS, isn't installed", hint="pip install 'homeport[aws]'") from error
+    return open_cloud()

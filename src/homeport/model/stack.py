@@ -144,6 +144,34 @@ class StackEvent(Struct, frozen=True, kw_only=True):
         return self.status.endswith("_FAILED")
 
 
+class StackResource(Struct, frozen=True, kw_only=True):
+    """A resource of a deployed stack."""
+
+    logical_id: str
+    physical_id: str = ""
+    type: str
+    status: str
+    reason: str = ""
+
+
+class Drift(Struct, frozen=True, kw_only=True):
+    """A resource that isn't as the stack's template says. `differences`: one line each, expected → actual."""
+
+    logical_id: str
+    physical_id: str = ""
+    type: str
+    deleted: bool = False
+    differences: tuple[str, ...] = ()
+
+
+class Import(Struct, frozen=True, kw_only=True):
+    """A resource that exists, to be taken into a stack. `identifier`: the properties that name it."""
+
+    logical_id: str
+    type: str
+    identifier: dict[str, str]
+
+
 class ChangeRequest(Struct, frozen=True, kw_only=True):
     """What a change set is asked for."""
 
@@ -152,6 +180,9 @@ class ChangeRequest(Struct, frozen=True, kw_only=True):
     create: bool
     """The stack isn't there yet."""
     template: str
+    template_url: str = ""
+    """Where the template lies, if it is too large to be sent."""
+    imports: tuple[Import, ...] = ()
     parameters: dict[str, str | Secret]
     tags: dict[str, str]
     capabilities: tuple[str, ...] = ()

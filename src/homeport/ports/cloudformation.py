@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from homeport.model.stack import ChangeRequest, ChangeSet, Deployed, StackEvent, Target
+from homeport.model.stack import ChangeRequest, ChangeSet, Deployed, Drift, StackEvent, StackResource, Target
 from homeport.ports.lookup import Lookup
 
 
@@ -60,6 +60,26 @@ class CloudFormation(Protocol):
 
     def events(self, stack: str, since: datetime | None = None) -> Sequence[StackEvent]:
         """Not older than `since`, the oldest first, those of nested stacks left out."""
+        ...
+
+    def resources(self, stack: str) -> Sequence[StackResource]:
+        """In no particular order. Raises `NotFound`."""
+        ...
+
+    def detect_drift(self, stack: str) -> str:
+        """An id to ask `drift` with: CloudFormation has begun to look. Raises `Conflict`, `NotFound`."""
+        ...
+
+    def drift(self, stack: str, detection: str) -> Sequence[Drift] | None:
+        """None: it still looks. Raises `Failed` where it couldn't."""
+        ...
+
+    def continue_rollback(self, stack: str, token: str, *, skip: tuple[str, ...] = ()) -> None:
+        """A rollback that got stuck goes on, without these resources. Raises `Conflict`."""
+        ...
+
+    def put(self, bucket: str, key: str, content: bytes) -> str:
+        """The URL for CloudFormation; what is already there under this key stays. Raises `NotFound` for the bucket."""
         ...
 
     def delete(self, stack: str, token: str, *, retain: tuple[str, ...] = ()) -> None:

@@ -8,7 +8,7 @@
 Stacks move one step at each look, so that no time has to pass. With a `path` it is kept in a file: programs that run
 one after the other see the same world (`HOMEPORT_CLOUD=fake:world.json`).
 
-Not done: exports and imports, nested stacks' own events, drift, imports of resources, limits on the number of things.
+Not done: exports and imports of values, nested stacks' own stacks and events, limits on the number of things.
 """
 
 import hashlib
@@ -28,9 +28,11 @@ from homeport.model.stack import (
     ChangeSet,
     ChangeSetStatus,
     Deployed,
+    Drift,
     Replacement,
     ResourceChange,
     StackEvent,
+    StackResource,
     Status,
     Target,
     Template,
@@ -46,6 +48,7 @@ from homeport.testing.cloudformation_state import (
     Contents,
     Failure,
     StackState,
+    Step,
     World,
     creation,
     deletion,
@@ -54,6 +57,7 @@ from homeport.testing.cloudformation_state import (
 from homeport.testing.lookup import FakeLookup
 
 ACCOUNT = "123456789012"
+LARGEST_INLINE_BYTES = 51_200
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -116,6 +120,11 @@ class FakeCloud:
         """The next so many descriptions of stacks show what was before: reads are eventually consistent."""
         self._behind = looks
         self._old = {key: self._described(key) for key in self.world.stacks}
+
+    def drift(self, stack: str, *drifts: Drift) -> None:
+        """Somebody has changed or deleted these resources by hand."""
+        self.world.drifts[stack] = list(drifts)
+        self.keep()
 
     def stack(self, name: str, region: str = "eu-west-1") -> StackState:
         """As it is now. Raises KeyError."""
@@ -286,6 +295,50 @@ class FakeCloudFormation:
         return [each for each in state.events if since is None or each.at >= since]
 
     @_call
+    def resources(self, stack: str) -> Sequence[StackResource]:
+        state = self._state(stack)
+        there = state.contents.body.get("Resources", {})
+        return [
+            StackResource(logical_id=name, physical_id=id, type=str(there[name]["Type"]), status=_last(state, name))
+            for name, id in sorted(state.contents.physical.items())
+            if name in there
+        ]
+
+    @_call
+    def detect_drift(self, stack: str) -> str:
+        state = self._state(stack)
+        if state.status.busy or state.status in (Status.REVIEW_IN_PROGRESS, Status.ROLLBACK_COMPLETE):
+            # UG: stacks in "CREATE_COMPLETE, UPDATE_COMPLETE, UPDATE_ROLLBACK_COMPLETE, and UPDATE_ROLLBACK_FAILED"
+            raise Conflict(f"Drift detection cannot be performed on stack [{stack}] in {state.status}")
+        self.cloud.world.looks[state.name] = 1
+        return f"drift-of-{state.name}"
+
+    @_call
+    def drift(self, stack: str, detection: str) -> Sequence[Drift] | None:
+        name = detection.removeprefix("drift-of-")
+        if self.cloud.world.looks.get(name, 0) > 0:
+            self.cloud.world.looks[name] -= 1
+            return None
+        return self.cloud.world.drifts.get(name, [])
+
+    @_call
+    def continue_rollback(self, stack: str, token: str, *, skip: tuple[str, ...] = ()) -> None:
+        state = self._state(stack)
+        if state.status is not Status.UPDATE_ROLLBACK_FAILED:
+            # API: "A stack that's in the UPDATE_ROLLBACK_FAILED state"
+            raise Conflict(f"Stack:{state.id} is in {state.status} state and can not be continued")
+        state.token = token
+        state.steps = [Step(status="UPDATE_ROLLBACK_IN_PROGRESS"), Step(status="UPDATE_ROLLBACK_COMPLETE")]
+        self.cloud.advance(self._key(state.name))
+
+    @_call
+    def put(self, bucket: str, key: str, content: bytes) -> str:
+        if bucket in self.cloud.world.no_buckets:
+            raise NotFound(f"The specified bucket does not exist: {bucket}")
+        self.cloud.world.objects.setdefault(f"{bucket}/{key}", content.decode())
+        return f"https://{bucket}.s3.{self.region}.amazonaws.com/{key}"
+
+    @_call
     def delete(self, stack: str, token: str, *, retain: tuple[str, ...] = ()) -> None:
         state = self.cloud.world.stacks.get(self._key(stack))
         if state is None or state.token == token:
@@ -346,7 +399,7 @@ class FakeCloudFormation:
 
     def _checked(self, request: ChangeRequest) -> Template:
         """The template's meaning. Raises `Invalid` in CloudFormation's words."""
-        body = parse(request.template, "Template format error")
+        body = parse(self._text(request), "Template format error")
         known = declared(body.body)
         extra = sorted(request.parameters.keys() - known.keys())
         if extra:
@@ -361,12 +414,24 @@ class FakeCloudFormation:
             raise Invalid(f"Requires capabilities : [{', '.join(lacking)}]")
         return body.body
 
+    def _text(self, request: ChangeRequest) -> str:
+        if not request.template_url:
+            if len(request.template.encode()) > LARGEST_INLINE_BYTES:
+                # API, TemplateBody: "The minimum length is 1 byte, and the maximum length is 51,200 bytes."
+                raise Invalid("'templateBody' failed to satisfy constraint: Member must have length less than 51200")
+            return request.template
+        host, _, key = request.template_url.removeprefix("https://").partition("/")
+        place = f"{host.partition('.')[0]}/{key}"
+        if place not in self.cloud.world.objects:
+            raise Invalid("S3 error: The specified key does not exist.")
+        return self.cloud.world.objects[place]
+
     def _asked(self, state: StackState, request: ChangeRequest, body: Template) -> Asked:
         values = {
             name: each.reveal() if isinstance(each, Secret) else each for name, each in request.parameters.items()
         }
         contents = Contents(
-            template=request.template,
+            template=self._text(request),
             parameters=values,
             tags=dict(request.tags),
             capabilities=request.capabilities,
@@ -374,6 +439,21 @@ class FakeCloudFormation:
             notifications=request.notifications,
         )
         changes = self._changes(state, contents, body)
+        if request.imports:
+            imported = {each.logical_id for each in request.imports}
+            # API, CreateChangeSet, IMPORT: resources to import must have a DeletionPolicy
+            bare = [
+                name for name in sorted(imported) if "DeletionPolicy" not in body.get("Resources", {}).get(name, {})
+            ]
+            if bare:
+                raise Invalid(f"Resources [{', '.join(bare)}] is missing mandatory DeletionPolicy attribute")
+            changes = tuple(
+                msgspec.structs.replace(each, action="import") if each.logical_id in imported else each
+                for each in changes
+            )
+            if any(each.action != "import" for each in changes):
+                # UG: "you can't … create, update, or delete" in the same operation
+                raise Invalid("You have modified resources in your template that are not being imported.")
         contents.physical = self._physical(state, changes, body)
         differs = changes or self._whole(state.contents) != self._whole(contents)
         number = hashlib.sha256(f"{state.id} {request.name} {self.cloud.world.now()}".encode()).hexdigest()[:8]
@@ -413,11 +493,17 @@ class FakeCloudFormation:
         )
 
     def _physical(self, state: StackState, changes: tuple[ResourceChange, ...], body: Template) -> dict[str, str]:
-        new = {each.logical_id for each in changes if each.action == "add" or each.replacement is Replacement.YES}
+        fresh = ("add", "import")
+        new = {each.logical_id for each in changes if each.action in fresh or each.replacement is Replacement.YES}
         gone = {each.logical_id for each in changes if each.action == "remove"}
         kept = {name: id for name, id in state.contents.physical.items() if name not in gone}
         serial = self.cloud.world.ticks
         return kept | {name: f"{state.name}-{name}-{serial}" for name in sorted(new)}
+
+
+def _last(state: StackState, name: str) -> str:
+    """The status of a resource, as its last event has it."""
+    return next((each.status for each in reversed(state.events) if each.logical_id == name), "CREATE_COMPLETE")
 
 
 def open_cloud(argument: str) -> FakeCloud:

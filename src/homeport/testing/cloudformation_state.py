@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from homeport.model.stack import ChangeSet, Deployed, Replacement, ResourceChange, StackEvent, Status, Template
+from homeport.model.stack import ChangeSet, Deployed, Drift, Replacement, ResourceChange, StackEvent, Status, Template
 from homeport.plan.stack.evaluate import attributes, evaluate
 from homeport.plan.stack.parameter import declared, scalar
 from homeport.plan.stack.template import parse
@@ -138,6 +138,11 @@ class World(Struct, kw_only=True):
     deleted: dict[str, StackState] = {}
     failures: dict[str, list[Failure]] = {}
     replaced: dict[str, list[str]] = {}
+    drifts: dict[str, list[Drift]] = {}
+    looks: dict[str, int] = {}
+    objects: dict[str, str] = {}
+    """What was put into buckets, by bucket/key."""
+    no_buckets: list[str] = []
     ticks: int = 0
 
     def now(self) -> datetime:

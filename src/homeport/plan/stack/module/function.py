@@ -1,5 +1,6 @@
-"""Functions that CloudFormation lacks, Fn::Merge and Fn::Flatten; and Fn::Select, Fn::Join, Fn::Split, Fn::FindInMap where
-all is known. Called by `expand`."""
+"""Functions that CloudFormation lacks (Fn::Merge, Fn::Flatten), and of its own those whose arguments are all known.
+
+Called by `expand`."""
 
 from typing import Any
 

@@ -1,0 +1,84 @@
+"""What boto3 raises, as Homeport's errors: translated here, once. Used by the adapters beside it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from botocore import exceptions
+
+from homeport.errors import Conflict, HomeportError, Invalid, NotFound, Unavailable
+
+LOGIN = "aws sso login, or AWS_PROFILE=…, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+UNKNOWN_KEY = {
+    "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure",
+    "InvalidAccessKeyId", "IncompleteSignature",
+}  # fmt: skip
+FORBIDDEN = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403"}
+THROTTLED = {
+    "Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException",
+    "RequestThrottled", "RequestThrottledException", "SlowDown", "PriorRequestNotComplete",
+}  # fmt: skip
+MISSING = {
+    "ChangeSetNotFound", "ChangeSetNotFoundException", "StackNotFoundException", "ParameterNotFound",
+    "ResourceNotFoundException", "RepositoryNotFoundException", "ImageNotFoundException", "NoSuchBucket", "NoSuchKey",
+    "InvalidGroup.NotFound", "InvalidAMIID.NotFound", "404",
+}  # fmt: skip
+BUSY = {
+    "AlreadyExistsException", "InvalidChangeSetStatus", "InvalidChangeSetStatusException",
+    "OperationInProgressException", "OperationIdAlreadyExistsException", "TokenAlreadyExistsException",
+}  # fmt: skip
+NOT_THERE, NOT_NOW = "does not exist", " state and can"
+"""Parts of messages of ValidationError, by which alone CloudFormation tells these cases from others."""
+RETRY = timedelta(seconds=5)
+NO_CREDENTIALS = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.CredentialRetrievalError,
+    exceptions.ProfileNotFound,
+    exceptions.SSOError,
+    exceptions.TokenRetrievalError,
+    exceptions.NoAuthTokenError,
+)
+NO_NETWORK = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.ProxyConnectionError)
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """`what` is being asked for: begins the message."""
+    try:
+        yield
+    except exceptions.ClientError as error:
+        raise of_service(what, error) from error
+    except NO_CREDENTIALS as error:
+        raise Invalid(f"{what}: no credentials for AWS: {error}", hint=LOGIN) from error
+    except NO_NETWORK as error:
+        raise Unavailable(f"{what}: can't reach AWS: {error}") from error
+    except exceptions.NoRegionError as error:
+        raise Invalid(f"{what}: no region is stated") from error
+    except exceptions.ParamValidationError as error:
+        raise Invalid(f"{what}: {error}") from error
+    except exceptions.BotoCoreError as error:
+        raise Unavailable(f"{what}: {error}") from error
+
+
+def of_service(what: str, error: exceptions.ClientError) -> HomeportError:
+    """What an answer with an error means."""
+    said = error.response.get("Error", {})
+    code, text = str(said.get("Code", "")), str(said.get("Message", "")) or str(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in EXPIRED:
+        return Invalid(f"{what}: the credentials are expired", hint=LOGIN)
+    if code in UNKNOWN_KEY:
+        return Invalid(f"{what}: AWS doesn't know these credentials ({code})", hint=LOGIN)
+    if code in FORBIDDEN:
+        return Invalid(f"{what}: these credentials aren't allowed to: {text}")
+    if code in THROTTLED:
+        return Unavailable(f"{what}: AWS throttles: {text}", retry_after=RETRY)
+    if code in MISSING or (code == "ValidationError" and NOT_THERE in text):
+        return NotFound(f"{what}: {text}")
+    if code in BUSY or (code == "ValidationError" and NOT_NOW in text):
+        return Conflict(f"{what}: {text}")
+    if status >= 500:
+        return Unavailable(f"{what}: AWS failed ({code or status}): {text}")
+    return Invalid(f"{what}: {text}")
