@@ -1,5 +1,7 @@
 """Input that is wrong: one clear message, exit code 2, and nothing is published. No engine runs."""
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +36,23 @@ def submodule(app: Path) -> None:
     git(app, "update-index", "--add", "--cacheinfo", f"160000,{hash_of_another},lamps")
     git(app, "add", ".gitmodules")
     git(app, "commit", "--quiet", "--message=lamps")
+
+
+def damaged_submodule(app: Path) -> None:
+    lamps = make_repository("plain", app.parent / "others")
+    git(app, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(lamps), "lamps")
+    git(app, "commit", "--quiet", "--message=lamps")
+    shutil.rmtree(app / ".git/modules/lamps/objects")
+
+
+def moved_app(app: Path) -> None:
+    edit = replaced(app, "homeport.toml", 'app = "plain"', 'platform = "two"\n[apps.plain]\nsource = "../blog"')
+    commit(app, {"homeport.toml": re.sub(r"(?s)\n\[health.*", "\n", edit["homeport.toml"])})
+
+
+def route_to_nobody(app: Path) -> None:
+    edit = replaced(app, "homeport.toml", "[deploy]", '[[routes]]\nto = "wbe"\n[deploy]')
+    commit(app, edit)
 
 
 def link_out(app: Path) -> None:
@@ -76,6 +95,8 @@ def no_utf8_config(app: Path) -> None:
         (no_repository, ["isn't in a git repository", "git init"]),
         (no_commits, ["has no commits", "git commit"]),
         (submodule, ["lamps", "submodule"]),
+        (damaged_submodule, ["submodule lamps of", "can't be read", "submodule update --init lamps", "not a git repo"]),
+        (route_to_nobody, ["homeport.toml:", 'no group "wbe"', 'did you mean "web"']),
         (link_out, ["passwords", "shadow", "leaves the app"]),
         (unknown_keys, ["homeport.toml:", "pth", "path", "grace", "instances", "expected"]),
         (no_toml, ["homeport.toml:1:"]),
@@ -93,6 +114,13 @@ def test_a_mistake_is_named(person: Person, spoil: Callable[[Path], None], said:
         assert each in text
     assert text.count("error: ") == 1
     assert not list((person.home / "store").glob("plain/staging/r*"))
+
+
+def test_an_app_whose_directory_moved(person: Person) -> None:
+    moved_app(person.app)
+    said = person("release", "create", "--app", "plain", code=3)
+    assert "the source of plain isn't there: ../blog; did it move?" in said
+    assert "[apps.plain] source" in said
 
 
 def test_all_mistakes_of_a_file_at_once(person: Person) -> None:

@@ -90,6 +90,11 @@ def read_code(asked: Asked, say: Callable[[str], None] = lambda _: None) -> list
 def source_of(entry: AppEntry, root: Path, *, dirty: bool, say: Callable[[str], None] = lambda _: None) -> Source:
     """The newest code of an app whose platform file lies in `root`. Raises as `open_source` and `open_url`."""
     if not entry.remote:
+        if not (root / entry.source).is_dir():
+            raise NotFound(
+                f"the source of {entry.name} isn't there: {place.shown(root / entry.source)}; did it move?",
+                hint=f'[apps.{entry.name}] source = "…" in {publish.FILE} says where it is now; what runs goes on',
+            )
         return open_source(root / entry.source, dirty=dirty)
     say(f"fetching {entry.source}")
     return open_url(entry.source, entry.ref, place.home().sources)

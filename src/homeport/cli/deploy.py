@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import candidates, options, output, place
-from homeport.errors import Invalid
+from homeport.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
     from homeport.cli.code import Asked
@@ -78,6 +78,11 @@ def _deploy_existing(environment: str | None, directory: Path, app: str | None, 
     app = place.app_name(directory, where, app)
     catalogue = wiring.catalogue(wiring.store(wiring.home()))
     release = catalogue.get(app, where.partition("/")[2], name)
+    if release.resolved.place.id != where:
+        raise Conflict(
+            f"{app} {release.id} was released for {release.resolved.place.id}, not for {where}",
+            hint=f"an app belongs to one platform: homeport deploy --release {release.id} where that one's file is",
+        )
     finish(code.Asked(directory=directory, why="deploy"), release, as_json=as_json)
 
 

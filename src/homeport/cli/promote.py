@@ -173,6 +173,13 @@ class _Wanted:
 
 def _places(directory: Path, source: str, target: str) -> tuple[str, str]:
     """`<platform>/<environment>` of both. Raises `Invalid` where that makes no promotion."""
+    here = place.names_here(directory)
+    for each in (source, target):
+        if here is not None and each in here.apps and each not in here.environments:
+            raise Invalid(
+                f"{each} is an app; a release is promoted from one environment of it to another",
+                hint=f"homeport promote FROM TO --app {each}   # of {', '.join(here.environments)}",
+            )
     found = place.stored_environment(directory, source), place.stored_environment(directory, target)
     platforms = [each.partition("/")[0] for each in found]
     if platforms[0] != platforms[1]:

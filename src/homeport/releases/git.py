@@ -153,8 +153,21 @@ def has_commit(directory: Path, sha: str) -> bool:
 
 
 def is_dirty(directory: Path) -> bool:
-    """True if something under the directory isn't as the last commit has it; files that git ignores don't count."""
-    return bool(ask(directory, "status", "--porcelain", "--ignore-submodules=none", "--", "."))
+    """True if something under the directory isn't as the last commit has it; files that git ignores don't count.
+    Raises `Invalid` for a submodule that is there, but damaged."""
+    done = run(directory, "status", "--porcelain", "--ignore-submodules=none", "--", ".")
+    if done.returncode == 0:
+        return bool(done.stdout)
+    for each in entries(directory, "HEAD"):
+        inner = directory / each.path
+        if each.submodule and (inner / ".git").exists() and run(inner, "rev-parse", "--git-dir").returncode != 0:
+            raise Invalid(
+                f"submodule {each.path} of {directory} can't be read",
+                hint=f"git -C {directory} submodule update --init {each.path}; where that can't mend it, move "
+                f"{each.path} and its directory below .git/modules aside first",
+                details=said(done),
+            )
+    raise Failed(f"git status in {directory} failed", details=said(done))
 
 
 def prefix_of(directory: Path) -> str:

@@ -51,6 +51,7 @@ def test_what_will_change_is_known_without_an_engine(app: Path, shell: Shell) ->
         (("staging", "staging"), 2, "both are plain/staging"),
         (("blog/staging", "production"), 2, "blog/staging and plain/production are of two platforms"),
         (("blog/staging", "blog/production", "--app", "plain"), 2, "is of the platform plain, asked for one of blog"),
+        (("plain", "production"), 2, "plain is an app; a release is promoted from one environment of it to another"),
         (("staging", "producton"), 3, 'no environment "producton"'),
         (("production", "staging"), 3, "plain has no good release in plain/production"),
         (("staging", "production", "--release", "r9"), 3, "plain has no release r9 in staging"),
