@@ -4,8 +4,8 @@ from homeport.cli import follow, place, publish
 from homeport.cli.client import Client
 from homeport.cli.code import Asked, Code
 from homeport.cli.follow import Outcome
-from homeport.cli.output import Progress
-from homeport.console.views import AppView
+from homeport.cli.output import Progress, size
+from homeport.console.views import AppView, StatusView
 from homeport.errors import HomeportError, NotFound, Unavailable
 from homeport.model.release import Release
 from homeport.plan.release import parse_number
@@ -120,14 +120,22 @@ def _going_on(api: Client, environment: str, app: str) -> bool:
     return deployment is not None and not deployment.verdict
 
 
+def _notes(found: StatusView) -> tuple[str, ...]:
+    """What will soon be trouble, whatever was deployed."""
+    certificate, disk = found.certificate, found.disk
+    notes = () if certificate is None else tuple(f"the certificate {each}" for each in certificate.problems)
+    if disk is None or not disk.nearly_full:
+        return notes
+    free, total = size(disk.free_bytes), size(disk.total_bytes)
+    return (*notes, f"the engine's disk is nearly full, {free} of {total} are free: homeport gc")
+
+
 def _outcome(api: Client, release: Release, number: int | None, said: str, *, changed: bool) -> Outcome:
     environment = release.resolved.place.id
     notes: tuple[str, ...] = ()
     try:
         found = api.status(environment)
-        urls = found.urls
-        if found.certificate is not None:
-            notes = tuple(f"the certificate {each}" for each in found.certificate.problems)
+        urls, notes = found.urls, _notes(found)
     except HomeportError:
         urls = ()
     return Outcome(

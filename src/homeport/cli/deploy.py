@@ -94,6 +94,8 @@ def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:
     with output.Progress(quiet=as_json) as progress:
         by = place.person(asked.directory)
         outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress)
+        for note in outcome.notes:
+            progress.say(f"note: {note}")
     if as_json:
         output.emit(outcome)
         return

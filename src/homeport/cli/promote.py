@@ -274,6 +274,8 @@ def _carry_out(wanted: _Wanted, *, why: str | None, as_json: bool) -> None:
         if notice := _tag(wanted, release):
             progress.say(f"note: {notice}")
         outcome = bring.bring(api, release, by=by, why=said, progress=progress)
+        for note in outcome.notes:
+            progress.say(f"note: {note}")
     if as_json:
         output.emit({**wanted.document(), **to_builtins(outcome)})
         return

@@ -22,7 +22,7 @@ from homeport.releases.image import interpreters, node_with_npm
 from homeport.stores.state import State
 from homeport.system import program
 from homeport.system.clock import SystemClock
-from homeport.system.disk import room
+from homeport.system.disk import make_room, room
 from homeport.system.home import Home
 from homeport.system.sockets import ports_in_use
 
@@ -239,9 +239,9 @@ def _directories(home: Home) -> Iterator[Check]:
     yield Check(
         name="disk",
         ok=not nearly_full(found),
-        found=f"{found.free_bytes / 1e9:.1f} of {found.total_bytes / 1e9:.1f} GB free at {home.root}",
+        found=f"{found.free_bytes / 1e9:.2f} of {found.total_bytes / 1e9:.2f} GB free at {home.root}",
         expected=f"at least {LEAST_FREE_BYTES / 1e9:g} GB, and {LEAST_FREE_SHARE:.0%} of the file system",
-        mend="homeport gc   # or set HOMEPORT_HOME to a directory with room",
+        mend=make_room(home.root),
         needed=found.free_bytes < LEAST_FREE_BYTES,
     )
 
