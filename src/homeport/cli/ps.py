@@ -28,6 +28,9 @@ def _show(found: InstanceList) -> None:
         _show_instances(found)
     else:
         print(f"{found.environment} has no instances")
+    if any(len(each.processes) > 1 for each in found.instances):
+        print()
+        _show_processes(found)
     if found.sessions:
         print()
         _show_sessions(found)
@@ -54,6 +57,27 @@ def _show_instances(found: InstanceList) -> None:
             for each in found.instances
         ],
         spare=("PID", "ZONE", "TARGET"),
+    )
+
+
+def _show_processes(found: InstanceList) -> None:
+    """Of the instances that have several."""
+    output.table(
+        ("IN", "PROCESS", "STATE", "FOR", "PORT", "ENDED"),
+        [
+            (
+                each.id,
+                process.name,
+                process.state,
+                output.ago(process.since_at).removesuffix(" ago") if process.since_at else None,
+                process.port,
+                f"{process.exits} ×, last: {process.last_exit}" if process.exits else None,
+            )
+            for each in found.instances
+            if len(each.processes) > 1
+            for process in each.processes
+        ],
+        spare=("PORT", "FOR"),
     )
 
 

@@ -29,8 +29,8 @@ def in_words(entry: Entry, *, first: bool = False) -> str:
             return "release task started"
         case TaskEnded(exit_code=code):
             return "release task done" if code == 0 else f"release task ended with {code}"
-        case Staged():
-            return "what is to be up first is healthy; next come the groups after it"
+        case Staged(groups=groups):
+            return f"what comes first is up; next: {', '.join(groups) or 'the groups after it'}"
         case Moved(count=count):
             return f"next batch: {count} of each group on the new release"
         case Switched():
@@ -50,13 +50,14 @@ def in_words(entry: Entry, *, first: bool = False) -> str:
 
 def _started(entry: Started) -> str:
     before = f" over r{entry.previous}" if entry.previous is not None else ""
-    changes: list[str] = []
+    stages: dict[int, list[str]] = {}
     kept: list[str] = []
     for group in entry.groups:
         same = group.old_count in (0, group.new_count)
         count = f"{group.new_count}" if same else f"{group.old_count} → {group.new_count}"
-        (kept if group.kept else changes).append(f"{group.name} {count}")
-    parts = [f"{entry.strategy}: {', '.join(changes)}"] if changes else []
+        (kept if group.kept else stages.setdefault(group.stage, [])).append(f"{group.name} {count}")
+    changes = ", then ".join(", ".join(stages[each]) for each in sorted(stages))
+    parts = [f"{entry.strategy}: {changes}"] if changes else []
     parts += [f"unchanged, kept: {', '.join(kept)}"] if kept else []
     head = f"deployment {entry.number}: r{entry.release} of {entry.app}{before} in {entry.environment}"
     return f"{head} ({'; '.join(parts)})"

@@ -13,11 +13,12 @@ from homeport.console.views import (
     EnvironmentView,
     GroupView,
     InstanceView,
+    ProcessView,
     SessionView,
 )
 from homeport.model.certificate import Certificate
 from homeport.model.deployment import Entry, Phase
-from homeport.model.fleet import Check, Instance, Observation, State
+from homeport.model.fleet import Check, Instance, Observation, Process, State
 from homeport.model.platform import Place, Resolved, Route
 from homeport.model.retention import Cleaned, Room, Usage
 from homeport.model.session import Session
@@ -46,6 +47,19 @@ def instance_view(instance: Instance, reasons: Mapping[str, str]) -> InstanceVie
         created_at=instance.created_at,
         started_at=instance.started_at,
         in_flight=instance.in_flight,
+        processes=tuple(process_view(each) for each in instance.processes),
+    )
+
+
+def process_view(process: Process) -> ProcessView:
+    waits = process.since_at is None and not process.exits
+    return ProcessView(
+        name=process.name,
+        state="up" if process.up else "waits" if waits else "down",
+        since_at=process.since_at,
+        port=process.port,
+        exits=process.exits,
+        last_exit=process.last_exit,
     )
 
 

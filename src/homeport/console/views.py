@@ -12,6 +12,18 @@ from homeport.model.platform import Route
 from homeport.model.retention import Kept, Removal
 
 
+class ProcessView(Struct, frozen=True, kw_only=True):
+    """One process of an instance. `state`: "up", "down", or "waits" for those that it comes after. `port`: what it is
+    given as PORT. `exits`: how often it has ended by itself, the last time as `last_exit` says."""
+
+    name: str
+    state: str
+    since_at: datetime | None
+    port: int | None
+    exits: int
+    last_exit: str
+
+
 class InstanceView(Struct, frozen=True, kw_only=True):
     """One instance. `pid`: the sandbox's pid 1 on the host; `release` as "r3"."""
 
@@ -31,6 +43,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     created_at: datetime
     started_at: datetime | None
     in_flight: int | None
+    processes: tuple[ProcessView, ...] = ()
 
 
 class SessionView(Struct, frozen=True, kw_only=True):

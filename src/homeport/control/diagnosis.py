@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from homeport.errors import HomeportError
 from homeport.model.deployment import Ended, Entry, Evidence, Reverting
 from homeport.model.fleet import Instance, Observation
-from homeport.model.platform import Place, Resolved
+from homeport.model.platform import Place, ProcessType, Resolved
 from homeport.plan.diagnosis import Patient, explain
 from homeport.ports.engine import Engine, LogQuery
 
@@ -40,6 +40,11 @@ def _words(
     logs = f"homeport logs -e {place.name} --instance {instance.id}"
     hint = ""
     known = resolved.get(instance.release)
+    types = known.types if known else {}
+    for each in instance.processes:
+        earlier = types.get(each.name, ProcessType()).after
+        if each.since_at is None and not each.up and earlier:
+            lines.append(f"{each.name}: hasn't begun; it comes after {', '.join(earlier)}")
     group = known.group(instance.group) if known else None
     if instance.port is not None and group is not None and group.balanced:
         patient = Patient(

@@ -92,6 +92,8 @@ class Staged(Struct, frozen=True, kw_only=True, tag=True):
 
     at: datetime
     stage: int
+    groups: tuple[str, ...] = ()
+    """Their names, for people."""
 
 
 class Moved(Struct, frozen=True, kw_only=True, tag=True):

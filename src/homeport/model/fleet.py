@@ -71,13 +71,15 @@ class Target(enum.Enum):
 
 
 class Process(Struct, frozen=True, kw_only=True):
-    """One process type inside an instance. `exits` counts since the generation started."""
+    """One process type inside an instance. `exits` counts since the generation started. `since_at` None: it hasn't
+    begun. `port`: what it is given as PORT."""
 
     name: str
     up: bool
     since_at: datetime | None = None
     exits: int = 0
     last_exit: str = ""
+    port: int | None = None
 
 
 class Silence(enum.Enum):

@@ -225,7 +225,8 @@ def _next_stage(v: View) -> Step | None:
     if (step := _next_batch(v)) is not None:
         return step
     begun = [change for change in v.started.groups if change.stage <= v.deployment.stage]
-    return _wait(v, begun) or Step(entry=Staged(at=v.now, stage=min(later)))
+    names = tuple(change.name for change in v.started.groups if change.stage == min(later))
+    return _wait(v, begun) or Step(entry=Staged(at=v.now, stage=min(later), groups=names))
 
 
 def _switch(v: View) -> Step | None:

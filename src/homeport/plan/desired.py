@@ -48,7 +48,7 @@ def group_changes(
                 new_count=new_count,
                 in_place=in_place,
                 kept=kept,
-                stage=stage.get(name, 0),
+                stage=0 if kept and old_count == new_count else stage.get(name, 0),
             )
         )
     return tuple(changes)

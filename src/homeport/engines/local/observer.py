@@ -141,7 +141,10 @@ class Observer:
         seen = found.seen
         if seen.state is State.TERMINATED:
             return seen
-        processes = supervision.processes(self.services(environment, seen.id))
+        processes = tuple(
+            replace(each, port=found.ports.get(each.name))
+            for each in supervision.processes(self.services(environment, seen.id))
+        )
         run, died, reason = self._run(environment, found, processes, busy=busy)
         check, probe = self._check(environment, found, group, processes, run)
         flying = self._in_flight(environment, seen, in_flight)

@@ -1,0 +1,114 @@
+"""Groups that run several process types, and what comes after what, as a person sees it: from the file to `ps`."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app_repository import commit, make_repository, replaced
+from tests.e2e.person import FILE, Person
+from tests.e2e.role import wait_for
+
+PROCFILE = """\
+web: exec python3 web.py
+cache: PORT=$PORT exec python3 web.py
+worker: exec python3 worker.py
+clock: exec python3 worker.py
+"""
+MORE = """
+[groups.back]
+run = ["*"]
+stop_grace = "3s"
+[processes.web]
+after = ["cache"]
+[processes.worker]
+stop = "echo finishing $PID; exit 7"
+"""
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Iterator[Person]:
+    text = FILE.replace('run = ["web"]', 'run = ["web", "cache"]').replace("grace = ", 'settle = "200ms"\ngrace = ', 1)
+    app = make_repository("plain", tmp_path, edits={"homeport.toml": text + MORE, "Procfile": PROCFILE})
+    found = Person(app, tmp_path / "home")
+    try:
+        yield found
+    finally:
+        found.leave()
+
+
+def processes(person: Person, instance: str) -> dict[str, dict[str, Any]]:
+    (found,) = [each for each in person.instances() if each["id"] == instance]
+    return {each["name"]: each for each in found["processes"]}
+
+
+def pids(person: Person, group: str) -> dict[str, int]:
+    return {each["id"]: each["pid"] for each in person.instances() if each["group"] == group}
+
+
+def process_id(person: Person, instance: str, name: str) -> int:
+    """As the machine has it: its environment says whose it is."""
+    wanted = {b"HOMEPORT_INSTANCE=" + instance.encode(), b"PORT=%d" % processes(person, instance)[name]["port"]}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
+                return int(entry.name)
+        except OSError:
+            continue
+    raise AssertionError(f"{instance} has no {name}")
+
+
+def test_several_process_types_in_a_group_and_one_that_moves_out(person: Person) -> None:
+    assert "web 2, back 1" in person("up")
+    assert person.get("/healthz")
+    web, back = processes(person, "web-1"), processes(person, "back-1")
+    assert [sorted(each) for each in (web, back)] == [["cache", "web"], ["clock", "worker"]]
+    assert {each["state"] for each in (*web.values(), *back.values())} == {"up"}
+    assert len({each["port"] for each in (*web.values(), *back.values())}) == 4
+    assert web["cache"]["since_at"] < web["web"]["since_at"]
+    assert re.search(r"back-1 +clock +up", person("ps"))
+    said = person("logs", "--instance", "back-1", "--process", "clock")
+    assert "back-1 clock | tick 1 back-1" in said
+    assert "worker |" not in said
+
+    os.kill(process_id(person, "back-1", "worker"), signal.SIGKILL)
+    wait_for(lambda: processes(person, "back-1")["worker"]["exits"] == 1, "its end", 20)
+    wait_for(lambda: processes(person, "back-1")["worker"]["state"] == "up", "the worker", 20)
+    assert processes(person, "back-1")["clock"] == back["clock"]
+    assert re.search(r"back-1 +worker +up .* 1 ×, last: signal 9", person("ps"))
+
+    serving, worked = pids(person, "web"), pids(person, "back")
+    commit(
+        person.app,
+        replaced(person.app, "homeport.toml", "[processes.web]", '[groups.clock]\nafter = ["back"]\n[processes.web]'),
+    )
+    said = person("up")
+    assert "(replace: back 1, then clock 1; unchanged, kept: web 2)" in said
+    assert "what comes first is up; next: clock" in said
+    assert pids(person, "web") == serving
+    assert not set(pids(person, "back").values()) & set(worked.values())
+    assert [*processes(person, "back-2")] == ["worker"]
+    assert [*processes(person, "clock-1")] == ["clock"]
+    last_words = person("logs", "--instance", "back-1", "--process", "worker", "-n", "4")
+    assert re.search(
+        r"finishing \d+\n.*stop command ended with exit code 7\n.*worker got TERM\n.*exit code 0", last_words
+    )
+
+    before = {**pids(person, "web"), **pids(person, "back"), **pids(person, "clock")}
+    assert "replace: web 2, back 1, then clock 1" in person("deploy", "--force")
+    after = {**pids(person, "web"), **pids(person, "back"), **pids(person, "clock")}
+    assert len(after) == len(before)
+    assert not {*before.values()} & {*after.values()}
+
+
+def test_what_waits_for_ever_is_said(person: Person) -> None:
+    commit(
+        person.app,
+        {"Procfile": PROCFILE.replace("PORT=$PORT exec python3", "APP_START=never-listen $PORT exec python3")},
+    )
+    error = person.document("up", code=6)["error"]
+    assert "web: hasn't begun; it comes after cache" in error["details"]
