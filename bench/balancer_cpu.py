@@ -7,12 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.idle import engine
 from bench.rate import load
-from bench.site import Figure, Site, free_port, publish, site, until
+from bench.site import Figure, free_port, publish, site, until
 
 PAIRS = int(os.environ.get("BENCH_RUNS", "7"))
 RATE = float(os.environ.get("BENCH_MOST", "2000"))
@@ -32,16 +32,16 @@ def cpu_us(pids: tuple[int, ...]) -> float:
 
 
 @contextlib.contextmanager
-def by_hand(place: Site) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """URL and processes of a HAProxy before the site's instances. Its log goes where ours goes: through a pipe to
-    svlogd."""
-    servers = "\n".join(f"    server {each['id']} {each['address']}:{each['port']}" for each in place.instances())
+def by_hand(servers: Sequence[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """URL and processes of a HAProxy before these servers (`address:port`). Its log goes where ours goes: through a
+    pipe to svlogd."""
+    lines = "\n".join(f"    server s{number} {each}" for number, each in enumerate(servers))
     port = free_port()
     program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None
     with tempfile.TemporaryDirectory(prefix="bench-haproxy-") as directory:
         os.chmod(directory, 0o755)
-        text = CONFIG.read_text().format(directory=directory, port=port, threads=THREADS, servers=servers)
+        text = CONFIG.read_text().format(directory=directory, port=port, threads=THREADS, servers=lines)
         (Path(directory) / "haproxy.cfg").write_text(text)
         log = Path(directory) / "log"
         log.mkdir()
@@ -75,7 +75,8 @@ def main() -> None:
     with site(3, app="light") as place:
         place("up")
         pids = engine(place)["haproxy"]
-        with by_hand(place) as (url, others):
+        servers = [f"{each['address']}:{each['port']}" for each in place.instances()]
+        with by_hand(servers) as (url, others):
             for pair in range(PAIRS + 1):
                 here, there = per_request(place.url, pids), per_request(url, others)
                 if pair:  # the first one warms up
