@@ -6,7 +6,7 @@ import pytest
 
 from homeport.plan import deployment, fleet
 from tests.unit.control import test_deployment
-from tests.unit.plan import test_fleet
+from tests.unit.plan import test_fleet, test_fleet_care
 
 
 def fails(check, *arguments) -> bool:
@@ -20,7 +20,8 @@ def fails(check, *arguments) -> bool:
 @pytest.mark.parametrize("rule", fleet.RULES, ids=lambda rule: rule.name)
 def test_every_fleet_rule_is_needed(rule, monkeypatch) -> None:
     monkeypatch.setattr(fleet, "RULES", tuple(each for each in fleet.RULES if each is not rule))
-    assert any(fails(check) for check in test_fleet.CHECKS), f"nothing notices that {rule.name!r} is gone"
+    checks = [*test_fleet.CHECKS, *test_fleet_care.CHECKS]
+    assert any(fails(check) for check in checks), f"nothing notices that {rule.name!r} is gone"
 
 
 @pytest.mark.parametrize("rule", deployment.RULES, ids=lambda rule: rule.name)

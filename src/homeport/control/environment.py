@@ -15,7 +15,7 @@ from homeport.model.event import Event
 from homeport.model.fleet import Decision, GroupDesired, Launch, Observation, Plan, State
 from homeport.model.platform import Place, Resolved, Retention
 from homeport.plan.desired import desired_groups
-from homeport.plan.fleet import reconcile
+from homeport.plan.fleet import by_group, reconcile
 from homeport.plan.route import Holder
 from homeport.plan.session import ending
 from homeport.ports.clock import Clock
@@ -142,7 +142,8 @@ class EnvironmentControl:
         except HomeportError as error:
             self._complain(error)
             return []
-        plans = [reconcile(group, observed, now) for group in desired]
+        members = by_group(observed)
+        plans = [reconcile(group, observed, now, members.get((group.app, group.name), ())) for group in desired]
         self._guarded(partial(self._carry_out_all, app, plans, observed))
         wakes = [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]
         if (wake := app.wake_in(observed)) is not None:

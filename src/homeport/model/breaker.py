@@ -30,6 +30,8 @@ class BreakerState(Struct, frozen=True, kw_only=True):
     """When the last one failed."""
     until_at: datetime | None = None
     """No launch before."""
+    allowed: int | None = None
+    """How many may be launched now; None: any number."""
     reason: str = ""
     """Why the last one failed."""
     specimen: str = ""

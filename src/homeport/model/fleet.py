@@ -107,6 +107,7 @@ class Probe(Struct, frozen=True, kw_only=True):
 class HookWait(Struct, frozen=True, kw_only=True):
     """A hook that was asked. `beat_at`: the last sign of life. `result` None: no answer yet."""
 
+    hook: Hook
     asked_at: datetime
     beat_at: datetime
     result: HookResult | None = None
@@ -156,7 +157,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     disk_full: bool = False
     """What it may write to is full."""
     hook: HookWait | None = None
-    """The hook that its state waits for."""
+    """The hook that was asked last: at its launch, or once it is Terminating:Wait, at its end."""
     reason: str = ""
     """Why it isn't well, or why it ended."""
 

@@ -1,101 +1,100 @@
 """Who is what in a group: which instances a cohort keeps, which are converted in place, which are surplus.
 
-Pure; the first half of `plan.fleet`."""
+Pure; called by `plan.fleet`, after `plan.departure` has said who is not to be kept whatever the numbers say."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from homeport.model.fleet import Check, Cohort, GroupDesired, Instance, Run, State, Target
+from homeport.model.fleet import Check, Cohort, Instance, State, Target
+from homeport.plan.departure import Departure
+from homeport.plan.member import age, inheritable, release_of, usable
 
 
 class Role(Struct, frozen=True, kw_only=True):
-    """`cohort` None: nobody wants it. It shall become one of the cohort's: `convert`, as its next generation;
-    `inherit`, as it is."""
+    """`cohort` None: nobody wants it; `departure`: for another reason than the number. It shall become one of the
+    cohort's: `convert`, as its next generation; `inherit`, as it is."""
 
     cohort: Cohort | None = None
     convert: bool = False
     inherit: bool = False
+    departure: Departure | None = None
 
 
-def carries(instance: Instance, *, balanced: bool) -> bool:
-    """It does the group's work: gets requests, or for a group without targets, is in service."""
-    if balanced:
-        return instance.target is Target.READY
-    return instance.state is State.IN_SERVICE
+SURPLUS = Role()
 
 
-def usable(instance: Instance) -> bool:
-    """It lives, or is between two generations: neither on its way out nor dead."""
-    if instance.state in (State.TERMINATING, State.TERMINATED):
-        return False
-    return instance.run is not Run.STOPPED or instance.next_release is not None
-
-
-def release_of(instance: Instance) -> int:
-    """What it runs, or will run next."""
-    return instance.release if instance.next_release is None else instance.next_release
-
-
-def assign(desired: GroupDesired, instances: Sequence[Instance]) -> dict[str, Role]:
+def assign(
+    cohorts: Sequence[Cohort],
+    instances: Sequence[Instance],
+    departures: Mapping[str, Departure],
+    *,
+    dead_too: bool = False,
+) -> dict[str, Role]:
     """A role for every instance. A cohort keeps its own up to its count, best first, and what it lacks of those that it
-    inherits; one that is made in place then takes from what no cohort keeps."""
+    inherits; one that is made in place then takes from what no cohort keeps. `dead_too`: what has died is kept as if it
+    lived."""
     roles: dict[str, Role] = {}
-    free = [each for each in instances if usable(each)]
-    for cohort in desired.cohorts:
-        members = [each for each in free if release_of(each) == cohort.release]
-        for each in (kept := keep(members, cohort.count)):
-            roles[each.id] = Role(cohort=cohort)
-            free.remove(each)
-        heirs = [each for each in free if each.release == cohort.inherits and inheritable(each)]
-        for each in keep(heirs, cohort.count - len(kept)):
-            roles[each.id] = Role(cohort=cohort, inherit=True)
-            free.remove(each)
-    for cohort in desired.cohorts:
+    free: dict[str, Instance] = {}
+    for each in instances:
+        if (departure := departures.get(each.id)) is not None:
+            roles[each.id] = Role(departure=departure)
+        elif usable(each) or (dead_too and each.died and each.state is not State.TERMINATING):
+            free[each.id] = each
+    for cohort in cohorts:
+        members = [each for each in free.values() if release_of(each) == cohort.release]
+        kept = keep(members, cohort.count)
+        _give(roles, free, kept, Role(cohort=cohort))
+        if cohort.inherits is not None:
+            heirs = [each for each in free.values() if each.release == cohort.inherits and inheritable(each)]
+            _give(roles, free, keep(heirs, cohort.count - len(kept)), Role(cohort=cohort, inherit=True))
+    for cohort in cohorts:
         if cohort.in_place:
             missing = cohort.count - sum(1 for role in roles.values() if role.cohort == cohort)
-            for each in sorted(free, key=age)[: max(0, missing)]:
-                roles[each.id] = Role(cohort=cohort, convert=True)
-                free.remove(each)
-    return {each.id: roles.get(each.id, Role()) for each in instances}
+            converted = [each for each in sorted(free.values(), key=age) if usable(each)]
+            _give(roles, free, converted[: max(0, missing)], Role(cohort=cohort, convert=True))
+    return {each.id: roles.get(each.id, SURPLUS) for each in instances}
 
 
-def inheritable(instance: Instance) -> bool:
-    """In service and not known to be sick: others are replaced by new ones, which must show that they can start."""
-    in_service = instance.state is State.IN_SERVICE and instance.next_release is None
-    return in_service and instance.check is not Check.UNHEALTHY
+def _give(roles: dict[str, Role], free: dict[str, Instance], chosen: Iterable[Instance], role: Role) -> None:
+    for each in chosen:
+        roles[each.id] = role
+        del free[each.id]
 
 
-def keep(members: Sequence[Instance], count: int) -> list[Instance]:
-    """`count` of the members. What goes first: what isn't in service, then what isn't healthy, then what stands in the
-    fullest zone, then the youngest."""
+def keep(members: Collection[Instance], count: int) -> list[Instance]:
+    """`count` of the members, oldest first. What goes first: what isn't in service, then what isn't healthy, then what
+    is about to leave already, then what stands in the fullest zone, then the youngest."""
     kept = sorted(members, key=age)
-    while len(kept) > count:
-        population = {each.zone: sum(1 for other in kept if other.zone == each.zone) for each in kept}
-        kept.remove(
-            max(
-                kept,
-                key=lambda each: (
-                    each.state is not State.IN_SERVICE,
-                    each.check is not Check.HEALTHY,
-                    population[each.zone],
-                    age(each),
-                ),
-            )
-        )
-    return kept
+    surplus = len(kept) - max(0, count)
+    if surplus <= 0:
+        return kept
+    population: dict[str, int] = defaultdict(int)
+    # worst first → zone → its members, youngest last
+    ranks: dict[tuple[bool, bool, bool], dict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
+    for each in kept:
+        population[each.zone] += 1
+        ranks[_rank(each)][each.zone].append(each)
+    gone: set[str] = set()
+    for rank in sorted(ranks, reverse=True):
+        zones = ranks[rank]
+        while zones and len(gone) < surplus:
+            fullest = max(zones, key=lambda zone: (population[zone], age(zones[zone][-1])))
+            gone.add(zones[fullest].pop().id)
+            population[fullest] -= 1
+            if not zones[fullest]:
+                del zones[fullest]
+    return [each for each in kept if each.id not in gone]
 
 
-def age(instance: Instance) -> tuple[object, int, str]:
-    """Sorts oldest first; ids of the same moment by their ordinal."""
-    ordinal = instance.id.rpartition("-")[2]
-    return (instance.created_at, int(ordinal) if ordinal.isdigit() else 0, instance.id)
+def _rank(instance: Instance) -> tuple[bool, bool, bool]:
+    healthy = instance.check is Check.HEALTHY
+    # one that comes back from standby was in service before its deputy was launched
+    in_service = instance.state is State.IN_SERVICE or (instance.state is State.STANDBY and healthy)
+    return (not in_service, not healthy, instance.target is Target.DRAINING)
 
 
-def emptiest_zone(zones: Sequence[str], taken: Iterable[str]) -> str:
-    """The zone with the fewest of `taken`, the first in order among equals."""
-    counts = dict.fromkeys(zones, 0)
-    for each in taken:
-        if each in counts:
-            counts[each] += 1
-    return min(zones, key=lambda zone: counts[zone])
+def emptiest_zone(zones: Sequence[str], population: Mapping[str, int]) -> str:
+    """The zone with the smallest population, the first in order among equals."""
+    return min(zones, key=lambda zone: population.get(zone, 0))

@@ -31,8 +31,8 @@ from homeport.model.deployment import (
     Verdict,
 )
 from homeport.model.fleet import Action, Check, Instance, Observation, Prepare, Run, RunTask, State
-from homeport.plan.cohort import carries
 from homeport.plan.journal import moved_of
+from homeport.plan.member import carries
 
 CRASH_LOOP_EXITS = 3
 """So many exits of one process before its instance was ever healthy, and the release is refused without waiting."""
@@ -134,6 +134,9 @@ def trouble(instance: Instance, *, since_at: datetime, grace: timedelta, baking_
         return ""
     if instance.died:
         return f"{instance.id} ended by itself" + (f": {instance.reason}" if instance.reason else "")
+    if _abandoned(instance):
+        said = f": {instance.hook.said}" if instance.hook is not None and instance.hook.said else ""
+        return f"the launching hook of {instance.id} doesn't let it go on{said}"
     if instance.state in (State.TERMINATED, State.TERMINATING) or instance.run is Run.UNKNOWN:
         return ""
     for process in instance.processes:
@@ -145,6 +148,14 @@ def trouble(instance: Instance, *, since_at: datetime, grace: timedelta, baking_
     if baking_since_at is not None and instance.check is Check.UNHEALTHY:
         return f"{instance.id} became unhealthy while it was watched"
     return ""
+
+
+def _abandoned(instance: Instance) -> bool:
+    """By its hook's word, or by the fleet for want of one."""
+    if instance.hook is None or instance.in_service_at is not None:
+        return False
+    ends = instance.state in (State.TERMINATING, State.TERMINATED)
+    return instance.hook.result == "ABANDON" or (instance.hook.result is None and ends)
 
 
 def overdue_at(instance: Instance, grace: timedelta) -> datetime:
@@ -301,7 +312,9 @@ def _back(v: View) -> Step | None:
     left = [
         each
         for each in v.observed.instances
-        if each.app == v.started.app and each.release == v.started.release and each.state is not State.TERMINATED
+        if each.app == v.started.app
+        and each.release == v.started.release
+        and each.state not in (State.TERMINATED, State.STANDBY)
     ]
     if len(left) > spared * len(v.started.groups):
         return Step(waits_for=f"{len(left)} of r{v.started.release} to end")

@@ -168,7 +168,8 @@ def check_inherits_what_runs_the_same() -> None:
 
 def check_own_come_before_heirs() -> None:
     wanted = desired(Cohort(release=2, count=2, inherits=1))
-    plan = reconcile(wanted, observation(instance("web-1"), instance("web-2", 2), instance("web-3", 2)), NOW)
+    own = (instance("web-2", 2, zone="b"), instance("web-3", 2, zone="c"))
+    plan = reconcile(wanted, observation(instance("web-1"), *own), NOW)
     assert actions(plan) == (Drain(instance="web-1"),)
 
 
@@ -201,9 +202,9 @@ def check_backoff() -> None:
 
     wanted = desired(Cohort(release=1, count=1))
     assert len(actions(reconcile(wanted, observation(ended(1, -1)), NOW))) == 1
-    plan = reconcile(wanted, observation(ended(1, -9), ended(2, -6), ended(3, -1)), NOW)
+    plan = reconcile(wanted, observation(ended(1, -14), ended(2, -8), ended(3, -1)), NOW)
     assert (actions(plan), plan.wake_at) == ((), after(1))
-    assert len(actions(reconcile(wanted, observation(ended(1, -9), ended(2, -6), ended(3, -2)), NOW))) == 1
+    assert len(actions(reconcile(wanted, observation(ended(1, -14), ended(2, -8), ended(3, -2)), NOW))) == 1
 
 
 CHECKS: list[Callable[[], None]] = [each for name, each in list(globals().items()) if name.startswith("check_")]

@@ -101,10 +101,10 @@ class Generations:
 
     def ask_hook(self, kept: EnvironmentRecord, found: InstanceRecord, action: AskHook) -> None:
         """Its state waits. Nobody is asked yet: what the hook says without an answer holds."""
-        if found.seen.hook is None:
+        state = State.TERMINATING_WAIT if action.terminating else State.PENDING_WAIT
+        if found.seen.state is not state:
             now = self.clock.now()
-            state = State.TERMINATING_WAIT if action.terminating else State.PENDING_WAIT
-            self._change(kept, found, state=state, hook=HookWait(asked_at=now, beat_at=now))
+            self._change(kept, found, state=state, hook=HookWait(hook=action.hook, asked_at=now, beat_at=now))
 
     def enter_standby(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         self._change(kept, found, state=State.STANDBY, target=Target.UNUSED, drain_at=None)

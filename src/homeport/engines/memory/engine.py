@@ -290,7 +290,8 @@ class MemoryEngine:
                 return replace(seen, release=action.release)
             case AskHook():
                 state = State.TERMINATING_WAIT if action.terminating else State.PENDING_WAIT
-                return replace(seen, state=state, hook=seen.hook or HookWait(asked_at=now, beat_at=now))
+                asked = HookWait(hook=action.hook, asked_at=now, beat_at=now)
+                return seen if seen.state is state else replace(seen, state=state, hook=asked)
             case EnterStandby():
                 return replace(seen, state=State.STANDBY, target=Target.UNUSED, drain_at=None)
             case PutInService():
