@@ -149,17 +149,27 @@ def engine_running(home: Home) -> bool:
     return True
 
 
+def begin_engine(home: Home) -> None:
+    """As `start_engine`, but the API may have yet to answer: for whoever has other things to do in the meantime."""
+    from homeport.engines.local.watch_tree import WatchTree
+
+    choose_store(home)
+    if not engine_running(home):
+        WatchTree(home).start(_engine("run"), daemon_environment(home), store_environment(home))
+
+
 def start_engine(home: Home) -> None:
     """Daemon and HAProxy run under their watch tree, and the API answers. Harmless to repeat. Raises `Unavailable`,
     and what `choose_store` raises."""
-    from homeport.engines.local.watch_tree import WatchTree
+    begin_engine(home)
+    await_engine(home)
+
+
+def await_engine(home: Home) -> None:
+    """The API of an engine that was begun answers. Raises `Unavailable`."""
     from homeport.system.clock import pause
     from homeport.system.disk import is_full
 
-    choose_store(home)
-    if engine_running(home):
-        return
-    WatchTree(home).start(_engine("run"), daemon_environment(home), store_environment(home))
     waited = 0.0
     while not engine_running(home):
         if waited > START_SECONDS:
@@ -172,8 +182,8 @@ def start_engine(home: Home) -> None:
                 hint=room if is_full(home.root) else "homeport doctor",
                 details=tuple(lines),
             )
-        pause(0.02)
-        waited += 0.02
+        pause(0.005)
+        waited += 0.005
 
 
 def stop_engine(home: Home) -> None:

@@ -25,6 +25,27 @@ def client() -> Client:
     return Client(home().socket)
 
 
+def begin_engine() -> None:
+    """The engine starts, if it didn't run: for a command that calls `begun_engine` later on. Raises `Conflict` where
+    one of another version runs."""
+    from homeport import wiring
+
+    found = wiring.home()
+    if wiring.engine_running(found):
+        Client(found.socket).environments()
+    else:
+        wiring.begin_engine(found)
+
+
+def begun_engine() -> Client:
+    """A client of the engine that has begun to start, once it answers."""
+    from homeport import wiring
+
+    found = home()
+    wiring.await_engine(found)
+    return Client(found.socket)
+
+
 def running_engine() -> Client:
     """A client of the engine, which is started if it didn't run."""
     from homeport import wiring

@@ -50,17 +50,19 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
     with output.Progress(quiet=as_json) as progress:
         catalogue = wiring.catalogue(wiring.store(wiring.home()))
         codes = read_code(asked, progress.say)
-        api = place.running_engine()
+        place.begin_engine()
+        # Nothing is deployed before everything is built; and the engine takes as long to start as a build.
+        releases = {each.app: bring.make_release(each, asked, progress, catalogue)[0] for each in codes}
+        api = place.begun_engine()
         up = {each.app: bring.running_if_up(catalogue, each.wanted.resolved.place.id, each.app) for each in codes}
         resolved = {app: release.resolved for app, release in up.items() if release is not None}
         for app in in_order([each.wanted.resolved for each in codes], resolved):
             code = next(each for each in codes if each.app == app.app)
-            running = up[code.app]
+            running, release = up[code.app], releases[code.app]
             if running is None and notice_new:
                 progress.say(f"{code.app} isn't up in {code.environment} yet: this brings it up")
             if running is not None and (notice := bring.leaves_rollback(running, code.source)):
                 progress.say(notice)
-            release, _ = bring.make_release(code, asked, progress, catalogue)
             if changes := running and standing.change_in_short(asked.directory, catalogue, running, release):
                 progress.say(f"changes: {changes}")
             by = place.person(asked.directory)
