@@ -104,6 +104,7 @@ ELSEWHERE = {
     "stack.execute": "as stack.ask",
     "stack.protect": "as stack.ask",
     "stack.set_policy": "as stack.ask",
+    "stack.upload": "as stack.ask",
     "stack_plan.write": "one file, replaced whole",
     "store.remember": "one file, replaced whole, at a home's first use",
     "watch_tree.become": "the process becomes runsvdir: tests/e2e/test_reboot.py",

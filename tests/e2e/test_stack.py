@@ -16,7 +16,15 @@ from homeport.testing.cloudformation_state import World
 from tests.stack_project import ACCOUNT, FILES, SETTINGS, Site
 
 SECONDS = 60
-LABELS = {"stack.ask", "stack.discard", "stack.execute", "stack.delete", "stack.set_policy", "stack.protect"}
+LABELS = {
+    "stack.ask",
+    "stack.discard",
+    "stack.execute",
+    "stack.delete",
+    "stack.set_policy",
+    "stack.protect",
+    "stack.upload",
+}
 MOST_RUNS = 80
 
 
@@ -88,8 +96,11 @@ def test_what_goes_wrong_has_its_exit_code(person: Person) -> None:
     person.site.edit("web.yaml", "{Vcp", "{Vpc")
     person.site.edit("templates/web.yaml", "Resources", "Resuorces")
     assert "no section 'Resuorces' in a template, did you mean \"Resources\"?" in person("compile", "web", code=2)
-    done = person.run("plan", HOMEPORT_CLOUD="aws")
-    assert (done.returncode, "no cloud 'aws' is installed" in done.stderr) == (5, True)
+    done = person.run("plan", HOMEPORT_CLOUD="nowhere")
+    assert (done.returncode, "no cloud 'nowhere' is installed" in done.stderr) == (5, True)
+    bare = {"HOMEPORT_CLOUD": "aws", "HOME": str(person.root), "AWS_EC2_METADATA_DISABLED": "true"}
+    done = person.run("plan", "data", **bare)
+    assert (done.returncode, "no credentials for AWS" in done.stderr) == (2, True)
 
 
 def test_a_lone_template_is_compiled_without_a_project(tmp_path: Path) -> None:
@@ -104,10 +115,16 @@ def test_a_lone_template_is_compiled_without_a_project(tmp_path: Path) -> None:
 
 
 def test_apply_is_killed_everywhere_and_gets_there(tmp_path: Path) -> None:
-    topic = "Resources: {A: {Type: 'AWS::SNS::Topic'}}\n"
+    topic = "Resources:\n  A: {Type: 'AWS::SNS::Topic'}\n"
     settings = "template: templates/a\npolicy: templates/policy\ntermination_protection: true\n"
-    files = {"config.yaml": SETTINGS, "a.yaml": settings, "templates/a": topic, "templates/policy": "{Statement: []}"}
-    person = Person(tmp_path, {**files, "old.yaml": "template: templates/a\n"})
+    files = {
+        "config.yaml": f"{SETTINGS}bucket: templates\n",
+        "a.yaml": settings,
+        "templates/a": f"{topic}  B: {{Type: 'AWS::CloudFormation::Stack', Properties: {{TemplateURL: b}}}}\n",
+        "templates/b": topic,
+        "templates/policy": "{Statement: []}",
+    }
+    person = Person(tmp_path, {**files, "old.yaml": "template: templates/b\n"})
     person("apply", "old", "--yes")
     person.site.edit("old.yaml", "template:", "obsolete: true\ntemplate:")
     points = tmp_path / "points"
@@ -121,7 +138,8 @@ def test_apply_is_killed_everywhere_and_gets_there(tmp_path: Path) -> None:
     reached = {path.name.partition(":")[0] for path in points.iterdir()}
     assert reached >= LABELS
     world = person.world
-    (state,) = world.stacks.values()
+    state, nested = world.stacks.values()
+    assert nested.parent == state.id
     assert (state.name, state.status) == ("a", Status.CREATE_COMPLETE)
     assert (state.policy, state.termination_protection, state.asked) == ('{"Statement":[]}', True, {})
-    assert list(world.stacks) == [f"{ACCOUNT}/eu-west-1/a"]
+    assert next(iter(world.stacks)) == f"{ACCOUNT}/eu-west-1/a"

@@ -59,6 +59,9 @@ class Stack(Struct, frozen=True, kw_only=True):
     policy: str = ""
     """Path of the stack policy, relative to the project; empty: none is stated."""
     termination_protection: bool = False
+    bucket: str = ""
+    """Where nested and large templates are uploaded; empty: none is stated."""
+    bucket_prefix: str = ""
     obsolete: bool = False
     """It shall be deleted where it stands."""
     at: Mark
@@ -117,6 +120,8 @@ class Deployed(Struct, frozen=True, kw_only=True):
     service_role: str = ""
     notifications: tuple[str, ...] = ()
     termination_protection: bool = False
+    parent: str = ""
+    """Id of the stack that it is nested in; empty: none."""
     changed_at: datetime
     """When it was last created or updated."""
 

@@ -150,7 +150,7 @@ class Applier:
         if plan.action is Action.DELETE:
             return operation.remove(review)
         wanted = self.planner.wanted(stack, self._output)
-        return operation.apply(wanted, self.planner.composer.compose(stack.template).text, review)
+        return operation.apply(wanted, review)
 
     def _output(self, id: str, name: str) -> str | Unknown:
         """As it is now: what this run has changed is asked for anew."""

@@ -4,6 +4,7 @@ What had to be composed (modules, aliases) is sent as text of ours; a template t
 it was written, with its comments.
 """
 
+import posixpath
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from homeport.errors import Invalid, NotFound
 from homeport.model.stack import Template
-from homeport.plan.stack import template
+from homeport.plan.stack import package, template
 from homeport.plan.stack.module.expand import expand, uses_modules
 from homeport.plan.stack.text import decode
 from homeport.stacks.source import Sources
@@ -22,16 +23,12 @@ LARGEST_BYTES = 1_048_576
 
 
 class Composed(Struct, frozen=True, kw_only=True):
-    """`text` is what CloudFormation gets."""
+    """`text` is what CloudFormation gets, but for the places of `nested` templates, by logical id."""
 
     body: Template
     text: str
     file: str
-
-    @property
-    def inline(self) -> bool:
-        """Whether it fits into a request; else it goes by a bucket."""
-        return len(self.text.encode()) <= LARGEST_INLINE_BYTES
+    nested: dict[str, "Composed"] = {}
 
 
 class Composer:
@@ -49,7 +46,7 @@ class Composer:
             self._made[path] = self._compose(path)
         return self._made[path]
 
-    def _compose(self, path: str) -> Composed:
+    def _compose(self, path: str, around: tuple[str, ...] = ()) -> Composed:
         name = f"{self.shown}/{path}" if self.shown else path
         try:
             data = (self.root / path).read_bytes()
@@ -61,11 +58,29 @@ class Composer:
         if uses_modules(found.body):
             found = replace(found, body=expand(found.body, name, self.sources), rewritten=True)
         text = template.as_yaml(found.body) if found.rewritten else found.text
-        text = _fitting(text, found.body)
-        if len(text.encode()) > LARGEST_BYTES:
-            size = f"{len(text.encode()):,} bytes"
-            raise Invalid(f"{name} has {size}; CloudFormation takes {LARGEST_BYTES:,}", hint="split it into two stacks")
-        return Composed(body=found.body, text=text, file=name)
+        nested = {id: self._nested(inner, path, (*around, path)) for id, inner in package.nested(found.body).items()}
+        return Composed(body=found.body, text=_sendable(text, found.body, name), file=name, nested=nested)
+
+    def _nested(self, inner: str, path: str, around: tuple[str, ...]) -> Composed:
+        """Of a template that another one names by a path relative to its own."""
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(path), inner))
+        if file in around:
+            raise Invalid(f"templates nest each other in a circle: {' → '.join((*around, file))}")
+        return self._compose(file, around)
+
+
+def sent(body: Template, file: str) -> str:
+    """A template that we wrote, as text. Raises `Invalid` for one that is too large."""
+    return _sendable(template.as_yaml(body), body, file)
+
+
+def _sendable(text: str, body: Template, file: str) -> str:
+    made = _fitting(text, body)
+    size = len(made.encode())
+    if size > LARGEST_BYTES:
+        hint = "split it into two stacks"
+        raise Invalid(f"{file} has {size:,} bytes; CloudFormation takes {LARGEST_BYTES:,}", hint=hint)
+    return made
 
 
 def _fitting(text: str, body: Template) -> str:

@@ -6,7 +6,7 @@ program that was killed finds its own when it comes again.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from msgspec import Struct
@@ -24,7 +24,7 @@ from homeport.model.stack import (
     Unknown,
 )
 from homeport.model.stack_plan import Action, StackPlan
-from homeport.plan.stack.failure import first_failure, in_words
+from homeport.plan.stack.failure import STACK, first_failure, in_words
 from homeport.plan.stack.replacement import stateful
 from homeport.plan.stack.state import Wanted
 from homeport.ports.clock import Clock
@@ -68,13 +68,16 @@ class Operation:
         self.watcher = watcher
         self.events: list[StackEvent] = []
         self._pause_seconds = FIRST_LOOK_SECONDS
+        self._since: datetime | None = None
 
-    def apply(self, wanted: Wanted, template: str, review: Review) -> bool:
+    def apply(self, wanted: Wanted, review: Review) -> bool:
         """Whether anything was changed; the stack is as wanted then."""
         if self.plan.action is Action.RECREATE:
             self.delete()
         create = self.plan.action in (Action.CREATE, Action.RECREATE)
-        request = self._request(wanted, template, create)
+        for key, text in sorted(wanted.objects.items()):
+            self._upload(wanted.stack.bucket, key, text)
+        request = self._request(wanted, create)
         change_set = self._change_set(request)
         changed = change_set.status is ChangeSetStatus.READY
         if changed:
@@ -86,14 +89,15 @@ class Operation:
 
     # --- the change set
 
-    def _request(self, wanted: Wanted, template: str, create: bool) -> ChangeRequest:
+    def _request(self, wanted: Wanted, create: bool) -> ChangeRequest:
         stack = wanted.stack
         token = hashlib.sha256(f"{self.plan.wanted} {self.plan.base} {self.plan.action}".encode()).hexdigest()[:20]
         return ChangeRequest(
             stack=stack.name,
             name=f"{OURS}{token}",
             create=create,
-            template=template,
+            template=wanted.text,
+            template_url=wanted.url,
             parameters={name: _known(name, value) for name, value in wanted.parameters.items()},
             tags={name: _clear(name, value) for name, value in wanted.tags.items()},
             capabilities=wanted.capabilities,
@@ -117,6 +121,10 @@ class Operation:
     def _ready(self, id: str) -> ChangeSet | None:
         found = self.formation.change_set(id)
         return None if found.status is ChangeSetStatus.PENDING else found
+
+    @effect("stack.upload")
+    def _upload(self, bucket: str, key: str, text: str) -> None:
+        self.formation.put(bucket, key, text.encode())
 
     @effect("stack.ask")
     def _ask(self, request: ChangeRequest) -> str:
@@ -159,7 +167,7 @@ class Operation:
     # --- operations
 
     def _execute(self, change_set: ChangeSet, token: str) -> None:
-        known = {each.id for each in self._events_of(change_set.stack)}
+        known = self._known_events(change_set.stack)
         self._start(change_set, token)
         ended = self._follow(change_set.stack, known)
         if ended.status not in GOOD:
@@ -179,7 +187,7 @@ class Operation:
         there = self.formation.describe(self.plan.name)
         if there is None:
             return False
-        known = {each.id for each in self._events_of(there.id)}
+        known = self._known_events(there.id)
         token = hashlib.sha256(f"delete {there.id} {there.changed_at}".encode()).hexdigest()[:20]
         self._remove(there, f"{OURS}{token}")
         ended = self._follow(there.id, known)
@@ -212,11 +220,28 @@ class Operation:
         own = [each.status for each in self.events if each.logical_id == self.plan.name]
         return found is not None and bool(own) and own[-1] == found.status
 
+    def _known_events(self, id: str) -> set[str]:
+        """Ids of those that were there before; later ones are all that is asked for from here on."""
+        before = self._events_of(id)
+        self._since = before[-1].at if before else None
+        return {each.id for each in before}
+
     def _events_of(self, id: str) -> Sequence[StackEvent]:
-        try:
-            return self.formation.events(id)
-        except NotFound:
-            return ()
+        """With those of the stacks nested in it, the oldest first."""
+        found: list[StackEvent] = []
+        asked: set[str] = set()
+        queue = [id]
+        while queue:
+            each = queue.pop()
+            asked.add(each)
+            try:
+                events = self.formation.events(each, self._since)
+            except NotFound:
+                continue
+            found += events
+            inner = (event.physical_id for event in events if event.type == STACK and event.physical_id)
+            queue += [stack for stack in dict.fromkeys(inner) if stack not in asked and stack not in queue]
+        return sorted(found, key=lambda event: event.at)
 
     def _failed(self, ended: Deployed) -> None:
         first = first_failure(self.events)

@@ -19,11 +19,13 @@ from homeport.plan.mistake import instead
 from homeport.plan.stack import graph, parameter, reference, template
 from homeport.plan.stack.capability import capabilities
 from homeport.plan.stack.decide import Decided, decide
+from homeport.plan.stack.package import nested_anyhow
 from homeport.plan.stack.state import Observed, Wanted
 from homeport.plan.stack.text import decode, read
-from homeport.ports.cloudformation import Cloud
+from homeport.ports.cloudformation import Cloud, CloudFormation
 from homeport.ports.encryption import Encryption
 from homeport.stacks.compose import Composer
+from homeport.stacks.package import packaged, templates
 from homeport.stacks.project import Project
 from homeport.stacks.resolver import Context, resolve
 from homeport.stacks.schema import Schemas
@@ -82,7 +84,7 @@ class Planner:
     def wanted(self, stack: Stack, output: Callable[[str, str], str | Unknown]) -> Wanted:
         """The stack with its template and all values. `output`: (id, output's name) → value. Raises what reading and
         resolvers raise."""
-        composed = self.composer.compose(stack.template)
+        composed = packaged(self.composer.compose(stack.template), stack)
         context = self._context(stack, output)
         given = {name: _resolved(node, name, context) for name, node in stack.parameters.items()}
         tags = {name: parameter.as_text(_resolved(node, name, context)) for name, node in stack.tags.items()}
@@ -93,6 +95,10 @@ class Planner:
             tags=tags,
             policy=self._policy(stack),
             capabilities=capabilities(composed.body) if stack.capabilities is None else stack.capabilities,
+            text=composed.text,
+            url=composed.url,
+            objects=composed.objects,
+            nested=templates(composed.nested),
         )
 
     def _policy(self, stack: Stack) -> str | None:
@@ -158,7 +164,25 @@ class Planner:
         if deployed is None:
             return Observed()
         text = formation.template(stack.name)
-        return Observed(deployed=deployed, template=_read(text, stack), text=text, policy=formation.policy(stack.name))
+        body = _read(text, stack)
+        policy = formation.policy(stack.name)
+        nested = self._look_inside(formation, stack, deployed.id, body)
+        return Observed(deployed=deployed, template=body, text=text, policy=policy, nested=nested)
+
+    def _look_inside(
+        self, formation: CloudFormation, stack: Stack, id: str, body: Template, path: str = ""
+    ) -> dict[str, Template]:
+        """Templates of nested stacks as they are deployed."""
+        names = set(nested_anyhow(body))
+        if not names:
+            return {}
+        found: dict[str, Template] = {}
+        for each in formation.resources(id):
+            if each.logical_id in names and each.physical_id:
+                inner = _read(formation.template(each.physical_id), stack)
+                found[f"{path}{each.logical_id}"] = inner
+                found |= self._look_inside(formation, stack, each.physical_id, inner, f"{path}{each.logical_id}/")
+        return found
 
     def _external(self, stack: Stack, name: str, output: str, region: str) -> str:
         target = Target(stack.target.account, region or stack.target.region, stack.target.role)

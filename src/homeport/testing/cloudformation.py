@@ -8,7 +8,7 @@
 Stacks move one step at each look, so that no time has to pass. With a `path` it is kept in a file: programs that run
 one after the other see the same world (`HOMEPORT_CLOUD=fake:world.json`).
 
-Not done: exports and imports of values, nested stacks' own stacks and events, limits on the number of things.
+Not done: exports and imports of values, limits on the number of things.
 """
 
 import hashlib
@@ -43,6 +43,7 @@ from homeport.plan.stack.parameter import declared, scene
 from homeport.plan.stack.replacement import predict
 from homeport.plan.stack.template import parse
 from homeport.stacks.schema import Schemas
+from homeport.testing.cloudformation_nested import Family
 from homeport.testing.cloudformation_state import (
     Asked,
     Contents,
@@ -272,7 +273,7 @@ class FakeCloudFormation:
             raise Conflict(f"ChangeSet [{id}] cannot be executed in its current status of [FAILED]")
         if state.status.busy:
             raise Conflict(f"Stack:{state.id} is in {state.status} state and can not be updated.")
-        failure = self._failure(state.name)
+        failure = self._family().carried_out(state, asked.contents, self._failure(state.name))
         changes = asked.change_set.changes
         make = creation if asked.create else update
         state.coming, state.token = asked.contents, token
@@ -352,6 +353,7 @@ class FakeCloudFormation:
             resources = {}
         kept = {name: type for name, type in resources.items() if name not in retain}
         state.token = token
+        self._family().gone(state)
         state.steps = deletion(kept, state.contents.physical, self._failure(state.name))
         self.cloud.advance(self._key(state.name))
 
@@ -414,13 +416,19 @@ class FakeCloudFormation:
             raise Invalid(f"Requires capabilities : [{', '.join(lacking)}]")
         return body.body
 
+    def _family(self) -> Family:
+        return Family(self.cloud.world, (self.account, self.region), self._object, Schemas(self.region))
+
     def _text(self, request: ChangeRequest) -> str:
         if not request.template_url:
             if len(request.template.encode()) > LARGEST_INLINE_BYTES:
                 # API, TemplateBody: "The minimum length is 1 byte, and the maximum length is 51,200 bytes."
                 raise Invalid("'templateBody' failed to satisfy constraint: Member must have length less than 51200")
             return request.template
-        host, _, key = request.template_url.removeprefix("https://").partition("/")
+        return self._object(request.template_url)
+
+    def _object(self, url: str) -> str:
+        host, _, key = url.removeprefix("https://").partition("/")
         place = f"{host.partition('.')[0]}/{key}"
         if place not in self.cloud.world.objects:
             raise Invalid("S3 error: The specified key does not exist.")

@@ -32,6 +32,8 @@ class Contents(Struct, kw_only=True):
     notifications: tuple[str, ...] = ()
     physical: dict[str, str] = {}
     """Logical id → physical id."""
+    attributes: dict[str, str] = {}
+    """`Logical.Attribute` → value, where it isn't made up."""
 
     @property
     def body(self) -> Template:
@@ -73,6 +75,7 @@ class StackState(Struct, kw_only=True):
     policy: str = ""
     termination_protection: bool = False
     token: str = ""
+    parent: str = ""
     changed_at: datetime = BEGINNING
 
     def describe(self, account: str, region: str) -> Deployed:
@@ -93,6 +96,7 @@ class StackState(Struct, kw_only=True):
             service_role=self.contents.service_role,
             notifications=self.contents.notifications,
             termination_protection=self.termination_protection,
+            parent=self.parent,
             changed_at=self.changed_at,
         )
 
@@ -109,7 +113,7 @@ class StackState(Struct, kw_only=True):
             self.changed_at = now
         self.events.append(
             StackEvent(
-                id=f"{len(self.events):04d}",
+                id=f"{self.name}-{len(self.events):04d}",
                 at=now,
                 stack=self.id,
                 logical_id=step.logical_id or self.name,
@@ -154,21 +158,29 @@ class World(Struct, kw_only=True):
 def outputs(contents: Contents, stack: str, account: str, region: str) -> dict[str, str]:
     """As CloudFormation would answer; a resource's attribute is its physical id and the attribute's name."""
     body = contents.body
-    values: dict[str, Any] = {"AWS::Region": region, "AWS::AccountId": account, "AWS::StackName": stack}
-    for name, each in declared(body).items():
-        value = contents.parameters.get(name, each.default or "")
-        values[name] = value.split(",") if each.is_list else value
-    values |= contents.physical
+    values = values_of(contents, stack, account, region)
     read = attributes(body.get("Outputs", {}))
     found = {}
-    for name, said in evaluate(_with_attributes(body, contents.physical, read), values)["Outputs"].items():
+    for name, said in evaluate(_with_attributes(body, contents, read), values)["Outputs"].items():
         found[name] = scalar(said.get("Value"))
     return found
 
 
-def _with_attributes(value: Any, physical: dict[str, str], read: Iterable[str]) -> Any:
+def values_of(contents: Contents, stack: str, account: str, region: str) -> dict[str, Any]:
+    """What Ref comes to: parameters, pseudo parameters, physical ids."""
+    values: dict[str, Any] = {"AWS::Region": region, "AWS::AccountId": account, "AWS::StackName": stack}
+    for name, each in declared(contents.body).items():
+        value = contents.parameters.get(name, each.default or "")
+        values[name] = value.split(",") if each.is_list else value
+    return values | contents.physical
+
+
+def _with_attributes(value: Any, contents: Contents, read: Iterable[str]) -> Any:
     """The same with GetAtt put in."""
+    physical = contents.physical
     match value:
+        case {"Fn::GetAtt": [str() as name, str() as attribute]} if f"{name}.{attribute}" in contents.attributes:
+            return contents.attributes[f"{name}.{attribute}"]
         case {"Fn::GetAtt": [str() as name, str() as attribute]} if name in physical:
             return f"{physical[name]}.{attribute}"
         case {"Fn::Sub": str() as text}:
@@ -176,9 +188,9 @@ def _with_attributes(value: Any, physical: dict[str, str], read: Iterable[str]) 
                 text = text.replace("${" + name + ".", "${!" + name + ".") if name not in physical else text
             return {"Fn::Sub": text}
         case dict():
-            return {key: _with_attributes(each, physical, read) for key, each in value.items()}
+            return {key: _with_attributes(each, contents, read) for key, each in value.items()}
         case list():
-            return [_with_attributes(each, physical, read) for each in value]
+            return [_with_attributes(each, contents, read) for each in value]
     return value
 
 
@@ -192,7 +204,7 @@ def creation(changes: Iterable[ResourceChange], physical: dict[str, str], failur
     for number, each in enumerate(made):
         steps.append(_of(each, "CREATE_IN_PROGRESS"))
         if failure and failure.logical_id == each.logical_id:
-            steps.append(_of(each, "CREATE_FAILED", reason=failure.reason))
+            steps.append(_of(each, "CREATE_FAILED", _nested_only(each, physical), reason=failure.reason))
             steps += _cancelled(made[number + 1 :], "CREATE")
             steps.append(Step(status="ROLLBACK_IN_PROGRESS", reason=_given_up([each.logical_id])))
             steps += [_of(one, "DELETE_COMPLETE", physical) for one in reversed(made[:number])]
@@ -217,7 +229,7 @@ def update(changes: Iterable[ResourceChange], physical: dict[str, str], failure:
         verb = "CREATE" if each.action == "add" else "UPDATE"
         steps.append(_of(each, f"{verb}_IN_PROGRESS"))
         if failure and failure.logical_id == each.logical_id:
-            steps.append(_of(each, f"{verb}_FAILED", reason=failure.reason))
+            steps.append(_of(each, f"{verb}_FAILED", _nested_only(each, physical), reason=failure.reason))
             steps += _cancelled([one for one in made[number + 1 :] if one.action != "remove"], "UPDATE")
             steps.append(Step(status="UPDATE_ROLLBACK_IN_PROGRESS", reason=_given_up([each.logical_id])))
             steps += [_of(one, "UPDATE_COMPLETE", physical) for one in reversed(made[:number])]
@@ -250,6 +262,11 @@ def deletion(resources: dict[str, str], physical: dict[str, str], failure: Failu
 def _of(change: ResourceChange, status: str, physical: dict[str, str] | None = None, reason: str = "") -> Step:
     id = (physical or {}).get(change.logical_id, "")
     return Step(status=status, logical_id=change.logical_id, type=change.type, physical_id=id, reason=reason)
+
+
+def _nested_only(change: ResourceChange, physical: dict[str, str]) -> dict[str, str]:
+    """A nested stack has its id before it fails."""
+    return physical if change.type == STACK else {}
 
 
 def _cancelled(changes: Iterable[ResourceChange], verb: str) -> list[Step]:

@@ -13,6 +13,7 @@ from homeport.engines.aws.stack_answer import change, change_set, deployed, drif
 from homeport.errors import Failed, NotFound
 from homeport.model.secret import Secret
 from homeport.model.stack import ChangeRequest, ChangeSet, Deployed, Drift, StackEvent, StackResource
+from homeport.plan.stack.package import url
 
 
 class AwsCloudFormation:
@@ -171,8 +172,7 @@ class AwsCloudFormation:
                     s3.head_object(Bucket=bucket, Key=key)
             except NotFound:
                 s3.put_object(Bucket=bucket, Key=key, Body=content)
-            suffix = ".cn" if self._region.startswith("cn-") else ""
-        return f"https://{bucket}.s3.{self._region}.amazonaws.com{suffix}/{key}"
+        return url(bucket, self._region, key)
 
     def delete(self, stack: str, token: str, *, retain: tuple[str, ...] = ()) -> None:
         asked: dict[str, Any] = {"StackName": stack, "ClientRequestToken": token}

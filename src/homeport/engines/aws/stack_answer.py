@@ -34,6 +34,7 @@ def deployed(said: Answer) -> Deployed:
         service_role=said.get("RoleARN", ""),
         notifications=tuple(said.get("NotificationARNs", ())),
         termination_protection=bool(said.get("EnableTerminationProtection", False)),
+        parent=said.get("ParentId", ""),
         changed_at=said.get("LastUpdatedTime") or said["CreationTime"],
     )
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from homeport.model.stack import Replacement, ResourceChange, Status, Template, Unknown
+from homeport.model.stack import Replacement, Status, Template, Unknown
 from homeport.model.stack_plan import Action, StackPlan
 from homeport.plan.stack import comparison
 from homeport.plan.stack.evaluate import attributes, references
+from homeport.plan.stack.nested import predict_inside
 from homeport.plan.stack.parameter import declared
 from homeport.plan.stack.replacement import SchemaOf, predict, stateful
 from homeport.plan.stack.state import Observed, Wanted, base_digest, evaluated, wanted_digest
@@ -121,7 +122,10 @@ def decide(wanted: Wanted, seen: Observed, schema_of: SchemaOf, *, needs: tuple[
     there = deployed is not None and deployed.status not in EMPTY
     old, new = evaluated(wanted, seen)
     old = old if there else {}
-    resources = _removals(old) if stack.obsolete and there else predict(old, new, schema_of)
+    if stack.obsolete:
+        new = {"Resources": {}}
+    resources = predict(old, new, schema_of)
+    resources += predict_inside(old, new, seen.nested if there else {}, wanted.nested, schema_of)
     replaced = [each for each in resources if each.replacement is not Replacement.NO]
     parameters = comparison.parameters(wanted, seen) if not stack.obsolete else ()
     tags = comparison.tags(wanted, deployed) if not stack.obsolete else ()
@@ -155,10 +159,6 @@ def decide(wanted: Wanted, seen: Observed, schema_of: SchemaOf, *, needs: tuple[
         wanted=wanted_digest(wanted),
     )
     return Decided(plan=plan, outputs=_known_outputs(wanted, seen, old, new, plan))
-
-
-def _removals(old: Template) -> tuple[ResourceChange, ...]:
-    return predict(old, {"Resources": {}}, lambda _: None)
 
 
 def _opaque(wanted: Wanted, seen: Observed) -> bool:

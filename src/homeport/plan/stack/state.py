@@ -22,6 +22,13 @@ class Wanted(Struct, frozen=True, kw_only=True):
     policy: str | None = None
     """JSON text; None: none is stated, and what is there stays."""
     capabilities: tuple[str, ...] = ()
+    text: str = ""
+    """The template as it is sent; where it is too large it lies at `url`."""
+    url: str = ""
+    objects: dict[str, str] = {}
+    """What the stack's bucket must hold, by key."""
+    nested: dict[str, Template] = {}
+    """Templates of nested stacks, by the path of their logical ids: `Web`, `Web/Inner`."""
 
 
 class Observed(Struct, frozen=True, kw_only=True):
@@ -32,6 +39,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     text: str = ""
     """The template as it was sent."""
     policy: str = ""
+    nested: dict[str, Template] = {}
 
 
 def evaluated(wanted: Wanted, seen: Observed) -> tuple[Template, Template]:
