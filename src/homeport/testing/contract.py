@@ -179,6 +179,7 @@ class EngineContract:
     def test_worker_is_healthy_when_it_has_stayed_up(self, world: World) -> None:
         seen = healthy(world, "worker-1")
         assert (seen.port, seen.target) == (None, Target.UNUSED)
+        assert [(each.name, each.up) for each in seen.processes] == [("worker", True)]
         run(world, PutInService(instance="worker-1"))
         served = find(world.engine.observe(world.place.id), "worker-1")
         assert (served.state, served.target) == (State.IN_SERVICE, Target.UNUSED)

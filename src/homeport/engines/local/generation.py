@@ -186,7 +186,6 @@ class Generations:
         group = self._group(kept, seen, release)
         generation = seen.generation + 1
         address, ports = self.addresses.generation(f"{environment}/{seen.id}", generation, group.run)
-        serving = "web" if "web" in group.run else group.run[0]
         started = replace(
             seen,
             release=release,
@@ -196,7 +195,7 @@ class Generations:
             target=Target.UNUSED,
             next_release=None,
             address=address,
-            port=ports[serving] if group.balanced else None,
+            port=None if group.serving is None else ports[group.serving],
             pid=None,
             started_at=self.clock.now(),
             drain_at=None,

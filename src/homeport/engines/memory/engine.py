@@ -173,9 +173,15 @@ class MemoryEngine:
             sick = behaviour.unhealthy_after is not None and age >= behaviour.unhealthy_after
             check = Check.UNHEALTHY if sick else Check.HEALTHY
         exits = int(age) if behaviour.crash_loops else 0
-        process = Process(name="web", up=run is Run.RUNNING, exits=exits, last_exit="status 1" if exits else "")
+        up, last = run is Run.RUNNING, "status 1" if exits else ""
+        processes = tuple(Process(name=each, up=up, exits=exits, last_exit=last) for each in self._types(found, kept))
         in_flight = 0 if kept.target is Target.DRAINING else None
-        return replace(kept, run=run, check=check, died=died, processes=(process,), in_flight=in_flight)
+        return replace(kept, run=run, check=check, died=died, processes=processes, in_flight=in_flight)
+
+    def _types(self, found: MemoryEnvironment, kept: Instance) -> tuple[str, ...]:
+        resolved = self.releases(kept.app, found.place.name, found.started_with[kept.id]).resolved
+        group = resolved.group(kept.group)
+        return group.run if group is not None else ()
 
     def _run(self, kept: Instance, behaviour: Behaviour, age: float, now: datetime) -> tuple[Run, bool]:
         if kept.run is Run.STOPPED:
