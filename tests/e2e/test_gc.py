@@ -1,5 +1,6 @@
 """What nothing needs goes: when somebody asks, and by itself after a good deployment; what is needed works on."""
 
+import json
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -156,3 +157,23 @@ def test_a_store_that_is_away_is_said_and_the_machine_is_cleaned(person: Person)
     finally:
         away.rename(store)
     assert not scratch.exists()
+
+
+def test_down_leaves_what_is_stated_and_gc_cleans_without_an_engine(person: Person) -> None:
+    before = releases(person)
+    person("down", "--yes")
+    assert {path.relative_to(person.home).parts[0] for path in person.home.rglob("*") if not path.is_dir()} <= {
+        "store", "logs", "layers", "builds", "engine", "state.db", "engine.lock", "addresses.json", "reserve",
+    }  # fmt: skip
+    state = State(person.home / "state.db")
+    records = Records(state)
+    there = (records.environments(), records.releases(ENVIRONMENT), records.tasks(ENVIRONMENT))
+    state.close()
+    assert there == ({}, {}, {})
+    claims = json.loads((person.home / "addresses.json").read_text())["claims"]
+    assert [each["key"] for each in claims if each["key"] != "build"] == []
+    assert list((person.home / "layers").iterdir()) != []
+    person("gc")
+    assert list((person.home / "layers").iterdir()) == []
+    assert "the engine isn't running" in person("engine", "status", code=5)
+    assert releases(person) == before

@@ -114,21 +114,20 @@ def in_short(deployment: DeploymentView) -> str:
 
 
 def _show_disk(disk: DiskView) -> None:
-    print()
-    if disk.measured_at is not None:
-        instances, logs = (output.size(n) for n in (disk.environment_instances_bytes, disk.environment_logs_bytes))
-        parts = (
-            ("store", disk.store_bytes),
-            ("layers", disk.layers_bytes),
-            ("instances", disk.instances_bytes),
-            ("logs", disk.logs_bytes),
-            ("builds", disk.builds_bytes),
-        )
-        every = ", ".join(f"{name} {output.size(size)}" for name, size in parts)
-        print(f"disk  here: instances {instances}, logs {logs}")
-        print(f"      all:  {every}")
-        print(f"      free: {output.size(disk.free_bytes)} of {output.size(disk.total_bytes)}")
+    free = f"{output.size(disk.free_bytes)} of {output.size(disk.total_bytes)} free"
+    if disk.measured_at is None:
+        print(f"\ndisk  {free}")
     else:
-        print(f"disk  free: {output.size(disk.free_bytes)} of {output.size(disk.total_bytes)}")
+        both = (
+            ("instances", disk.instances_bytes, disk.environment_instances_bytes),
+            ("logs", disk.logs_bytes, disk.environment_logs_bytes),
+        )
+        shared = (("store", disk.store_bytes), ("layers", disk.layers_bytes), ("builds", disk.builds_bytes))
+        total = sum(each[1] for each in (*both, *shared))
+        print(f"\ndisk  {output.size(total)}: {', '.join(f'{name} {output.size(size)}' for name, size in shared)},")
+        print(
+            f"      {', '.join(f'{name} {output.size(size)} (here {output.size(here)})' for name, size, here in both)}"
+        )
+        print(f"      {free}")
     if disk.nearly_full:
         print("      nearly full: make room  → homeport gc")

@@ -58,7 +58,8 @@ class Cleaned(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Bytes on disk, as they were at `measured_at`. `environments`: id → its instances' private files and logs."""
+    """Bytes on disk, as they were at `measured_at`. `store_bytes`: 0 where it isn't on this machine. `builds_bytes`:
+    with the copies of repositories. `environments`: id → its instances' private files and logs."""
 
     measured_at: datetime
     store_bytes: int

@@ -116,7 +116,7 @@ class LocalEngine:
             clock=clock,
             lock=self._lock,
         )
-        self.cleaning = Remains(home, self.records, tasks=self.tasks, clock=clock, lock=self._lock)
+        self.cleaning = Remains(home, store, self.records, tasks=self.tasks, clock=clock, lock=self._lock)
         launcher.sweep()
         self.remover.resume(self.cleaning.directories())
         for kept in self.records.environments().values():

@@ -19,6 +19,7 @@ from homeport.model.retention import Remain, RemainKind, Usage
 from homeport.plan.remains import GRACE
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Needed
+from homeport.ports.objects import ObjectStore
 from homeport.system.disk import used_bytes
 from homeport.system.home import Home
 
@@ -27,8 +28,11 @@ _PID = re.compile(r"[.-](?P<pid>[0-9]+)-[0-9a-f]+")
 
 
 class Remains:
-    def __init__(self, home: Home, records: Records, *, tasks: Tasks, clock: Clock, lock: threading.RLock) -> None:
+    def __init__(
+        self, home: Home, store: ObjectStore, records: Records, *, tasks: Tasks, clock: Clock, lock: threading.RLock
+    ) -> None:
         self.home = home
+        self.store = store
         self.records = records
         self.tasks = tasks
         self.clock = clock
@@ -73,11 +77,11 @@ class Remains:
         }
         return Usage(
             measured_at=self.clock.now(),
-            store_bytes=used_bytes(home.store),
+            store_bytes=used_bytes(Path(self.store.place)),  # a bucket is no directory: 0
             layers_bytes=used_bytes(home.layers),
             instances_bytes=used_bytes(home.instances),
             logs_bytes=used_bytes(home.logs) + used_bytes(home.engine_logs),
-            builds_bytes=used_bytes(home.builds),
+            builds_bytes=used_bytes(home.builds) + used_bytes(home.sources),
             environments=environments,
         )
 
