@@ -1,11 +1,14 @@
-"""A program that is started anew each time it dies: forks, so that a start costs milliseconds. For `e2e/test_crash.py`.
+"""A program that is started anew each time it dies: forks, so that a start costs milliseconds. For `e2e/test_crash.py`
+and `e2e/test_agent.py`.
 
     python -m tests.crash_daemon daemon '<goal as JSON>'    what the daemon runs, until the goal is reached
     python -m tests.crash_daemon command release create …   the command line
+    python -m tests.crash_daemon agent deploy <url>         the agent
     python -m tests.crash_daemon claim <directory>          claims an address in a machine's directory of its own
 
-Each does what the installed program does (`wiring.run_daemon` without its API, `cli.main`), in a process that ends with
-SIGKILL wherever `HOMEPORT_CRASH` says. It ends when a process ends in another way, with that one's exit status.
+Each does what the installed program does (`wiring.run_daemon` without its API, `cli.main`, `agent.main`), in a process
+that ends with SIGKILL wherever `HOMEPORT_CRASH` says. It ends when a process ends in another way, with that one's exit
+status.
 """
 
 import ctypes
@@ -21,6 +24,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+import homeport.agent.deployment
+import homeport.agent.fetch
+import homeport.agent.main
+import homeport.agent.status
 import homeport.cli.config
 import homeport.cli.main
 import homeport.cli.release
@@ -159,6 +166,8 @@ def main(what: str, *words: str) -> int:
             return again_and_again(lambda: daemon(home, goal))
         case "command":
             return again_and_again(lambda: homeport.cli.main.run(list(words)))
+        case "agent":
+            return again_and_again(lambda: homeport.agent.main.run(list(words)))
         case _:
             return again_and_again(lambda: claim(home, Path(words[0])))
 

@@ -108,6 +108,7 @@ class Deployment:
         if record.generation is not None:
             self._end(record.generation)
         self.generations.check_ports(generation)
+        generation = replace(generation, begun_at=self.generations.clock.now())
         record = self.records.save(replace(record, generation=generation, last=generation.number))
         self.say(f"starting {generation.bound.name} (generation {generation.number})")
         begun = self.generations.start(generation)

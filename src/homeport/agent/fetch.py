@@ -135,9 +135,8 @@ def _nothing(store: ObjectStore, app: str, environment: str, therefore: str) -> 
     there = {(match[1], match[2]) for key in store.list("") if (match := _RELEASE.fullmatch(key))}
     environments = {each for name, each in there if name == app}
     if environment in environments:
-        return NotFound(
-            f"{app} in {environment} of {store.place}: {therefore}", hint=f"homeport release list -e {environment}"
-        )
+        where = f"{store.place}/{app}/{environment}"
+        return NotFound(f"{where}: {therefore}", hint=f"by its number: homeport-agent deploy {where}/r…")
     if environments:
         said = f"{app} has no releases for {environment!r} in {store.place}{instead(environment, environments)}"
     else:

@@ -22,11 +22,11 @@ from homeport.model.fleet import Process
 from homeport.model.platform import Group
 from homeport.model.release import ConfigValue
 from homeport.ports.clock import Clock
-from homeport.ports.encryption import Encryption
+from homeport.stores.encryption import AgeEncryption
 from homeport.system import process, program
 from homeport.system.effect import effect
 from homeport.system.home import Home
-from homeport.system.sockets import listening, tcp_sockets
+from homeport.system.sockets import port_is_free, tcp_sockets
 
 PROGRAMS = {"bwrap": "bubblewrap", "chpst": "runit", "runsv": "runit", "svlogd": "runit", "setpriv": "util-linux"}
 """Program → Debian's package."""
@@ -35,10 +35,13 @@ _KILLED_SECONDS = 30.0
 
 
 class Generations:
-    def __init__(self, home: Home, *, sandbox: BwrapSandbox, encryption: Encryption, clock: Clock) -> None:
+    """`identity`: path of what decrypts secrets."""
+
+    def __init__(self, home: Home, *, sandbox: BwrapSandbox, identity: Path, clock: Clock) -> None:
         self.home = home
         self.sandbox = sandbox
-        self.encryption = encryption
+        self.identity = identity
+        self.encryption = AgeEncryption(identity)
         self.clock = clock
 
     # --- what one is --------------------------------------------------------------------------------------------------
@@ -118,20 +121,24 @@ class Generations:
         problem = self.sandbox.problem()
         if problem is not None:
             raise problem
+        if any(each.secret for each in _config(generation.bound).values()) and not self.identity.exists():
+            raise Unavailable(
+                f"{generation.bound.name} has secrets, and {self.identity}, which would decrypt them, isn't there",
+                hint="HOMEPORT_IDENTITY=<path of the identity.age that they were set with>",
+            )
         self.assembly(generation)
         self.check_ports(generation, instead_of)
 
     def check_ports(self, generation: Generation, instead_of: Generation | None = None) -> None:
         """Nothing, where nobody but `instead_of` listens on the generation's ports. Raises `Conflict`."""
-        living = self.pid(instead_of)
-        own = {each.rpartition(":")[2] for each in listening(living[0])} if living is not None else set()
-        for each in tcp_sockets():
-            name = next((name for name, port in generation.ports.items() if port == each.port), None)
-            if each.listens and name is not None and str(each.port) not in own:
+        own = () if instead_of is None or self.pid(instead_of) is None else instead_of.ports.values()
+        for name, port in generation.ports.items():
+            if port not in own and not port_is_free(port, but_closing=True):
+                listens = (each.address for each in tcp_sockets() if each.listens and each.port == port)
+                others = ", ".join(f"{each}:{port}" for each in sorted(set(listens)))
                 raise Conflict(
-                    f"port {each.port}, which {name} of {generation.bound.release.app} is to listen on, is taken: "
-                    f"somebody listens on {each.address}:{each.port}",
-                    hint=f"ss -ltnp 'sport = :{each.port}'; or another port: HOMEPORT_LISTEN={generation.address}:…",
+                    f"port {port}, which {name} of {generation.bound.release.app} shall have, is taken by {others}",
+                    hint=f"ss -ltnp 'sport = :{port}'; or another port: HOMEPORT_LISTEN={generation.address}:…",
                 )
 
     # --- its life -----------------------------------------------------------------------------------------------------

@@ -136,7 +136,6 @@ class _Server:
         from homeport.agent.generation import Generations
         from homeport.agent.record import Records
         from homeport.instance.sandbox import BwrapSandbox
-        from homeport.stores.encryption import AgeEncryption
         from homeport.system.clock import SystemClock
 
         self.as_json = as_json
@@ -145,8 +144,8 @@ class _Server:
         self.home = server.place(self.said, os.environ)
         self.instance = server.instance(self.said)
         self.records = Records(self.home.root)
-        encryption = AgeEncryption(server.identity(self.said, self.home))
-        self.generations = Generations(self.home, sandbox=BwrapSandbox(), encryption=encryption, clock=self.clock)
+        identity = server.identity(self.said, self.home)
+        self.generations = Generations(self.home, sandbox=BwrapSandbox(), identity=identity, clock=self.clock)
 
     @contextmanager
     def alone(self, wait: str) -> Iterator[None]:

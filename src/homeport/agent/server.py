@@ -53,7 +53,7 @@ def place(said: InstanceFile, environ: Mapping[str, str]) -> Home:
         data = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".local/share")
         root = Path(data) / "homeport-agent"
     home = Home(root, root)
-    if home.state.exists():
+    if home.builds.exists():
         raise Invalid(f"{root} is the home of an engine", hint="HOMEPORT_DIRECTORY=<another directory>")
     return home
 
@@ -92,8 +92,8 @@ def alone(home: Home, patience: timedelta, clock: Clock, say: Callable[[str], No
     told = False
     with _opened(home.root / "lock") as file:
         while not _taken(file):
-            who = f"another homeport-agent (pid {file.read(20).strip() or 'unknown'}) is at work on {home.root}"
             file.seek(0)
+            who = f"another homeport-agent (pid {file.read(20).strip() or 'unknown'}) is at work on {home.root}"
             if clock.monotonic() >= until:
                 raise Conflict(who, hint="homeport-agent status; or wait longer for it: --wait 10m")
             if not told:

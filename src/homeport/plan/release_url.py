@@ -3,12 +3,15 @@
 Called by the agent.
 """
 
+import re
+
 from msgspec import Struct
 
 from homeport.errors import Invalid
 from homeport.plan.release import parse_number
 
 EXAMPLE = "s3://bucket/prefix/shop/production/r12"
+_NUMBER = re.compile(r"r?[1-9][0-9]{0,8}")
 
 
 class ReleaseUrl(Struct, frozen=True, kw_only=True):
@@ -28,7 +31,7 @@ def parse(text: str) -> ReleaseUrl:
     scheme, mark, rest = text.rpartition("://")
     root, *key = rest.rstrip("/").removesuffix("/release.json").rsplit("/", 3)
     absolute = root.startswith("/") or (mark and scheme != "file" and root)
-    if not (absolute and len(key) == 3 and all(key)):
+    if not (absolute and len(key) == 3 and all(key) and _NUMBER.fullmatch(key[-1])):
         raise Invalid(f"release {text!r}: expected an absolute path or a URL such as {EXAMPLE}")
     app, environment, number = key
     return ReleaseUrl(store=f"{scheme}{mark}{root}", app=app, environment=environment, number=parse_number(number))
