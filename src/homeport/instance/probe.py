@@ -15,7 +15,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from homeport.model.fleet import Probe
+from homeport.model.fleet import Probe, Silence
 from homeport.model.platform import Health
 from homeport.ports.clock import Clock
 from homeport.system.http import Head, parse_head
@@ -142,10 +142,11 @@ async def ask(target: Target, clock: Clock) -> Probe:
             head, body = await _get(target, health.path)
     except TimeoutError:
         error = f"no answer within {health.timeout.total_seconds():g} s"
-        return Probe(asked=asked, ok=False, at=clock.now(), error=error)
+        return Probe(asked=asked, ok=False, at=clock.now(), error=error, silence=Silence.TIMEOUT)
     except (OSError, ValueError) as failure:
         error = os.strerror(failure.errno) if isinstance(failure, OSError) and failure.errno else str(failure)
-        return Probe(asked=asked, ok=False, at=clock.now(), error=error or type(failure).__name__)
+        silence = Silence.REFUSED if isinstance(failure, ConnectionRefusedError) else Silence.OTHER
+        return Probe(asked=asked, ok=False, at=clock.now(), error=error or type(failure).__name__, silence=silence)
     return Probe(
         asked=asked,
         ok=200 <= head.status <= 299,

@@ -10,7 +10,21 @@ from typing import Any
 
 from msgspec import Struct
 
-from homeport.model.platform import Deploy, Group, Health, Instances, Mode, Place, Resolved, Retention, Route, Tls
+from homeport.model.platform import (
+    Breaker,
+    Deploy,
+    Group,
+    Health,
+    Hook,
+    Hooks,
+    Instances,
+    Mode,
+    Place,
+    Resolved,
+    Retention,
+    Route,
+    Tls,
+)
 from homeport.plan import platform_order
 from homeport.plan.mistake import Mistake, instead
 from homeport.plan.platform_check import PLACE, SECTIONS, Data, Notes
@@ -20,6 +34,8 @@ from homeport.plan.platform_value import is_git_url, name_problem
 from homeport.plan.procfile import Procfile
 from homeport.plan.toml_line import Path
 
+PLAIN = ("stop_grace", "drain", "surge", "replace_budget", "max_lifetime")
+"""Keys of a group that are taken as they are."""
 PER_APP = ("groups", "processes", "routes")
 """Sections that aren't shared where a file has several apps."""
 
@@ -169,7 +185,7 @@ class Resolving:
         if not balanced:
             # Nobody asks a group without targets: its instances are well when their processes have stayed up.
             health.pop("path", None)
-        plain = {key: said[key] for key in ("stop_grace", "drain") if key in said}
+        plain = {key: said[key] for key in PLAIN if key in said}
         return Group(
             name=name,
             run=run,
@@ -178,8 +194,23 @@ class Resolving:
             health=Health(**health),
             balanced=balanced,
             after=after,
+            breaker=self._breaker((*path, "breaker"), said.get("breaker", {})),
+            hooks=Hooks(
+                **{key: self._hook((*path, "hooks", key), each) for key, each in said.get("hooks", {}).items()}
+            ),
             **plain,
         )
+
+    def _breaker(self, path: Path, said: Data) -> Breaker:
+        found = Breaker(**said)
+        if found.longest >= found.window:
+            self._note(path, f"expected longest < window, found {_text(found.longest)} and {_text(found.window)}")
+        return found
+
+    def _hook(self, path: Path, said: Data) -> Hook:
+        if ("command" in said) == ("url" in said):
+            self._note(path, "expected either command or url")
+        return Hook(**said)
 
     def _instances(self, path: Path, said: Mapping[str, int]) -> Instances:
         desired = said.get("desired", max(1, said.get("min", 1)))
@@ -224,6 +255,10 @@ def check_several(platform: PlatformFile, notes: Notes) -> None:
             for name in said.get(section, {}):
                 where = ".".join(str(each) for each in (*path, "apps", names[0], section, name))
                 notes.add((*path, section, name), f"a {what} belongs to an app: [{where}]")
+
+
+def _text(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g}s"
 
 
 def _mode(environment: str) -> Mode:

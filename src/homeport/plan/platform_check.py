@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from homeport.errors import Invalid
-from homeport.model.platform import StopSignal
+from homeport.model.platform import HookResult, StopSignal
 from homeport.plan import platform_value as typed
 from homeport.plan.env_file import check_variable
 from homeport.plan.mistake import Mistake, meant
@@ -140,7 +140,22 @@ HEALTH: dict[str, Reader] = {
     "timeout": leaf(typed.duration(zero=False)),
     "grace": leaf(typed.duration(zero=False)),
     "settle": leaf(typed.duration(zero=True)),
+    "unhealthy_after": leaf(typed.duration(zero=False)),
 }
+BREAKER: dict[str, Reader] = {
+    "failures": leaf(typed.count(2)),
+    "soon": leaf(typed.duration(zero=True)),
+    "backoff": leaf(typed.duration(zero=False)),
+    "longest": leaf(typed.duration(zero=False)),
+    "window": leaf(typed.duration(zero=False)),
+}
+HOOK: dict[str, Reader] = {
+    "command": leaf(typed.text("./warm-up")),
+    "url": leaf(typed.matching(typed.HOOK_URL, 'a URL such as "https://example.net/hook"')),
+    "heartbeat": leaf(typed.duration(zero=False)),
+    "result": leaf(typed.one_of(*get_args(HookResult))),
+}
+HOOKS: dict[str, Reader] = {"launching": table(HOOK), "terminating": table(HOOK)}
 GROUP: dict[str, Reader] = {
     "run": leaf(typed.names),
     "instances": _instances,
@@ -150,6 +165,11 @@ GROUP: dict[str, Reader] = {
     "balanced": leaf(typed.boolean),
     "health": table(HEALTH),
     "after": leaf(typed.names),
+    "surge": leaf(typed.count(0)),
+    "replace_budget": leaf(typed.count(1)),
+    "max_lifetime": leaf(typed.duration(zero=False)),
+    "breaker": table(BREAKER),
+    "hooks": table(HOOKS),
 }
 PROCESS: dict[str, Reader] = {
     "after": leaf(typed.names),

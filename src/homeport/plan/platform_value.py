@@ -20,6 +20,7 @@ HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([
 URL_PATH = re.compile(r"/[A-Za-z0-9._~!&()*+,;=:@%/-]*")
 HEALTH_PATH = re.compile(URL_PATH.pattern + r"(\?[A-Za-z0-9._~!&()*+,;=:@%/?-]*)?")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+HOOK_URL = re.compile(r"https?://[A-Za-z0-9._~!&()*+,;=:%/?-]+")
 ACCOUNT = re.compile(r"[0-9]{12}")
 REF = re.compile(r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)))[A-Za-z0-9_][A-Za-z0-9._/+#@=-]*(?<![./])")
 FILE_INSIDE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")

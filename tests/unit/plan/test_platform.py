@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from homeport.errors import Invalid, NotFound
-from homeport.model.platform import Deploy, Group, Health, Instances, Place, ProcessType, Resolved, Route, Tls
+from homeport.model.platform import (
+    Deploy,
+    Group,
+    Health,
+    Hook,
+    Hooks,
+    Instances,
+    Place,
+    ProcessType,
+    Resolved,
+    Route,
+    Tls,
+)
 from homeport.plan import platform, platform_check, platform_name, procfile
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "homeport.toml"
@@ -22,6 +34,9 @@ def mistakes(text: str) -> tuple[str, ...]:
     with pytest.raises(Invalid) as caught:
         platform.parse(text)
     return caught.value.details
+
+
+LONG_SICK = Health(unhealthy_after=timedelta(seconds=10))
 
 
 def test_the_reference_page_loads_and_means_what_it_says() -> None:
@@ -45,20 +60,45 @@ def test_the_reference_page_loads_and_means_what_it_says() -> None:
         memory_bytes=512_000_000,
         stop_grace=timedelta(seconds=20),
         drain=timedelta(seconds=30),
-        health=Health(path="/healthz", grace=timedelta(minutes=1)),
+        health=Health(path="/healthz", grace=timedelta(minutes=1), unhealthy_after=timedelta(seconds=10)),
         balanced=True,
+        max_lifetime=timedelta(days=7),
+        hooks=Hooks(
+            launching=Hook(command="./warm-up", heartbeat=timedelta(minutes=2)),
+            terminating=Hook(url="https://example.net/leaves", result="CONTINUE"),
+        ),
     )
     blog = Route(to="https://blog.example.net", host="www.example.com", path="/blog", strip_prefix=True)
     assert resolve(REFERENCE.read_text()) == Resolved(
         app="shop",
         place=Place(platform="shop", name="staging", listen="127.0.0.1:8080"),
-        groups=(web, Group(name="jobs", run=("worker",), after=("web",))),
+        groups=(web, Group(name="jobs", run=("worker",), after=("web",), health=LONG_SICK)),
         routes=(Route(to="web"), blog),
         deploy=Deploy(),
         processes={"web": "serve", "worker": "work"},
         release_task="migrate",
         types={"worker": ProcessType(after=("web",), stop="kill -s USR1 $PID", stop_signal="INT")},
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("[groups.web.breaker]\nlongest = '1h'", "longest < window"),
+        ("[groups.web.breaker]\nfailures = 1", "from 2"),
+        ("[groups.web]\nhooks.launching = { heartbeat = '1s' }", "command or url"),
+        ("[groups.web]\nhooks.launching = { command = 'a', url = 'http://b' }", "command or url"),
+        ("[groups.web]\nhooks.launching = { url = 'b' }", "a URL such as"),
+        ("[groups.web]\nhooks.starting = { command = 'a' }", "unknown key"),
+        ("[groups.web]\nhooks.launching = { command = 'a', result = 'STOP' }", "CONTINUE"),
+        ("[groups.web]\nsurge = -1", "from 0"),
+        ("[groups.web]\nmax_lifetime = '0s'", "more than zero"),
+    ],
+)
+def test_care_that_makes_no_sense_is_refused(written: str, expected: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        resolve(f'app = "shop"\n{written}')
+    assert any(expected in line for line in caught.value.details), caught.value.details
 
 
 def test_environments_of_the_reference_page_override() -> None:
@@ -78,7 +118,23 @@ def test_environments_of_the_reference_page_override() -> None:
 
 
 @pytest.mark.parametrize(
-    "section", ["HEALTH", "GROUP", "PROCESS", "ROUTE", "DEPLOY", "DEPENDENCIES", "BUILD", "STATIC", "TLS", "PLACE", "TOP"]
+    "section",
+    [
+        "HEALTH",
+        "GROUP",
+        "BREAKER",
+        "HOOK",
+        "HOOKS",
+        "PROCESS",
+        "ROUTE",
+        "DEPLOY",
+        "DEPENDENCIES",
+        "BUILD",
+        "STATIC",
+        "TLS",
+        "PLACE",
+        "TOP",
+    ],
 )
 def test_the_reference_page_names_every_key(section: str) -> None:
     text = REFERENCE.read_text()

@@ -155,7 +155,9 @@ class Observer:
             reason=reason or seen.reason,
             processes=processes,
             check=check,
+            check_since_at=self._unhealthy_since(environment, seen) if check is Check.UNHEALTHY else None,
             probe=probe,
+            oom_kills=0 if check is Check.HEALTHY else self.sandbox.oom_kills(self.launcher.info(environment, seen)),
             in_flight=flying,
         )
 
@@ -212,6 +214,11 @@ class Observer:
             return Check.HEALTHY, result.probe
         well_before = result.succeeded or seen.in_service_at is not None
         return (Check.UNHEALTHY if well_before else Check.INITIAL), result.probe
+
+    def _unhealthy_since(self, environment: str, seen: Instance) -> datetime | None:
+        """Since when its probes fail; None: it isn't probed, or they don't."""
+        result = self.prober.result(_key(environment, seen))
+        return None if result is None or result.ok is not False else result.since_at
 
     def _settled_check(self, key: str, processes: tuple[Process, ...], group: Group, *, up: bool) -> Check:
         """Without a port: healthy when everything has stayed up for the settling time."""
