@@ -4,6 +4,7 @@ import http.client
 import re
 import shutil
 import ssl
+import urllib.error
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -66,6 +67,7 @@ def test_each_app_has_its_own_releases(market: Person) -> None:
     assert "GET / " in market("logs", "--app", "shop", "-n", "1000")
 
     _routes(market)
+    _one_leaves(market)
     assert market.document("down", "--yes", "--purge")["was_up"]
     for app in ("shop", "blog"):
         assert market.document("release", "list", "--app", app)["releases"] == []
@@ -92,6 +94,24 @@ def _routes(market: Person) -> None:
     commit(market.app, {"homeport.toml": f'{text}\n[[routes]]\nto = "blog/web"\n'})
     details = market.document("deploy", code=2)["error"]["details"]
     assert details == ["homeport.toml:27: routes[3]: host and path are those of routes[1]"]
+    commit(market.app, {"homeport.toml": text})
+
+
+def _one_leaves(market: Person) -> None:
+    """The blog ends, which the platform file has no longer; the shop doesn't notice."""
+    text = (market.app / "homeport.toml").read_text()
+    alone = '[apps.shop]\nsource = "shop"\nhealth.path = "/healthz"\ngroups.web.instances = 2\n'
+    commit(market.app, {"homeport.toml": f'platform = "market"\n{alone}[deploy]\nbake = "100ms"\n'})
+    assert "but not in homeport.toml any more; to end it: homeport down --app blog -e staging" in market("deploy")
+    before = {(each["id"], each["pid"]) for each in market.instances() if each["app"] == "shop"}
+    assert "homeport down --app blog --yes" in market("down", "--app", "blog", code=2)
+    assert "isn't up in market/staging; there is blog, shop" in market("down", "--app", "bolg", "--yes", code=3)
+    assert market.document("down", "--app", "blog", "--yes", "--purge")["removed_objects"] > 0
+    assert {(each["id"], each["pid"]) for each in market.instances()} == before
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        market.get("/blog")
+    assert "The market" in market.get()
+    assert "homeport down -e market/staging" in market("down", "--app", "shop", "--yes", code=2)
     commit(market.app, {"homeport.toml": text})
 
 

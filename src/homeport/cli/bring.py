@@ -1,5 +1,7 @@
 """What `up` and `deploy` share: from code to releases that run. Called by them, `rollback` and `config`."""
 
+from collections.abc import Sequence
+
 from homeport.cli import follow, place, publish
 from homeport.cli.client import Client
 from homeport.cli.code import Asked, Code
@@ -97,6 +99,17 @@ def no_release(environment: str, app: AppView) -> NotFound:
         f"{said}: deployment {number} of {app.deployment.release} was the last, {went}: {app.deployment.summary}",
         hint=f"homeport deployment show {number} -e {name}   # mend what it says, then: homeport deploy",
     )
+
+
+def left_behind(api: Client, outcomes: Sequence[Outcome]) -> list[str]:
+    """Notes on apps that are up beside these, which are all that the platform file has."""
+    where = outcomes[0].environment
+    name = where.partition("/")[2]
+    others = {each.app for each in api.status(where).apps} - {each.app for each in outcomes}
+    return [
+        f"{each} is up in {where}, but not in {publish.FILE} any more; to end it: homeport down --app {each} -e {name}"
+        for each in sorted(others)
+    ]
 
 
 def _app(api: Client, environment: str, name: str) -> AppView:

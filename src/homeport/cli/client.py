@@ -79,8 +79,8 @@ class Client:
         path, query = _path(environment, "prepared"), {"wait": f"{seconds:g}"}
         return self._ask("POST", path, views.Prepared, query=query, body=body, seconds=seconds)
 
-    def down(self, environment: str) -> None:
-        self._ask("POST", _path(environment, "down"), None)
+    def down(self, environment: str, app: str | None = None) -> None:
+        self._ask("POST", _path(environment, "down"), None, query={} if app is None else {"app": app})
 
     def events(self, environment: str, *, after: int = 0, limit: int = 1000, seconds: float = 0) -> tuple[Event, ...]:
         query = {"after": str(after), "limit": str(limit), "wait": f"{seconds:g}"}

@@ -1,11 +1,11 @@
-"""`homeport down`: everything of an environment ends."""
+"""`homeport down`: everything of an environment ends, or one app of it."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
 from homeport.cli.client import Client
 from homeport.errors import HomeportError, Invalid, NotFound, Unavailable
 
@@ -13,14 +13,24 @@ POLL_SECONDS = 0.1
 AWAY_SECONDS = 30.0
 
 
-@click.command(epilog=options.example("homeport down", "homeport down -e review-42 --yes --purge"))
+@click.command(
+    epilog=options.example("homeport down", "homeport down -e review-42 --yes --purge", "homeport down --app blog")
+)
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option("--purge", is_flag=True, help="Remove its releases and config too.")
+@click.option(
+    "-a",
+    "--app",
+    metavar="APP",
+    shell_complete=candidates.apps,
+    help="Only this app; also one that isn't in the platform file any more.",
+)
 @options.common
-def down(environment: str | None, directory: Path, as_json: bool, yes: bool, purge: bool) -> None:
-    """End an environment.
+def down(environment: str | None, directory: Path, as_json: bool, yes: bool, purge: bool, app: str | None) -> None:
+    """End an environment, or one app in it.
 
     Instances, balancer and addresses go; releases are kept unless --purge. The engine ends with the last environment.
+    One of several apps ends alone: its routes hold no longer, requests that it has are answered, the others go on.
     """
     from homeport import wiring
 
@@ -29,6 +39,9 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
     try:
         where = place.environment_id(directory, environment, api)
         apps = _apps(api, where)
+        if app is not None:
+            _one(api, where, app, apps, purge=purge, yes=yes, as_json=as_json)
+            return
         if apps is not None or purge:
             _confirm(where, yes=yes, purge=purge)
         if apps is not None:
@@ -50,6 +63,30 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
         print(f"its releases are kept in {home.store}; homeport up brings it back")
 
 
+def _one(
+    api: Client, where: str, app: str, apps: tuple[str, ...] | None, *, purge: bool, yes: bool, as_json: bool
+) -> None:
+    """`app` ends, and nothing else."""
+    from homeport import wiring
+
+    if apps is None or app not in apps:
+        there = ", ".join(apps or ()) or "nothing"
+        raise NotFound(f"{app} isn't up in {where}; there is {there}")
+    _confirm(f"{app} in {where}", yes=yes, purge=purge, command=f"homeport down --app {app} --yes")
+    with output.Progress(quiet=as_json) as progress:
+        api.down(where, app)
+        _wait(api, where, progress, app)
+    removed = _purge(where, (app,)) if purge else 0
+    if as_json:
+        output.emit({"environment": where, "app": app, "was_up": True, "removed_objects": removed})
+        return
+    print(f"{app} is down in {where}; what else is there goes on: {', '.join(each for each in apps if each != app)}")
+    if purge:
+        print(f"removed {output.plural(removed, 'object')} of it from the store")
+    else:
+        print(f"its releases are kept in {wiring.home().store}")
+
+
 def _apps(api: Client, where: str) -> tuple[str, ...] | None:
     """None: the environment isn't up."""
     try:
@@ -65,26 +102,31 @@ def _apps_of_file(directory: Path, where: str) -> tuple[str, ...]:
     return platform.apps if platform and platform.name == named else (named,)
 
 
-def _confirm(where: str, *, yes: bool, purge: bool) -> None:
+def _confirm(where: str, *, yes: bool, purge: bool, command: str = "homeport down --yes") -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Invalid(f"down ends {where}, and nobody is here to confirm it", hint="homeport down --yes")
+        raise Invalid(f"down ends {where}, and nobody is here to confirm it", hint=command)
     what = f"End {where}, and remove its releases and config?" if purge else f"End {where}?"
     click.confirm(what, abort=True)
 
 
-def _wait(api: Client, where: str, progress: output.Progress) -> None:
+def _wait(api: Client, where: str, progress: output.Progress, app: str | None = None) -> None:
+    """Until the environment isn't there any more, or `app` isn't in it."""
     from homeport.system.clock import SystemClock, pause
 
     clock = SystemClock()
     seen_at = clock.monotonic()
     while True:
         try:
+            if app is not None and app not in [each.app for each in api.status(where).apps]:
+                return
             found = api.instances(where)
             seen_at = clock.monotonic()
             left = [
-                f"{each.id} ({each.target if each.target == 'draining' else each.state})" for each in found.instances
+                f"{each.id} ({each.target if each.target == 'draining' else each.state})"
+                for each in found.instances
+                if app in (None, each.app)
             ]
             progress.waiting(f"ending: {', '.join(left) or 'the balancer'}")
         except NotFound:

@@ -73,7 +73,10 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
                 progress.say(f"{outcome.app} {outcome.release} ({commit}) already runs in {outcome.environment}")
             else:
                 progress.say(f"{outcome.app} {outcome.release} is good")
-        for note in dict.fromkeys(note for each in outcomes for note in each.notes):
+        notes = [note for each in outcomes for note in each.notes]
+        if asked.app is None and asked.tarball is None:
+            notes += bring.left_behind(api, outcomes)
+        for note in dict.fromkeys(notes):
             progress.say(f"note: {note}")
     if as_json:
         output.emit(outcomes[0] if len(outcomes) == 1 else {"apps": outcomes})

@@ -138,8 +138,8 @@ def prepare(
 
 
 @post("/v1/environments/{platform:str}/{name:str}/down", status_code=202, sync_to_thread=True)
-def down(state: State, platform: FromPath[str], name: FromPath[str]) -> None:
-    queries(state).down(f"{platform}/{name}")
+def down(state: State, platform: FromPath[str], name: FromPath[str], app: FromQuery[str | None] = None) -> None:
+    queries(state).down(f"{platform}/{name}", app)
 
 
 @get("/v1/environments/{platform:str}/{name:str}/events", sync_to_thread=True)

@@ -159,8 +159,8 @@ class Queries:
         desired = self.control.scale(environment, asked.app, asked.group, asked.count)
         return views.Scaled(app=asked.app, group=asked.group, desired=desired)
 
-    def down(self, environment: str) -> None:
-        self.control.down(environment)
+    def down(self, environment: str, app: str | None) -> None:
+        self.control.down(environment, app)
 
     def events(self, environment: str, *, after: int, limit: int, seconds: float) -> views.EventList:
         """The oldest `limit` events above `after`; with `after` 0, the newest `limit` ones."""

@@ -19,6 +19,7 @@ from homeport.model.platform import Place
 from homeport.model.release import Release
 from homeport.model.session import Session
 from homeport.plan import route
+from homeport.plan.mistake import instead
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
@@ -138,6 +139,8 @@ class Control:
             self._check_alone(place, app)
             self._check_routes(release)
             self.open(place)
+            if app in self.environments[place.id].observe().leaving:
+                raise Conflict(f"{app} is going down in {place.id}", hint="homeport up, in a moment")
             environment = self.environments[place.id]
             control = environment.app(app)
             deployment = control.begin(release, environment.observe(), by=by, why=why, restart=restart)
@@ -186,11 +189,21 @@ class Control:
                 hint=f"homeport deploy --app {clash.other.resolved.app} first, once it leaves the route alone",
             )
 
-    def down(self, environment: str) -> None:
-        """Everything in it ends, then the environment itself. Raises `NotFound`."""
+    def down(self, environment: str, app: str | None = None) -> None:
+        """Everything in it ends, then the environment itself; with `app`, only that app of several. Raises `NotFound`;
+        `Invalid` for its last app, without which the environment would be nothing."""
         with self.changed:
-            self._find(environment)
-            self.engine.begin_close(environment)
+            found = self._find(environment)
+            if app is None:
+                self.engine.begin_close(environment)
+            else:
+                observed = found.observe()
+                there = set(observed.fence) | set(observed.launch)
+                if app not in there:
+                    raise NotFound(f"{app} isn't up in {environment}{instead(app, sorted(there))}")
+                if there - observed.leaving <= {app}:
+                    raise Invalid(f"{app} is all there is in {environment}", hint=f"homeport down -e {environment}")
+                self.engine.begin_leave(environment, app)
         self.wake()
 
     def scale(self, environment: str, app: str, group: str, count: int) -> int:

@@ -67,7 +67,7 @@ class EnvironmentControl:
         `Unavailable` where one can't be read."""
         observed = self.observe()
         found = []
-        for name in sorted(set(observed.routes) | set(observed.launch) | set(observed.fence)):
+        for name in sorted((set(observed.routes) | set(observed.launch) | set(observed.fence)) - observed.leaving):
             app = self.app(name)
             app.load()
             said = [observed.routes.get(name), observed.launch.get(name)]
@@ -88,15 +88,24 @@ class EnvironmentControl:
             app = self.app(name)
             self._guarded(partial(self._deploy, app, observed))
             wakes += self._keep(app, observed)
+        for name in observed.leaving:
+            self._guarded(partial(self._forget, name, observed, wakes))
         if observed.closing and not self._end_sessions(wakes) and _all_ended(observed):
             self.engine.close_environment(self.place.id)
             self.closed = True
         return min(wakes + ([RETRY_SECONDS] if self.trouble else []), default=None)
 
-    def _end_sessions(self, wakes: list[float]) -> bool:
-        """Whether anything that people run still goes on; it ends with the environment."""
+    def _forget(self, name: str, observed: Observation, wakes: list[float]) -> None:
+        """An app that leaves is gone once nothing of it runs."""
+        mine = [each for each in observed.instances if each.app == name]
+        if not self._end_sessions(wakes, name) and all(each.state is State.TERMINATED for each in mine):
+            self.engine.forget_app(self.place.id, name)
+            self.apps.pop(name, None)
+
+    def _end_sessions(self, wakes: list[float], app: str | None = None) -> bool:
+        """Whether anything that people run still goes on; it ends with the environment, or with `app`."""
         now = self.clock.now()
-        sessions = self.engine.sessions(self.place.id)
+        sessions = [each for each in self.engine.sessions(self.place.id) if app in (None, each.app)]
         ends, wake_at = ending(sessions, now)
         for each in ends:
             self._guarded(partial(self.engine.end_session, self.place.id, each.session, by_force=each.by_force))
@@ -128,8 +137,8 @@ class EnvironmentControl:
         return Needs(deployments=deployments, releases=releases, logs=max(kept, default=Retention().logs))
 
     def _deploy(self, app: AppControl, observed: Observation) -> None:
-        if observed.closing:
-            app.abort("the environment goes down")
+        if observed.closing or app.app in observed.leaving:
+            app.abort(f"{'the environment' if observed.closing else app.app} goes down")
         else:
             app.advance(observed)
 
@@ -151,7 +160,7 @@ class EnvironmentControl:
         return wakes
 
     def _desired(self, app: AppControl, observed: Observation, present: list[str]) -> tuple[GroupDesired, ...]:
-        if observed.closing:
+        if observed.closing or app.app in observed.leaving:
             known = self._known(app, observed)
             asked = Asked()  # neither standby nor a suspended process keeps it from going down
             return desired_groups(app.app, deployment=None, launch=None, releases=known, asked=asked, present=present)

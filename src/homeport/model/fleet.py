@@ -193,6 +193,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     """App → number of the release that new instances get."""
     closing: bool = False
     """The environment goes down: nothing is wanted in it any more."""
+    leaving: frozenset[str] = frozenset()
+    """Apps of which nothing is wanted in it any more, and no route holds."""
     last_ordinal: dict[str, int] = {}
     """Per group name: the highest ordinal ever used in an instance id here."""
     fence: dict[str, int] = {}

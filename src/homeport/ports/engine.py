@@ -57,6 +57,16 @@ class Engine(Protocol):
         """Its address, ports and records are given back. Raises `Conflict` while instances live."""
         ...
 
+    def begin_leave(self, environment: str, app: str) -> None:
+        """From now on its observation has the app among `leaving`, also after a restart, and the app's routes don't
+        hold. Raises `NotFound` where the environment doesn't have it."""
+        ...
+
+    def forget_app(self, environment: str, app: str) -> None:
+        """The environment doesn't have the app any more; no error if it didn't. Raises `Conflict` while instances of it
+        live, or anything that people run in it."""
+        ...
+
     def environments(self) -> dict[str, tuple[Place, str]]:
         """id → (place, URL) of all that are open."""
         ...

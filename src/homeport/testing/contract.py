@@ -274,6 +274,30 @@ class EngineContract:
         first, second = world.engine.events(world.place.id)
         assert world.engine.events(world.place.id, after=first.number) == [second]
 
+    def test_an_app_leaves_once_its_instances_have_ended(self, world: World) -> None:
+        healthy(world)
+        run(world, SetLaunch(app=APP, release=GOOD))
+        run(world, SetRoutes(app=APP, release=GOOD))
+        world.engine.begin_leave(world.place.id, APP)
+        seen = world.engine.observe(world.place.id)
+        assert (seen.leaving, seen.routes, seen.launch) == (frozenset({APP}), {}, {APP: GOOD})
+        with pytest.raises(Conflict):
+            world.engine.forget_app(world.place.id, APP)
+        end(world, "web-1")
+        for _ in range(2):
+            world.engine.forget_app(world.place.id, APP)
+            seen = world.engine.observe(world.place.id)
+            assert (seen.leaving, seen.fence, seen.launch, seen.instances, seen.prepared) == (
+                frozenset(),
+                {},
+                {},
+                (),
+                (),
+            )
+        assert seen.last_ordinal["web"] == 1
+        with pytest.raises(NotFound):
+            world.engine.begin_leave(world.place.id, APP)
+
     def test_closing_waits_for_instances(self, world: World) -> None:
         healthy(world)
         world.engine.begin_close(world.place.id)

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from homeport.errors import Conflict
-from homeport.model.deployment import Verdict
+from homeport.errors import Conflict, Invalid, NotFound
+from homeport.model.deployment import Ended, Verdict
 from homeport.model.fleet import Launch
 from homeport.model.platform import Place, Route
 from homeport.plan.release import release_key
@@ -56,6 +56,32 @@ def test_an_app_is_up_in_one_platform(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="blog is up in"):
         deploy(world, blog(world, 2, place=other), other)
     assert other.id not in world.control.environments
+
+
+def test_an_app_leaves_alone(tmp_path: Path) -> None:
+    world = up(tmp_path)
+    assert world.verdict() is Verdict.GOOD
+    place = world.world.place.id
+    with pytest.raises(Invalid, match=f"{APP} is all there is"):
+        world.control.down(place, APP)
+    deploy(world, blog(world, 1, Route(to="web", path="/blog")))
+    with pytest.raises(NotFound, match=r"bolg isn't up .*did you mean"):
+        world.control.down(place, "bolg")
+    world.settle(lambda: "blog" in world.world.engine.observe(place).routes)  # in the middle of its deployment
+    before = {each.id for each in world.world.engine.observe(place).instances if each.app == APP}
+
+    world.control.down(place, "blog")
+    with pytest.raises(Conflict, match="blog is going down"):
+        deploy(world, 1)
+    with pytest.raises(Invalid):
+        world.control.down(place, APP)
+    world.settle(lambda: set(world.world.engine.observe(place).fence) == {APP})
+    assert {each.id for each in world.world.engine.observe(place).instances} == before
+    assert world.world.engine.observe(place).launch == {APP: GOOD}
+    (entries,) = world.control.deployments(place, "blog")
+    assert isinstance(entries[-1], Ended)
+    assert entries[-1].verdict is Verdict.ABORTED
+    assert deploy(world, blog(world, 2, Route(to="web", path="/blog"))) == 2
 
 
 def test_instances_of_two_apps_are_told_apart(tmp_path: Path) -> None:

@@ -166,6 +166,26 @@ class LocalEngine:
             self.addresses.release(environment)
             self.tasks.forget(environment)
 
+    def begin_leave(self, environment: str, app: str) -> None:
+        with self._lock:
+            known = self.records.apps(environment).get(app)
+            if known is None:
+                raise NotFound(f"{app} isn't in {environment}")
+            self.records.keep_app(environment, app, replace(known, leaving=True))
+            self.traffic.sync()
+
+    def forget_app(self, environment: str, app: str) -> None:
+        with self._lock:
+            instances = [each.seen for each in self.records.instances(environment).values()]
+            live = [each.id for each in instances if each.app == app and each.state is not State.TERMINATED]
+            live += [each.id for each in self.watched.all(environment) if each.app == app and each.ended_at is None]
+            if live:
+                raise Conflict(f"{app} still has {', '.join(live)}")
+            self.records.forget_app(environment, app)
+            self.tasks.forget_app(environment, app)
+            self.traffic.sync()
+            self.traffic.write_hosts(environment)
+
     def _is_claimed(self, claim: Claim) -> bool:
         """Whether a record speaks of what has this claim."""
         platform, _, rest = claim.key.partition("/")
@@ -204,9 +224,10 @@ class LocalEngine:
                 instances=tuple(self.generations.observe(environment, each, in_flight) for each in instances.values()),
                 tasks=self.observer.tasks(environment, self.records.tasks(environment)),
                 prepared=self.tasks.prepared(environment),
-                routes={app: each.routes for app, each in apps.items() if each.routes is not None},
+                routes={app: each.routes for app, each in apps.items() if each.routes is not None and not each.leaving},
                 launch={app: each.launch for app, each in apps.items() if each.launch is not None},
                 closing=kept.closing,
+                leaving=frozenset(app for app, each in apps.items() if each.leaving),
                 last_ordinal=self.records.ordinals(environment),
                 fence={app: each.fence for app, each in apps.items()},
                 failed_zones=tuple(each.zone for each in self.records.asked(environment).zones),

@@ -44,6 +44,7 @@ class AppRecord(Struct, frozen=True, kw_only=True):
     fence: int = 0
     fail_open: tuple[str, ...] = ()
     """Groups whose targets get requests whatever their checks say."""
+    leaving: bool = False
 
 
 class ReleaseRecord(Struct, frozen=True, kw_only=True):
@@ -122,6 +123,23 @@ class Records:
 
     def keep_app(self, environment: str, app: str, kept: AppRecord) -> None:
         self.state.put(APP, environment, app, kept, durable=True)
+
+    def forget_app(self, environment: str, app: str) -> None:
+        """Nothing but the ordinals speaks of it any more. Its own record goes last: without it nobody would look for
+        the rest."""
+        for id_, instance in self.instances(environment).items():
+            if instance.seen.app == app:
+                self.forget_instance(environment, id_)
+        for id_, task in self.tasks(environment).items():
+            if task.app == app:
+                self.forget_task(environment, id_)
+        for kept in self.releases(environment).values():
+            if kept.release.app == app:
+                self.forget_release(environment, app, kept.release.number)
+        for said in self.asked(environment).groups:
+            if said.app == app:
+                self.keep_asked(environment, GroupAsked(app=app, group=said.group))
+        self.state.remove(APP, environment, app)
 
     def releases(self, environment: str) -> dict[str, ReleaseRecord]:
         """`<app>/<number>` → release."""

@@ -90,6 +90,12 @@ class Tasks:
         """It isn't prepared any more."""
         self._preparing.pop((environment, f"{app}/{number}"), None)
 
+    def forget_app(self, environment: str, app: str) -> None:
+        """None of its releases is prepared any more."""
+        self._preparing = {
+            key: each for key, each in self._preparing.items() if (key[0], each.app) != (environment, app)
+        }
+
     def forget(self, environment: str) -> None:
         self._preparing = {key: each for key, each in self._preparing.items() if key[0] != environment}
 

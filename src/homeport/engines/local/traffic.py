@@ -54,7 +54,9 @@ def environment_traffic(
         known = [
             resolved[app, number] for number in sorted(n for n in wanted if n is not None) if (app, number) in resolved
         ]
-        routed = resolved.get((app, record.routes)) if record.routes is not None else None
+        routed = None
+        if record.routes is not None and not record.leaving:
+            routed = resolved.get((app, record.routes))
         host = first_host(routed or (known[-1] if known else None), environment.listen)
         for name in sorted({group.name for each in known for group in each.groups if group.balanced}):
             versions = [group for each in known if (group := each.group(name)) is not None and group.balanced]

@@ -84,6 +84,7 @@ class MemoryEnvironment:
     fail_open: set[tuple[str, str]] = field(default_factory=set)
     fences: dict[str, int] = field(default_factory=dict)
     closing: bool = False
+    leaving: set[str] = field(default_factory=set)
 
 
 class MemoryEngine:
@@ -131,6 +132,29 @@ class MemoryEngine:
             raise Conflict(f"{environment} still has {', '.join(live)}")
         del self.places[environment]
 
+    def begin_leave(self, environment: str, app: str) -> None:
+        found = self._find(environment)
+        if app not in found.fences:
+            raise NotFound(f"{app} isn't in {environment}")
+        found.leaving.add(app)
+        found.routes.pop(app, None)
+
+    def forget_app(self, environment: str, app: str) -> None:
+        found = self._find(environment)
+        mine = [each for each in found.instances.values() if each.app == app]
+        live = [each.id for each in mine if each.state is not State.TERMINATED]
+        live += [each.id for each in found.sessions.values() if each.app == app and each.ended_at is None]
+        if live:
+            raise Conflict(f"{app} still has {', '.join(live)}")
+        for each in mine:
+            del found.instances[each.id]
+        found.prepared = {key: each for key, each in found.prepared.items() if key[0] != app}
+        found.asked_groups = {key: each for key, each in found.asked_groups.items() if key[0] != app}
+        found.fail_open = {each for each in found.fail_open if each[0] != app}
+        found.launch.pop(app, None)
+        found.fences.pop(app, None)
+        found.leaving.discard(app)
+
     def environments(self) -> dict[str, tuple[Place, str]]:
         return {id_: (each.place, each.url) for id_, each in self.places.items()}
 
@@ -158,6 +182,7 @@ class MemoryEngine:
             failed_zones=tuple(sorted(found.asked_zones)),
             fail_open=tuple(sorted(found.fail_open)),
             closing=found.closing,
+            leaving=frozenset(found.leaving),
         )
 
     def _observed(self, found: MemoryEnvironment, kept: Instance, now: datetime) -> Instance:
