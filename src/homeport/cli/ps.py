@@ -14,7 +14,8 @@ from homeport.console.views import InstanceList
 @options.watch
 @options.common
 def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, watching: bool) -> None:
-    """List instances and how they are, and below what people `run` and `exec`.
+    """List instances and how they are; below, the processes of those that have several, and what people `run` and
+    `exec`.
 
     With --watch and --json, one document a line.
     """
