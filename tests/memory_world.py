@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from homeport.engines.memory.engine import Behaviour
+from homeport.engines.memory.behaviour import Behaviour
 from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route, Strategy
 from homeport.plan.release import release_key
 from homeport.ports.objects import ObjectStore

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from homeport.control.control import Control
+from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.clock import VirtualClock
-from homeport.engines.memory.engine import Behaviour, MemoryEngine
+from homeport.engines.memory.engine import MemoryEngine
 from homeport.model.deployment import Deployment, Verdict
 from homeport.model.fleet import Action, Observation, Run, State, Target
 from homeport.model.platform import Place

@@ -16,7 +16,8 @@ from homeport.cli.follow import follow
 from homeport.cli.output import Progress
 from homeport.console.server import Server
 from homeport.control.control import Control
-from homeport.engines.memory.engine import Behaviour, MemoryEngine
+from homeport.engines.memory.behaviour import Behaviour
+from homeport.engines.memory.engine import MemoryEngine
 from homeport.errors import Bug, Conflict, Invalid, NotFound, Unavailable
 from homeport.model.deployment import Ended, Started, Verdict
 from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from homeport.engines.memory.engine import Behaviour
+from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict, NotFound
 from homeport.model.deployment import Phase, Reverting, Verdict
 from homeport.model.fleet import Check, Drain, Instance, Launch, RunTask, SetLaunch, State, Target

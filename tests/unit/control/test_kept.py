@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from homeport.engines.memory.engine import Behaviour
+from homeport.engines.memory.behaviour import Behaviour
 from homeport.model.deployment import Phase, Verdict
 from homeport.model.fleet import Action, Drain, Inherit, Kill, Start, Stop, Target, Terminate
 from homeport.model.platform import Strategy

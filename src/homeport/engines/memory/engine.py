@@ -10,6 +10,8 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from homeport.engines.memory import behaviour as behaviours
+from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, ZoneAsked
 from homeport.model.event import Event
@@ -49,21 +51,6 @@ from homeport.ports.clock import Clock
 from homeport.ports.engine import LogLine, LogQuery, Needed
 
 BASE_PORT = 20000
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """What instances of a release do. Seconds count from the start of a generation; None: never."""
-
-    healthy_after: float | None = 0.1
-    unhealthy_after: float | None = None
-    dies_after: float | None = None
-    crash_loops: bool = False
-    stops_after: float | None = 0.1
-    """From TERM to the end; None: ignores TERM."""
-    task_exit_code: int = 0
-    task_seconds: float = 0.1
-    prepare_fails: str = ""
 
 
 @dataclass
@@ -106,6 +93,11 @@ class MemoryEngine:
         """Fault: nothing can be observed."""
         self.unknown: set[str] = set()
         """Fault: instances of which nobody knows what they do."""
+        self.own: dict[str, Behaviour] = {}
+        """Fault: instances that don't behave as their release does."""
+        self.outage_since_at: datetime | None = None
+        """Fault: something that every instance needs is gone; all of them answer with 503."""
+        self.kept_ended = 20
         self._ordinals: dict[str, dict[str, int]] = {}
         self._wakes: list[Callable[[], None]] = []
 
@@ -188,36 +180,51 @@ class MemoryEngine:
     def _observed(self, found: MemoryEnvironment, kept: Instance, now: datetime) -> Instance:
         if kept.state is State.TERMINATED:
             return kept
-        if kept.id in self.unknown:
-            return replace(kept, run=Run.UNKNOWN, check=Check.UNKNOWN)
-        behaviour = self.behaviours.get(found.started_with[kept.id], Behaviour())
+        zone = found.asked_zones.get(kept.zone)
+        if kept.id in self.unknown or (zone is not None and zone.failure == "freeze"):
+            return replace(kept, run=Run.UNKNOWN, check=Check.UNKNOWN, check_since_at=None)
+        behaviour = self.behaviour(found, kept)
         age = (now - (kept.started_at or kept.created_at)).total_seconds()
-        run, died = self._run(kept, behaviour, age, now)
-        check = Check.INITIAL
-        if run is Run.RUNNING and behaviour.healthy_after is not None and age >= behaviour.healthy_after:
-            sick = behaviour.unhealthy_after is not None and age >= behaviour.unhealthy_after
-            check = Check.UNHEALTHY if sick else Check.HEALTHY
+        run, died = behaviours.run(kept, behaviour, age, now)
+        check, since_at = behaviours.check(kept, behaviour, run, age, self.outage_since_at)
+        outage = self.outage_since_at is not None
+        probe = behaviours.probe(behaviour, now, outage=outage) if check is Check.UNHEALTHY or outage else None
         exits = int(age) if behaviour.crash_loops else 0
         up, last = run is Run.RUNNING, "status 1" if exits else ""
         processes = tuple(Process(name=each, up=up, exits=exits, last_exit=last) for each in self._types(found, kept))
         in_flight = 0 if kept.target is Target.DRAINING else None
-        return replace(kept, run=run, check=check, died=died, processes=processes, in_flight=in_flight)
+        hook = kept.hook
+        if hook is not None and behaviour.hook_seconds is not None:
+            answers_at = hook.asked_at + timedelta(seconds=behaviour.hook_seconds)
+            hook = replace(hook, result=behaviour.hook_result) if now >= answers_at else hook
+        return replace(
+            kept,
+            run=run,
+            check=check,
+            check_since_at=since_at,
+            probe=probe,
+            died=died,
+            processes=processes,
+            in_flight=in_flight,
+            hook=hook,
+        )
 
     def _types(self, found: MemoryEnvironment, kept: Instance) -> tuple[str, ...]:
         resolved = self.releases(kept.app, found.place.name, found.started_with[kept.id]).resolved
         group = resolved.group(kept.group)
         return group.run if group is not None else ()
 
-    def _run(self, kept: Instance, behaviour: Behaviour, age: float, now: datetime) -> tuple[Run, bool]:
-        if kept.run is Run.STOPPED:
-            return Run.STOPPED, kept.died
-        if kept.stop_at is not None:
-            after = behaviour.stops_after
-            gone = kept.killed or (after is not None and now >= kept.stop_at + timedelta(seconds=after))
-            return (Run.STOPPED if gone else Run.STOPPING), False
-        if behaviour.dies_after is not None and age >= behaviour.dies_after:
-            return Run.STOPPED, True
-        return Run.RUNNING, False
+    def behaviour(self, found: MemoryEnvironment, kept: Instance) -> Behaviour:
+        return self.own.get(kept.id) or self.behaviours.get(found.started_with[kept.id], Behaviour())
+
+    def next_change_in(self, environment: str) -> float | None:
+        """Seconds until something happens by itself; None: nothing does. For whoever moves the clock."""
+        found, now = self._find(environment), self.clock.now()
+        ahead = [(done_at - now).total_seconds() for done_at, _ in found.tasks.values()]
+        for kept in found.instances.values():
+            if kept.state is not State.TERMINATED:
+                ahead += behaviours.ahead(kept, self.behaviour(found, kept), now)
+        return min((each for each in ahead if each > 0), default=None)
 
     def release(self, environment: str, app: str, number: int) -> Release | None:
         found = self._find(environment)
@@ -256,10 +263,7 @@ class MemoryEngine:
             case FailOpen():
                 (found.fail_open.add if action.open else found.fail_open.discard)((action.app, action.group))
             case RunTask():
-                if action.task not in found.tasks:
-                    behaviour = self.behaviours.get(action.release, Behaviour())
-                    done_at = now + timedelta(seconds=behaviour.task_seconds)
-                    found.tasks[action.task] = (done_at, behaviour.task_exit_code)
+                self._run_task(found, action, now)
             case Launch():
                 self._launch(found, action, now)
             case _:
@@ -271,7 +275,26 @@ class MemoryEngine:
                 found.instances[kept.id] = self._changed(self._observed(found, kept, now), action, now)
                 if isinstance(action, Start):
                     found.started_with[kept.id] = action.release
+                if isinstance(action, Terminate):
+                    self._forget_oldest(found, kept)
         self._changed_now()
+
+    def _run_task(self, found: MemoryEnvironment, action: RunTask, now: datetime) -> None:
+        if action.task not in found.tasks:
+            behaviour = self.behaviours.get(action.release, Behaviour())
+            done_at = now + timedelta(seconds=behaviour.task_seconds)
+            found.tasks[action.task] = (done_at, behaviour.task_exit_code)
+
+    def _forget_oldest(self, found: MemoryEnvironment, last: Instance) -> None:
+        ended = sorted(
+            (each.ended_at, each.id)
+            for each in found.instances.values()
+            if (each.app, each.group) == (last.app, last.group) and each.ended_at is not None
+        )
+        for _, id_ in ended[: -self.kept_ended]:
+            del found.instances[id_]
+            del found.started_with[id_]
+            self.own.pop(id_, None)
 
     def _launch(self, found: MemoryEnvironment, action: Launch, now: datetime) -> None:
         if action.instance in found.instances:
