@@ -108,9 +108,8 @@ def test_several_process_types_in_a_group_and_one_that_moves_out(person: Person)
 
 
 def test_what_waits_for_ever_is_said(person: Person) -> None:
-    commit(
-        person.app,
-        {"Procfile": PROCFILE.replace("PORT=$PORT exec python3", "APP_START=never-listen $PORT exec python3")},
-    )
+    soon = replaced(person.app, "homeport.toml", 'grace = "4s"', 'grace = "1500ms"')
+    commit(person.app, {**soon, "Procfile": PROCFILE.replace("PORT=$PORT", "PORT=$PORT APP_START=never-listen")})
     error = person.document("up", code=6)["error"]
+    assert "wasn't healthy within 1.5 s" in error["message"]
     assert "web: hasn't begun; it comes after cache" in error["details"]

@@ -94,6 +94,7 @@ def scenario_of_turns(directory: Path, uid: int | None) -> list[str]:
         return order(generation)
 
 
+@pytest.mark.parametrize("role", ["user"], indirect=True)
 def test_a_process_begins_after_what_it_needs_and_ends_before_it(role: Role) -> None:
     found = role.call(scenario_of_turns, role.directory, role.uid)
     began = [each for each in found if each.endswith(("begins", "listens"))]
