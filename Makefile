@@ -21,7 +21,7 @@ up: $(VENV)/.run ## Install what is missing, bring up examples/shop, print its U
 	@cd examples/shop && "$(CURDIR)/$(BIN)/homeport" up
 
 test: $(VENV)/.dev lint ## Install what is missing, run every check and test
-	@scripts/packages npm g++
+	@scripts/packages npm g++ zsh fish
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 bare: ## Prove `make up`, deploy, rollback, down in a bare Debian 12 (as root, or through sudo)

@@ -45,6 +45,25 @@ def test_every_command_shows_an_example() -> None:
     assert without == []
 
 
+def test_see_also_leads_somewhere() -> None:
+    known = commands()
+    for name, command in known.items():
+        if isinstance(command, click.Group) or command.hidden or name.startswith("stack "):
+            continue
+        _, found, also = help_text(name, command).partition("See also: ")
+        assert found, name
+        names = [" ".join(each.split()).removeprefix("homeport ") for each in also.split(",")]
+        assert name not in names
+        assert set(names) <= set(known), name
+
+
+def test_every_command_is_in_a_section_of_the_help() -> None:
+    from homeport.cli.main import cli
+
+    text = help_text("", cli)
+    assert [name for name in commands() if " " not in name and f"\n  {name} " not in text] == []
+
+
 def test_every_command_has_json() -> None:
     without = [
         name

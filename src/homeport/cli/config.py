@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import candidates, options, output, place
+from homeport.cli.commands import Commands
 from homeport.errors import Failed, Invalid
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ group_option = click.option(
 no_deploy = click.option("--no-deploy", is_flag=True, help="Only keep it: it takes effect at the next deploy.")
 
 
-@click.group()
+@click.group(cls=Commands)
 def config() -> None:
     """Config: an environment's variables.
 
@@ -34,9 +35,11 @@ def config() -> None:
         "homeport config set LOG_LEVEL=debug",
         "homeport config set --secret --from-stdin API_KEY < key",
         "homeport config set --group jobs THREADS=4 --no-deploy",
+        codes={6: "the release with it isn't good; the variables stay set"},
+        see="config list, config unset",
     ),
 )
-@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=candidates.config_pairs)
 @click.option("--secret", is_flag=True, help="Keep the values encrypted; they are never shown.")
 @click.option(
     "--from-stdin",
@@ -74,9 +77,15 @@ def set_(
 
 
 @config.command(
-    "unset", epilog=options.example("homeport config unset LOG_LEVEL", "homeport config unset --group jobs THREADS")
+    "unset",
+    epilog=options.example(
+        "homeport config unset LOG_LEVEL",
+        "homeport config unset --group jobs THREADS",
+        codes={6: "the release without it isn't good; the variables stay unset"},
+        see="config list, config set",
+    ),
 )
-@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...", shell_complete=candidates.config_keys)
 @group_option
 @no_deploy
 @options.app
@@ -98,9 +107,19 @@ def unset(
     _change(environment, directory, app, group, dict.fromkeys(keys), no_deploy=no_deploy, as_json=as_json)
 
 
-@config.command("list", epilog=options.example("homeport config list", "homeport config list --group web --explain"))
+@config.command(
+    "list",
+    epilog=options.example(
+        "homeport config list", "homeport config list --group web --explain", see="config set, config diff"
+    ),
+)
 @click.option(
-    "--group", "group", metavar="GROUP", default="", help="As this group has it. Default: what holds for all."
+    "--group",
+    "group",
+    metavar="GROUP",
+    default="",
+    shell_complete=candidates.groups,
+    help="As this group has it. Default: what holds for all.",
 )
 @click.option("--explain", "explained", is_flag=True, help="Which layer gave each value, and what it overrode.")
 @options.app
@@ -141,7 +160,12 @@ def list_(
 
 @config.command(
     "diff",
-    epilog=options.example("homeport config diff staging production", "homeport config diff staging production --json"),
+    epilog=options.example(
+        "homeport config diff staging production",
+        "homeport config diff staging production --json",
+        codes={10: "with --exit-code: something differs"},
+        see="config list, status",
+    ),
 )
 @click.argument("one", metavar="A", shell_complete=candidates.environments)
 @click.argument("other", metavar="B", shell_complete=candidates.environments)

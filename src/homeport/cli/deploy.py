@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=options.example(
-        "homeport deploy", "homeport deploy -e production", "homeport deploy --dry-run", "homeport deploy --release r12"
+        "homeport deploy",
+        "homeport deploy -e production",
+        "homeport deploy --dry-run",
+        "homeport deploy --release r12",
+        codes={6: "it isn't good; what ran before runs again", 10: "with --dry-run: something changes"},
+        see="rollback, promote, status, deployment show",
     )
 )
 @click.option(

@@ -4,19 +4,25 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
+from homeport.cli.commands import Commands
 from homeport.cli.status import in_short
 from homeport.errors import HomeportError
 from homeport.model.deployment import Ended, Entry, Reverting, Started
 
 
-@click.group()
+@click.group(cls=Commands)
 def deployment() -> None:
     """Deployments: their journals and verdicts."""
 
 
-@deployment.command("list", epilog=options.example("homeport deployment list", "homeport deployment list --json"))
-@click.option("-n", "--lines", type=click.IntRange(1), default=20, help="The newest so many. Default: 20.")
+@deployment.command(
+    "list",
+    epilog=options.example(
+        "homeport deployment list", "homeport deployment list --json", see="deployment show, release list"
+    ),
+)
+@click.option("-n", "--lines", metavar="N", type=click.IntRange(1), default=20, help="The newest so many. Default: 20.")
 @options.app
 @options.common
 def list_(environment: str | None, directory: Path, as_json: bool, lines: int, app: str | None) -> None:
@@ -54,8 +60,15 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
     )
 
 
-@deployment.command(epilog=options.example("homeport deployment show 7", "homeport deployment show 7 --follow"))
-@click.argument("number", type=click.IntRange(1))
+@deployment.command(
+    epilog=options.example(
+        "homeport deployment show 7",
+        "homeport deployment show 7 --follow",
+        codes={6: "with --follow: it isn't good"},
+        see="events, logs",
+    )
+)
+@click.argument("number", type=click.IntRange(1), shell_complete=candidates.deployments)
 @click.option("-f", "--follow", is_flag=True, help="Until its verdict, if it goes on; then its exit code is that.")
 @options.app
 @options.common

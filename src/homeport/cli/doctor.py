@@ -6,7 +6,11 @@ from homeport.cli import options, output
 from homeport.errors import Failed
 
 
-@click.command(epilog=options.example("homeport doctor", "homeport doctor --json"))
+@click.command(
+    epilog=options.example(
+        "homeport doctor", "homeport doctor --json", codes={6: "something is missing"}, see="engine status"
+    )
+)
 @options.as_json
 def doctor(as_json: bool) -> None:
     """Check what this machine lacks.

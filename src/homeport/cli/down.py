@@ -14,7 +14,9 @@ AWAY_SECONDS = 30.0
 
 
 @click.command(
-    epilog=options.example("homeport down", "homeport down -e review-42 --yes --purge", "homeport down --app blog")
+    epilog=options.example(
+        "homeport down", "homeport down -e review-42 --yes --purge", "homeport down --app blog", see="up, engine stop"
+    )
 )
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option("--purge", is_flag=True, help="Remove its releases and config too.")

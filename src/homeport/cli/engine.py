@@ -7,13 +7,14 @@ import click
 
 from homeport import __version__
 from homeport.cli import options, output, place
+from homeport.cli.commands import Commands
 from homeport.errors import HomeportError
 
 if TYPE_CHECKING:
     from homeport.engines.local.boot import Installed
 
 
-@click.group()
+@click.group(cls=Commands)
 def engine() -> None:
     """The engine: a daemon and HAProxy.
 
@@ -21,7 +22,11 @@ def engine() -> None:
     """
 
 
-@engine.command(epilog=options.example("homeport engine start", "homeport engine start --store s3://bucket/prefix"))
+@engine.command(
+    epilog=options.example(
+        "homeport engine start", "homeport engine start --store s3://bucket/prefix", see="engine status, engine install"
+    )
+)
 @click.option(
     "--store",
     metavar="STORE",
@@ -38,7 +43,7 @@ def start(store: str | None, as_json: bool) -> None:
     _told(as_json, "the engine runs", pid=api.daemon().pid)
 
 
-@engine.command(epilog=options.example("homeport engine stop"))
+@engine.command(epilog=options.example("homeport engine stop", see="engine start, down"))
 @options.as_json
 def stop(as_json: bool) -> None:
     """Stop daemon and balancer. Instances run on, unwatched and without traffic; `engine start` takes them back."""
@@ -54,7 +59,7 @@ def stop(as_json: bool) -> None:
         print(f"still there, but not served: {', '.join(up)}; homeport engine start brings them back")
 
 
-@engine.command(epilog=options.example("homeport engine restart"))
+@engine.command(epilog=options.example("homeport engine restart", see="engine status"))
 @options.as_json
 def restart(as_json: bool) -> None:
     """Start the engine anew, such as after an upgrade. Instances run on; the balancer is away for a moment."""
@@ -66,7 +71,14 @@ def restart(as_json: bool) -> None:
     _told(as_json, "the engine runs anew", pid=place.client().daemon().pid)
 
 
-@engine.command(epilog=options.example("homeport engine status", "homeport engine status --json"))
+@engine.command(
+    epilog=options.example(
+        "homeport engine status",
+        "homeport engine status --json",
+        codes={5: "it doesn't run"},
+        see="engine logs, doctor",
+    )
+)
 @options.as_json
 def status(as_json: bool) -> None:
     """Show whether the engine runs, and where it keeps things. Exit code 5 where it doesn't."""
@@ -101,7 +113,11 @@ def status(as_json: bool) -> None:
         print(f"this command is Homeport {__version__}: homeport engine restart")
 
 
-@engine.command(epilog=options.example("homeport engine install", "homeport engine install --print"))
+@engine.command(
+    epilog=options.example(
+        "homeport engine install", "homeport engine install --print", see="engine uninstall, engine status"
+    )
+)
 @click.option("--print", "only_print", is_flag=True, help="Show the unit; write nothing.")
 @options.as_json
 def install(only_print: bool, as_json: bool) -> None:
@@ -122,7 +138,7 @@ def install(only_print: bool, as_json: bool) -> None:
     _installed(as_json, wiring.install_engine(home), f"the engine of {home.root} starts when the machine boots")
 
 
-@engine.command(epilog=options.example("homeport engine uninstall"))
+@engine.command(epilog=options.example("homeport engine uninstall", see="engine install, engine stop"))
 @options.as_json
 def uninstall(as_json: bool) -> None:
     """Don't start the engine at boot any more. One that runs goes on until it is stopped."""
@@ -134,10 +150,12 @@ def uninstall(as_json: bool) -> None:
 
 
 @engine.command(
-    epilog=options.example("homeport engine logs", "homeport engine logs -f", "homeport engine logs -n 500")
+    epilog=options.example(
+        "homeport engine logs", "homeport engine logs -f", "homeport engine logs -n 500", see="logs, engine status"
+    )
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=50, help="The newest so many. Default: 50.")
+@click.option("-n", "--lines", metavar="N", type=click.IntRange(0), default=50, help="The newest so many. Default: 50.")
 @options.as_json
 def logs(as_json: bool, lines: int, follow: bool) -> None:
     """Show what daemon and balancer wrote.

@@ -11,9 +11,15 @@ from homeport.model.event import Event
 POLL_SECONDS = 25.0
 
 
-@click.command(epilog=options.example("homeport events", "homeport events -f", "homeport events -n 20 --json"))
+@click.command(
+    epilog=options.example(
+        "homeport events", "homeport events -f", "homeport events -n 20 --json", see="logs, deployment show"
+    )
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on as they come.")
-@click.option("-n", "--lines", type=click.IntRange(1, 10000), default=100, help="The newest so many. Default: 100.")
+@click.option(
+    "-n", "--lines", metavar="N", type=click.IntRange(1, 10000), default=100, help="The newest so many. Default: 100."
+)
 @options.common
 def events(environment: str | None, directory: Path, as_json: bool, follow: bool, lines: int) -> None:
     """Show what was done, and why.

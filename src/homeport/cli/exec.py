@@ -12,12 +12,21 @@ from homeport.cli import candidates, options, place, session
     "exec",
     context_settings={"allow_interspersed_args": False},
     epilog=options.example(
-        "homeport exec web-1", "homeport exec web-1 -- ps aux", "homeport exec --process worker jobs-2 -- env"
+        "homeport exec web-1",
+        "homeport exec web-1 -- ps aux",
+        "homeport exec --process worker jobs-2 -- env",
+        codes={124: "the time limit was reached", 127: "the command isn't there"},
+        see="run, ps",
     ),
 )
-@click.argument("instance", shell_complete=candidates.instances)
+@click.argument("instance", shell_complete=candidates.live_instances)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--process", metavar="TYPE", help="Whose environment it gets. Default: the one that serves.")
+@click.option(
+    "--process",
+    metavar="TYPE",
+    shell_complete=candidates.processes,
+    help="Whose environment it gets. Default: the one that serves.",
+)
 @click.option("--timeout", metavar="TIME", help="Ended after so long, such as 10m. Default: never.")
 @options.common
 def exec_(

@@ -15,7 +15,15 @@ from homeport.model.retention import Removal
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b(\.tar\.zst)?")
 
 
-@click.command(epilog=options.example("homeport gc --dry-run", "homeport gc", "homeport gc --json"))
+@click.command(
+    epilog=options.example(
+        "homeport gc --dry-run",
+        "homeport gc",
+        "homeport gc --json",
+        codes={5: "something couldn't be looked at or removed; the rest is done"},
+        see="status, release list",
+    )
+)
 @click.option("--dry-run", is_flag=True, help="List what would go, and what is kept because of what; remove nothing.")
 @options.as_json
 def gc(dry_run: bool, as_json: bool) -> None:

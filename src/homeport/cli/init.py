@@ -18,7 +18,7 @@ SKIPPED = {"node_modules", "venv", "env", "__pycache__", "site-packages"}
 DEPTH = 4
 
 
-@click.command(epilog=options.example("homeport init", "homeport init --app shop"))
+@click.command(epilog=options.example("homeport init", "homeport init --app shop", see="up, doctor"))
 @click.option("-a", "--app", metavar="APP", help="Name of the app. Default: that of the directory.")
 @click.option("--force", is_flag=True, help="Replace a homeport.toml that is there.")
 @options.directory

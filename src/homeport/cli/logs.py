@@ -19,7 +19,10 @@ DEFAULT_LINES = 200
 
 @click.command(
     epilog=options.example(
-        "homeport logs", "homeport logs -f --group web", "homeport logs --since 10m --grep 'error|warn'"
+        "homeport logs",
+        "homeport logs -f --group web",
+        "homeport logs --since 10m --grep 'error|warn'",
+        see="events, engine logs",
     )
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come.")
@@ -34,11 +37,21 @@ DEFAULT_LINES = 200
     shell_complete=candidates.instances,
     help="Only this instance; ended ones too.",
 )
-@click.option("--process", default="", metavar="TYPE", help="Only this process type.")
+@click.option(
+    "--process",
+    default="",
+    metavar="TYPE",
+    shell_complete=candidates.processes,
+    help="Only this process type.",
+)
 @click.option("--since", metavar="TIME", help="Not older than this, such as 10m.")
 @click.option("--grep", default="", metavar="RE", help="Only lines that this regular expression finds.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(0), help=f"The newest so many. Default: {DEFAULT_LINES}; all with --since."
+    "-n",
+    "--lines",
+    metavar="N",
+    type=click.IntRange(0),
+    help=f"The newest so many. Default: {DEFAULT_LINES}; all with --since.",
 )
 @options.common
 def logs(

@@ -11,35 +11,52 @@ from typing import Any
 import click
 
 from homeport import __version__
+from homeport.cli.commands import Commands
 from homeport.cli.output import show_error
 from homeport.errors import Bug, HomeportError, Invalid
 
-COMMANDS = {
-    "init": "init:init",
-    "up": "up:up",
-    "deploy": "deploy:deploy",
-    "promote": "promote:promote",
-    "rollback": "rollback:rollback",
-    "ps": "ps:ps",
-    "status": "status:status",
-    "open": "open:open_",
-    "logs": "logs:logs",
-    "run": "run:run",
-    "exec": "exec:exec_",
-    "events": "events:events",
-    "scale": "scale:scale",
-    "down": "down:down",
-    "release": "release:release",
-    "deployment": "deployment:deployment",
-    "config": "config:config",
-    "gc": "gc:gc",
-    "engine": "engine:engine",
-    "stack": "stack:stack",
-    "doctor": "doctor:doctor",
-    "completion": "completion:completion",
-    "version": "version:version",
+SECTIONS = {
+    "Start": {
+        "init": "init:init",
+        "up": "up:up",
+        "doctor": "doctor:doctor",
+    },
+    "Change what runs": {
+        "deploy": "deploy:deploy",
+        "promote": "promote:promote",
+        "rollback": "rollback:rollback",
+        "scale": "scale:scale",
+        "config": "config:config",
+        "down": "down:down",
+    },
+    "Look at it": {
+        "ps": "ps:ps",
+        "status": "status:status",
+        "logs": "logs:logs",
+        "events": "events:events",
+        "open": "open:open_",
+        "release": "release:release",
+        "deployment": "deployment:deployment",
+    },
+    "Work inside": {
+        "run": "run:run",
+        "exec": "exec:exec_",
+    },
+    "This machine": {
+        "engine": "engine:engine",
+        "gc": "gc:gc",
+    },
+    "Infrastructure as code": {
+        "stack": "stack:stack",
+    },
+    "This program": {
+        "help": "help:help_",
+        "completion": "completion:completion",
+        "version": "version:version",
+    },
 }
-"""Name → module of this package, and the command in it."""
+"""What a person wants → name → module of this package, and the command in it."""
+COMMANDS = {name: where for section in SECTIONS.values() for name, where in section.items()}
 
 
 class PipeClosed(Exception):
@@ -54,7 +71,7 @@ def _pipes() -> Iterator[None]:
         raise PipeClosed from error
 
 
-class Lazy(click.Group):
+class Lazy(Commands):
     """Imports a command's module when it is asked for."""
 
     def make_context(
@@ -77,15 +94,15 @@ class Lazy(click.Group):
         found: click.Command = getattr(import_module(f"homeport.cli.{module}"), attribute)
         return found
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from homeport.plan.mistake import nearest
-
-            near = nearest(args[0], COMMANDS)
-            hint = f"homeport {near}" if near else "homeport --help"
-            raise Invalid(f"no command {args[0]!r}", hint=hint) from error
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        longest = max(map(len, COMMANDS))
+        room = formatter.width - longest - 6
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                found = [(name, self.get_command(ctx, name)) for name in names]
+                formatter.write_dl(
+                    [(name.ljust(longest), each.get_short_help_str(room)) for name, each in found if each is not None]
+                )
 
 
 @click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -93,7 +110,7 @@ class Lazy(click.Group):
 def cli() -> None:
     """From a git repository to a running, load-balanced environment.
 
-    In the directory of an app with a Procfile: `homeport up`.
+    In the directory of an app with a Procfile: `homeport up`. What a command does: `homeport help deploy`.
     """
 
 

@@ -10,7 +10,7 @@ import click
 from homeport.cli import options, output, place
 
 
-@click.command("open", epilog=options.example("homeport open", "homeport open -e production"))
+@click.command("open", epilog=options.example("homeport open", "homeport open -e production", see="status"))
 @options.common
 def open_(environment: str | None, directory: Path, as_json: bool) -> None:
     """Open the environment in a browser.

@@ -1,6 +1,6 @@
 """Options that many commands share. Used as decorators by every noun."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +47,12 @@ def common(function: F) -> F:
     return decorated
 
 
-def example(*lines: str) -> str:
-    """Text below a command's help."""
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+def example(*lines: str, codes: Mapping[int, str] | None = None, see: str = "") -> str:
+    """Text below a command's help. `codes`: exit codes that mean something special here, beside 0 for done. `see`:
+    other commands, separated by commas."""
+    found = ["\b\n" + ("Examples:" if len(lines) > 1 else "Example:") + "".join(f"\n  {line}" for line in lines)]
+    if codes:
+        found.append("\b\nExit codes:" + "".join(f"\n  {code:<3}  {text}" for code, text in codes.items()))
+    if see:
+        found.append("See also: " + ", ".join(f"homeport {each.strip()}" for each in see.split(",")))
+    return "\n\n".join(found)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         "homeport promote staging production",
         "homeport promote staging production --dry-run",
         'homeport promote staging production --release r12 --yes --why "sale on Friday"',
+        codes={6: "it isn't good in TO; what ran there before runs again", 10: "with --dry-run: something changes"},
+        see="status, config diff, rollback",
     )
 )
 @click.argument("source", metavar="FROM", shell_complete=candidates.environments)

@@ -9,15 +9,18 @@ from homeport.cli.watch import present
 from homeport.console.views import InstanceList
 
 
-@click.command(epilog=options.example("homeport ps", "homeport ps --watch", "homeport ps -e staging --json"))
+@click.command(
+    epilog=options.example(
+        "homeport ps", "homeport ps --watch", "homeport ps -e staging --json", see="status, logs, events"
+    )
+)
 @click.option("--all", "ended", is_flag=True, help="Also what has ended, while it is remembered.")
 @options.watch
 @options.common
 def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, watching: bool) -> None:
-    """List instances and how they are; below, the processes of those that have several, and what people `run` and
-    `exec`.
+    """List instances and how they are.
 
-    With --watch and --json, one document a line.
+    Below them: the processes of those that have several, and what people `run` and `exec`. With --watch and --json, one document a line.
     """
     api = place.client()
     where = place.environment_id(directory, environment, api)

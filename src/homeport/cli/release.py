@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import candidates, options, output, place
+from homeport.cli.commands import Commands
 from homeport.errors import CHANGES_EXIT_CODE
 
 if TYPE_CHECKING:
@@ -13,12 +14,16 @@ if TYPE_CHECKING:
     from homeport.releases.catalogue import Catalogue
 
 
-@click.group()
+@click.group(cls=Commands)
 def release() -> None:
     """Releases: code, config, formation."""
 
 
-@release.command(epilog=options.example("homeport release create", "homeport release create --from shop.tar.gz --json"))
+@release.command(
+    epilog=options.example(
+        "homeport release create", "homeport release create --from shop.tar.gz --json", see="deploy, release list"
+    )
+)
 @options.by_file
 @options.tarball
 @click.option("--force", is_flag=True, help="Make a new one even if nothing has changed.")
@@ -59,8 +64,13 @@ def create(
         print(f"deploy it: homeport deploy --release {found.id} -e {found.environment}")
 
 
-@release.command("list", epilog=options.example("homeport release list", "homeport release list -n 5 --json"))
-@click.option("-n", "--lines", type=click.IntRange(1), default=20, help="The newest so many. Default: 20.")
+@release.command(
+    "list",
+    epilog=options.example(
+        "homeport release list", "homeport release list -n 5 --json", see="release show, rollback, deployment list"
+    ),
+)
+@click.option("-n", "--lines", metavar="N", type=click.IntRange(1), default=20, help="The newest so many. Default: 20.")
 @options.app
 @options.common
 def list_(environment: str | None, directory: Path, as_json: bool, lines: int, app: str | None) -> None:
@@ -102,7 +112,11 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
     )
 
 
-@release.command(epilog=options.example("homeport release show r3", "homeport release show r3 --json"))
+@release.command(
+    epilog=options.example(
+        "homeport release show r3", "homeport release show r3 --json", see="release diff, config list"
+    )
+)
 @click.argument("name", metavar="rN", shell_complete=candidates.releases)
 @options.app
 @options.common
@@ -138,7 +152,14 @@ def show(environment: str | None, directory: Path, as_json: bool, name: str, app
     )
 
 
-@release.command(epilog=options.example("homeport release diff r11 r12", "homeport release diff r11 r12 --exit-code"))
+@release.command(
+    epilog=options.example(
+        "homeport release diff r11 r12",
+        "homeport release diff r11 r12 --exit-code",
+        codes={10: "with --exit-code: something differs"},
+        see="release show, status, config diff",
+    )
+)
 @click.argument("old", metavar="rN", shell_complete=candidates.releases)
 @click.argument("new", metavar="rM", shell_complete=candidates.releases)
 @options.exit_code
@@ -169,7 +190,9 @@ def diff(
     return CHANGES_EXIT_CODE if found and exit_code else 0
 
 
-@release.command(epilog=options.example("homeport release export r3", "homeport release export r3 -o /tmp/r3"))
+@release.command(
+    epilog=options.example("homeport release export r3", "homeport release export r3 -o /tmp/r3", see="release show")
+)
 @click.argument("name", metavar="rN", shell_complete=candidates.releases)
 @click.option(
     "-o",

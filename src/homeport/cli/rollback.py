@@ -8,7 +8,13 @@ from homeport.cli import candidates, options, output, place
 
 
 @click.command(
-    epilog=options.example("homeport rollback", "homeport rollback --to r7", "homeport rollback --keep-config")
+    epilog=options.example(
+        "homeport rollback",
+        "homeport rollback --to r7",
+        "homeport rollback --keep-config",
+        codes={6: "it isn't good either; what ran before runs again"},
+        see="release list, release diff, deployment list",
+    )
 )
 @click.option(
     "--to",

@@ -27,6 +27,8 @@ POLL_SECONDS = 20.0
         "homeport run -- python manage.py migrate --plan",
         'homeport run "psql $DATABASE_URL" < dump.sql',
         'homeport run --detach --timeout 2h "python import.py"   # then: homeport logs -f --instance run.1',
+        codes={124: "the time limit was reached", 127: "the command isn't there"},
+        see="exec, ps",
     ),
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)

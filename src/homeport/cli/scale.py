@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import candidates, options, output, place
 from homeport.cli.client import Client
 from homeport.console.views import GroupView, StatusView
 from homeport.errors import Failed, Invalid, NotFound
@@ -12,8 +12,15 @@ from homeport.errors import Failed, Invalid, NotFound
 POLL_SECONDS = 0.1
 
 
-@click.command(epilog=options.example("homeport scale web=3", "homeport scale web=3 jobs=2 --no-wait"))
-@click.argument("sizes", nargs=-1, required=True, metavar="GROUP=COUNT...")
+@click.command(
+    epilog=options.example(
+        "homeport scale web=3",
+        "homeport scale web=3 jobs=2 --no-wait",
+        codes={6: "the instances weren't there in time; the count is kept"},
+        see="ps, deploy",
+    )
+)
+@click.argument("sizes", nargs=-1, required=True, metavar="GROUP=COUNT...", shell_complete=candidates.sizes)
 @click.option("--no-wait", is_flag=True, help="Don't wait until the instances are there.")
 @click.option("--timeout", "timeout_text", default="5m", metavar="TIME", help="How long to wait at most. Default: 5m.")
 @options.common

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from homeport.cli.commands import Commands
 from homeport.errors import BY_KIND, HomeportError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ directory = click.option(
 words = click.argument("stacks", nargs=-1, metavar="[STACK]...")
 
 
-class Lazy(click.Group):
+class Lazy(Commands):
     """Imports a command's module when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -17,6 +17,8 @@ from homeport.plan.route import shown
         "homeport status --watch",
         "homeport status -e production --json",
         "homeport status --diff staging production",
+        codes={10: "with --diff and --exit-code: something differs"},
+        see="ps, deployment list, config diff",
     )
 )
 @options.watch

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from homeport.cli.code import Asked
 
 
-@click.command(epilog=options.example("homeport up", "homeport up -e production", "homeport up --from shop.tar.gz"))
+@click.command(
+    epilog=options.example(
+        "homeport up",
+        "homeport up -e production",
+        "homeport up --from shop.tar.gz",
+        codes={6: "it isn't good; what ran before runs again"},
+        see="deploy, status, open, down",
+    )
+)
 @options.by_file
 @options.tarball
 @options.app

@@ -7,7 +7,7 @@ from homeport.cli import options, output, place
 from homeport.errors import HomeportError
 
 
-@click.command(epilog=options.example("homeport version", "homeport version --json"))
+@click.command(epilog=options.example("homeport version", "homeport version --json", see="engine status"))
 @options.as_json
 def version(as_json: bool) -> None:
     """Print versions.

@@ -41,6 +41,33 @@ def test_a_slip_of_the_pen_gets_the_nearest_command(shell: Shell) -> None:
     assert (found.code, found.err) == (2, "error: no command 'stauts'\n→ homeport status\n")
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("config lst", "error: no command 'lst' in homeport config\n→ homeport config list\n"),
+        ("config xyz", "error: no command 'xyz' in homeport config; there is diff, list, set, unset\n"),
+        ("stack paln", "error: no command 'paln' in homeport stack\n→ homeport stack plan\n"),
+        ("help deploj", "error: no command 'deploj'\n→ homeport deploy\n"),
+        ("help config xyz", "error: no command 'xyz' in homeport config"),
+        ("help ps xyz", "error: no command 'xyz' in homeport ps"),
+        ("deploy --relase r1", "No such option '--relase'. Did you mean '--release'?"),
+        ("engine run2", "error: no command 'run2' in homeport engine; there is install, logs, restart"),
+    ],
+)
+def test_so_does_one_in_a_noun_an_option_or_a_question(shell: Shell, typed: str, said: str) -> None:
+    found = shell(*typed.split())
+    assert found.code == 2
+    assert said in found.err
+
+
+@pytest.mark.parametrize("words", [(), ("ps",), ("release", "diff"), ("stack", "plan")])
+def test_help_is_what_the_command_says_of_itself(shell: Shell, words: tuple[str, ...]) -> None:
+    asked = shell("help", *words)
+    assert (asked.code, asked.out) == (0, shell(*words, "--help").out)
+    assert asked.out.startswith("Usage: homeport")
+    assert shell("help", *words, "--json").document["help"] + "\n" == asked.out
+
+
 @pytest.mark.parametrize("words", [("ps", "--nothing"), ("scale",), ("logs", "-n", "many"), ("scale", "web")])
 def test_a_wrong_command_line_is_exit_code_2_with_a_hint(shell: Shell, words: tuple[str, ...]) -> None:
     found = shell(*words)
