@@ -20,7 +20,8 @@ from homeport.console.views import InstanceList
 def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, watching: bool) -> None:
     """List instances and how they are.
 
-    Below them: the processes of those that have several, and what people `run` and `exec`. With --watch and --json, one document a line.
+    Below them: the processes of those that have several, and what people `run` and `exec`. With --watch and --json, one
+    document a line.
     """
     api = place.client()
     where = place.environment_id(directory, environment, api)
