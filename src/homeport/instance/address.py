@@ -22,7 +22,7 @@ import msgspec
 
 from homeport.errors import Unavailable
 from homeport.ports.clock import Clock
-from homeport.system import text_file
+from homeport.system import process, text_file
 from homeport.system.disk import is_full, make_room
 from homeport.system.effect import effect
 from homeport.system.home import Home
@@ -113,8 +113,9 @@ class Addresses:
         return int(self._claim("public_port", key, map(str, PUBLIC_PORTS), free=_port_is_free))
 
     def uid(self, key: str) -> int:
-        """A uid (and gid) that nobody has."""
-        free = _not_in(lambda: {str(each.pw_uid) for each in pwd.getpwall()})
+        """A uid (and gid) that nobody has. Nor does anything run under it: where somebody had emptied the directory of
+        claims, another home's instances may."""
+        free = _not_in(lambda: {str(each) for each in (*process.uids(), *(user.pw_uid for user in pwd.getpwall()))})
         return int(self._claim("uid", key, map(str, UIDS), free=free))
 
     def all(self) -> tuple[Claim, ...]:

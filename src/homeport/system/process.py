@@ -57,6 +57,18 @@ def name(pid: int) -> str | None:
         return None
 
 
+def uids() -> set[int]:
+    """Of all processes: every uid that one has, really, effectively, or in reserve."""
+    found: set[int] = set()
+    for entry in os.scandir(PROC):
+        try:
+            text = (PROC / entry.name / "status").read_text(errors="replace") if entry.name.isdigit() else ""
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found.update(map(int, text.partition("\nUid:")[2].partition("\n")[0].split()))
+    return found
+
+
 def parents() -> dict[int, int]:
     """pid → parent's pid, of all processes."""
     found = {}

@@ -1,5 +1,6 @@
 import json
 import os
+import pwd
 import shutil
 import socket
 import threading
@@ -162,6 +163,16 @@ def test_a_home_that_was_not_seen_takes_another_private_address(tmp_path: Path, 
     assert again.balancer("shop/web") not in (kept[0], other.balancer("blog/web"))
     assert (again.uid("shop"), again.public_port("shop")) == kept[1:]
     assert addresses(tmp_path, clock, "two").balancer("blog/web") == kept[0]
+
+
+def test_a_uid_under_which_something_runs_is_nobodys(
+    tmp_path: Path, clock: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as another home's instances, whose claims somebody has removed."""
+    own = os.getuid()
+    monkeypatch.setattr("homeport.instance.address.UIDS", range(own, own + 50))
+    monkeypatch.setattr(pwd, "getpwall", list)
+    assert int(addresses(tmp_path, clock).uid("shop")) > own
 
 
 def test_a_generation_gets_all_at_once_and_keeps_its_address(tmp_path: Path, clock: Hand) -> None:
