@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench.rate import Report, percentile
-from bench.site import Figure, Site, publish, site
+from bench.site import Figure, Goal, Site, publish, site
 from homeport.system.clock import pause
 
 WINDOWS = int(os.environ.get("BENCH_WINDOWS", "12"))
@@ -66,13 +66,13 @@ def main() -> None:
         ("deploy_under_load", "beside", "the same deploy into another environment: same build and boots, no switch"),
         ("deploy_and_quiet", "quiet", "the same load, nothing else going on"),
     ):
-        goal = "ratio ≤ 1.10" if kind == "beside" else ""
+        goal = Goal("ratio", 1.1) if kind == "beside" else None
         publish(
             name,
             f"{control} ({RATE:g} requests/s, {WINDOWS} windows of each kind, pooled)",
             [
                 Figure("requests", "", [len(found["deploy"])], [len(found[kind])]),
-                Figure("failed requests", "", [failed["deploy"]], [failed[kind]], "0"),
+                Figure("failed requests", "", [failed["deploy"]], [failed[kind]], Goal("value", 0)),
                 *(
                     Figure(what, "ms", [measure(found["deploy"])], [measure(found[kind])], goal)
                     for what, measure in LATENCIES.items()

@@ -1,14 +1,17 @@
-"""kill -9 of the whole tree of a group's only instance, until its replacement answers through the balancer."""
+"""kill -9 of the whole tree of a group's only instance, until its replacement answers through the balancer; and the
+requests that fail when one of three is killed."""
 
 import os
 import signal
 import threading
 import time
 
-from bench.site import Figure, Site, by_hand, publish, site, until
+from bench.site import Figure, Goal, Site, by_hand, publish, site, until
 from homeport.system.clock import pause
 
-RUNS = 9
+RUNS = int(os.environ.get("BENCH_RUNS", "9"))
+KILLS = 6
+RATE = float(os.environ.get("BENCH_RATE", "417"))
 
 
 EVERY_SECONDS = 0.01
@@ -34,12 +37,29 @@ def first_answer_after(place: Site, before: str) -> float:
     return min(answered)
 
 
+def killed_under_load() -> tuple[int, int]:
+    """(requests, failed ones) while one instance after the other is killed: such requests as may be repeated."""
+    with site(3) as place:
+        place("up")
+        with place.load(RATE, methods="GHO") as running:
+            for _ in range(KILLS):
+                victim = place.instances()[0]
+                os.kill(victim["pid"], signal.SIGKILL)
+                until(lambda gone=victim["id"]: _whole_again(place, gone))
+        return running.report.said.sent, running.report.failed
+
+
+def _whole_again(place: Site, gone: str) -> bool:
+    live = [each for each in place.instances() if each["state"] == "InService"]
+    return len(live) == 3 and gone not in {each["id"] for each in live}
+
+
 def main() -> None:
     healed, boots = [], []
     with site(1) as place:
         place("up")
         for _ in range(RUNS):
-            boots.append(by_hand(place.app, 1))
+            boots.append(by_hand(place, 1))
             # One that ends in peace, or the next death would be the second in a row: its replacement is put off.
             place("scale", "web=2")
             place("scale", "web=1")
@@ -48,10 +68,15 @@ def main() -> None:
             before = place.release()
             os.kill(victim["pid"], signal.SIGKILL)
             healed.append(first_answer_after(place, before))
+    sent, failed = killed_under_load()
     publish(
         "heal",
         "the app's process, started by hand, until it answers 200",
-        [Figure("kill -9 to the replacement's first 200", "s", healed, boots, "difference ≤ 0.1 s")],
+        [
+            Figure("kill -9 to the replacement's first 200", "s", healed, boots, Goal("difference", 0.1)),
+            Figure(f"{KILLS} of 3 instances killed in turn: requests (GET, HEAD, OPTIONS)", "", [sent]),
+            Figure("of these failed", "", [failed], goal=Goal("value", 0)),
+        ],
     )
 
 

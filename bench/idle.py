@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from bench.site import Figure, Site, publish, site
+from bench.site import Figure, Goal, Site, publish, site
 from homeport.system import process
 from homeport.system.clock import pause
 from homeport.system.home import Home
@@ -72,18 +72,18 @@ def main() -> None:
             seconds = time.monotonic() - begun
             for kind, each in pids.items():
                 used[kind].append((sum(map(cpu_seconds, each)) - before[kind]) / seconds * 100)
+        everything = [sum(each) for each in zip(*used.values(), strict=True)]
         around = [pss_mb(tree) - pss_mb(app) for tree, app in zip(trees, apps, strict=True)]
         publish(
             "idle",
             "none: both are beside the app's own, which is shown",
             [
-                Figure("CPU of the daemon, 3 instances", "% of a core", used["daemon"], (), "< 0.5 in all"),
-                Figure("CPU of HAProxy", "% of a core", used["haproxy"], ()),
-                Figure("CPU of their supervision", "% of a core", used["supervision"], ()),
-                Figure("PSS around an instance's app", "MB", around, (), "< 3 MB"),
-                Figure("PSS of an instance's app", "MB", [pss_mb(app) for app in apps], ()),
-                Figure("PSS of the daemon", "MB", [pss_mb(pids["daemon"])], ()),
-                Figure("PSS of HAProxy", "MB", [pss_mb(pids["haproxy"])], ()),
+                Figure("CPU of the engine, 3 instances", "% of a core", everything, goal=Goal("value", 0.5)),
+                *(Figure(f"of this {kind}", "% of a core", each) for kind, each in used.items()),
+                Figure("PSS around an instance's app", "MB", around, goal=Goal("value", 3)),
+                Figure("PSS of an instance's app", "MB", [pss_mb(app) for app in apps]),
+                Figure("PSS of the daemon", "MB", [pss_mb(pids["daemon"])]),
+                Figure("PSS of HAProxy", "MB", [pss_mb(pids["haproxy"])]),
             ],
         )
 

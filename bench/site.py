@@ -13,14 +13,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from bench.rate import Load, load
+from bench.rate import GET_AND_POST, Load, load
 from homeport.system.clock import pause
 from tests.app_repository import commit, make_repository
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ARGV = (sys.executable, "-m", "homeport")
+HEAD = ("here", "control", "difference", "ratio", "goal", "")
 DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.002
 FILE = """app = "plain"
@@ -48,7 +49,8 @@ def free_port() -> int:
 
 
 class Site:
-    """An app of `instances` web processes, not up yet: `plain` or `light` of `tests/apps`, without workers."""
+    """An app of `instances` web processes, not up yet: `plain` (without its worker), `light` or `wsgi` of
+    `tests/apps`."""
 
     def __init__(self, directory: Path, instances: int, *, app: str, strategy: str) -> None:
         self.port = free_port()
@@ -56,7 +58,7 @@ class Site:
         edits = {"homeport.toml": FILE.format(instances=instances, port=self.port, strategy=strategy)}
         if app == "plain":
             edits["Procfile"] = "web: exec python3 web.py\n"
-        self._post_path = "/echo" if app == "plain" else "/"
+        self.name = app
         self.app = make_repository(app, directory, edits=edits)
         self.environ = {**os.environ, "HOMEPORT_HOME": str(directory / "home")}
 
@@ -92,9 +94,19 @@ class Site:
         """Whose answer the next request gets: `r3 web-7`, or "" where there is none."""
         return answer("127.0.0.1", self.port)
 
-    def load(self, rate: float, *, requests: int = 0) -> "contextlib.AbstractContextManager[Load]":
+    def web(self, port: int) -> tuple[str, ...]:
+        """What its Procfile has as `web`, to be started by hand."""
+        if self.name == "wsgi":
+            return ("gunicorn", "--workers", "1", "--bind", f"127.0.0.1:{port}", "app:application")
+        return ("/usr/bin/python3", "web.py")
+
+    def load(
+        self, rate: float, *, requests: int = 0, methods: str = GET_AND_POST
+    ) -> "contextlib.AbstractContextManager[Load]":
         """See `bench.rate.load`."""
-        return load(self.url, rate, requests=requests, post_path=self._post_path)
+        return load(
+            self.url, rate, requests=requests, methods=methods, post_path="/" if self.name == "light" else "/echo"
+        )
 
     def close(self) -> None:
         for words in (("down", "--yes", "-e", "staging"), ("down", "--yes", "-e", "beside"), ("engine", "stop")):
@@ -134,16 +146,17 @@ def until(ready: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def by_hand(app: Path, count: int) -> float:
+def by_hand(place: Site, count: int) -> float:
     """Seconds until `count` processes of the app, started from a shell's place at once, have all answered 200."""
     ports = [free_port() for _ in range(count)]
     begun = time.monotonic()
     started = [
         subprocess.Popen(
-            ("/usr/bin/python3", "web.py"),
-            cwd=app,
+            place.web(port),
+            cwd=place.app,
             env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port)},
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         for port in ports
     ]
@@ -153,7 +166,7 @@ def by_hand(app: Path, count: int) -> float:
         return time.monotonic() - begun
     finally:
         for each in started:
-            each.kill()
+            each.terminate()
             each.wait()
 
 
@@ -180,38 +193,65 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     return {"median": round(statistics.median(values), 4), "values": [round(each, 4) for each in values]}
 
 
+class Goal(NamedTuple):
+    """At most so much: of the value itself, of its difference from the control, or of its ratio to that."""
+
+    of: Literal["value", "difference", "ratio"]
+    most: float
+
+    def met(self, value: float, control: float | None) -> bool:
+        if self.of == "value" or control is None:
+            return value <= self.most
+        return value - control <= self.most if self.of == "difference" else value <= self.most * control
+
+
 class Figure:
     """One line of a table: what, its value, the control in the same run, and how they compare."""
 
-    def __init__(self, what: str, unit: str, values: Sequence[float], control: Sequence[float], goal: str = "") -> None:
+    def __init__(
+        self, what: str, unit: str, values: Sequence[float], control: Sequence[float] = (), goal: Goal | None = None
+    ) -> None:
         self.what, self.unit, self.goal = what, unit, goal
         self.values, self.control = spread(values), spread(control) if control else None
 
     @property
     def line(self) -> tuple[str, ...]:
+        """Cells: what, value, control, difference, ratio, goal, whether it is met."""
         value = self.values["median"]
-        if self.control is None:
-            return (self.what, f"{value:g} {self.unit}", "", "", "", self.goal)
-        control = self.control["median"]
+        control = None if self.control is None else self.control["median"]
+        goal = met = ""
+        if self.goal is not None:
+            goal = f"{'' if self.goal.of == 'value' else self.goal.of + ' '}≤ {self.goal.most:g}"
+            met = "met" if self.goal.met(value, control) else "missed"
+        if control is None:
+            return (self.what, f"{value:g} {self.unit}".strip(), "", "", "", goal, met)
         ratio = f"{value / control:.2f}" if control else ""
-        return (self.what, f"{value:g} {self.unit}", f"{control:g}", f"{value - control:+.4g}", ratio, self.goal)
+        return (
+            self.what,
+            f"{value:g} {self.unit}".strip(),
+            f"{control:g}",
+            f"{value - control:+.4g}",
+            ratio,
+            goal,
+            met,
+        )
 
     @property
     def document(self) -> dict[str, Any]:
         return {
             "what": self.what,
             "unit": self.unit,
-            "goal": self.goal,
             "value": self.values,
             "control": self.control,
+            "goal": None if self.goal is None else {"of": self.goal.of, "most": self.goal.most},
+            "line": self.line,
         }
 
 
 def publish(name: str, control: str, figures: Sequence[Figure]) -> None:
     """Prints the table, and keeps it in `results/<name>.json`. `control`: what the control column is."""
-    head = (name, "here", "control", "difference", "ratio", "goal")
-    rows = [head, *(figure.line for figure in figures)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    rows = [(name, *HEAD), *(figure.line for figure in figures)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print(f"control: {control}\n", flush=True)

@@ -7,12 +7,14 @@ import time
 from datetime import datetime
 from itertools import pairwise
 
-from bench.site import Figure, Site, by_hand, publish, site
+from bench.site import Figure, Goal, Site, by_hand, publish, site
 from homeport.system.clock import pause
 
 RUNS = int(os.environ.get("BENCH_RUNS", "7"))
 RATE = float(os.environ.get("BENCH_RATE", "417"))
 INSTANCES = 3
+APPS = ("plain", "wsgi")
+"""One that boots in no time, so that what is left is ours; one of some size, under gunicorn."""
 LOOK_SECONDS = 0.002
 STEPS = ("Started", "Prepared", "Switched", "Baking", "Ended")
 
@@ -55,35 +57,37 @@ class Deploy:
         return self.steps["Started"] - self.begun
 
 
-def main() -> None:
+def measured(app: str) -> list[Figure]:
     deploys, controls = [], []
-    with site(INSTANCES) as place:
+    with site(INSTANCES, app=app) as place:
         place("up")
         with place.load(RATE) as running:
             for _ in range(RUNS):
-                controls.append(by_hand(place.app, INSTANCES))
+                controls.append(by_hand(place, INSTANCES))
                 deploys.append(Deploy(place))
         assert running.report.failed == 0, running.report.said
+    boots = [each.switching for each in deploys]
+    return [
+        Figure(f"{app}: deployment begun to all traffic on the new release", "s", boots, controls, Goal("ratio", 1.2)),
+        Figure(
+            f"{app}: commit to deployment begun (build, publish)",
+            "s",
+            [d.building for d in deploys],
+            goal=Goal("value", 1),
+        ),
+        Figure(f"{app}: commit to verdict (bake 1 s)", "s", [each.ended - each.begun for each in deploys]),
+        *(
+            Figure(f"{app}: {a} to {b}, by the journal", "s", [each.steps[b] - each.steps[a] for each in deploys])
+            for a, b in pairwise(STEPS)
+        ),
+    ]
+
+
+def main() -> None:
     publish(
         "switch",
         f"three processes started by hand at once, until each has answered 200, under the same {RATE:g} requests/s",
-        [
-            Figure(
-                "deployment's begin to all traffic on the new release",
-                "s",
-                [each.switching for each in deploys],
-                controls,
-                "ratio ≤ 1.2",
-            ),
-            Figure(
-                "commit to the deployment's begin: build, publish", "s", [each.building for each in deploys], (), "≤ 1"
-            ),
-            Figure("commit to the verdict (bake 1 s)", "s", [each.ended - each.begun for each in deploys], ()),
-            *(
-                Figure(f"{a} to {b}, by the journal", "s", [each.steps[b] - each.steps[a] for each in deploys], ())
-                for a, b in pairwise(STEPS)
-            ),
-        ],
+        [figure for app in APPS for figure in measured(app)],
     )
 
 

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from homeport.errors import Conflict, Invalid
 from homeport.model.platform import Tls
-from homeport.plan.balancer import Backend, Forward, Server, private_frontend, upstream_backend
+from homeport.plan.balancer import Backend, Forward, Server, private_frontend, spare_of, upstream_backend
 from homeport.system.effect import SITES
 from tests.certificates import certificate
 from tests.e2e.balanced import BACKEND, ENVIRONMENT, Load, Proxy, echoes, free_port, get, until, websocket
@@ -159,6 +159,24 @@ def test_a_killed_target_costs_no_get(serving: Proxy) -> None:
         load.more(300)
     assert load.failures == []
     until(lambda: serving.checks()["web-2.1"] is False, "the dead one is known to be down")
+
+
+def test_when_all_die_at_once_what_was_drained_serves(serving: Proxy) -> None:
+    first, second, drained = serving.targets
+    servers = (first.server(), second.server(), drained.server("drain"))
+    serving.sync(serving.want(*servers, spare_of(drained.server())))
+    before = drained.hits().get("GET /", 0)
+    with Load(serving.port) as load:
+        load.more(50)
+        assert drained.hits().get("GET /", 0) == before, "a spare server serves while others are up"
+        first.kill()
+        second.kill()
+        load.more(200)
+        # whoever drains no longer has what it was doing cut
+        serving.sync(serving.want(drained.server()))
+        assert serving.equal()
+    assert len(load.failures) < 10, load.failures
+    assert drained.hits()["GET /"] > before + 150
 
 
 def test_what_may_have_been_carried_out_is_not_repeated(serving: Proxy) -> None:

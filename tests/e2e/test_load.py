@@ -177,6 +177,21 @@ def test_crash_in_the_bake_goes_back(site: Site) -> None:
     assert f"r{bad}" in running.report.releases
 
 
+def test_all_that_crash_at_once_are_stood_in_for(site: Site) -> None:
+    before = [each.release for each in site.serving()]
+    bad = site.release(bake=timedelta(seconds=60), APP_ALL="die")
+    with load(site.world.url, methods=SAFE) as running:
+        site.begin(bad)
+        site.until(lambda: site.deployment.phase is Phase.BAKE)
+        for each in site.serving():
+            assert each.pid is not None
+            os.kill(each.pid, signal.SIGKILL)
+        assert site.verdict() is Verdict.FAILED
+        assert [each.release for each in site.serving()] == before
+    failures = running.report.failures
+    assert len(failures) < 10, f"the old ones weren't there at once: {len(failures)} failed: {failures}"
+
+
 def crash(instance: Instance) -> None:
     """Its web process ends, asked for past the balancer."""
     with socket.create_connection((instance.address, instance.port), timeout=10) as connection:

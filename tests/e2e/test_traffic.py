@@ -118,6 +118,7 @@ def test_after_a_reload_or_a_death_the_state_is_the_desired_one(how: str, world:
         found = to_each(world, {*ready, "web-3"}, sockets)
         run(world, Drain(instance="web-3"))
         desired = {"web-1.1": "ready", "web-2.1": "ready", "web-3.1": "drain", "web-4.1": "maint"}
+        desired |= {"web-3.1.spare": "ready"}
         assert servers(world) == desired
         if how == "reload":
             reload(world)

@@ -35,12 +35,14 @@ LISTEN = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9a-fA-F:]+\]|[A-Za-z0-
 
 class Server(Struct, frozen=True, kw_only=True):
     """A target. `name` is `<instance>.<generation>`, so that a new generation is a new server. `ready` only after the
-    engine has probed it itself: HAProxy believes that a new server is up until its first check has failed."""
+    engine has probed it itself: HAProxy believes that a new server is up until its first check has failed. `spare`: it
+    gets requests only while no other server of the backend is up."""
 
     name: str
     address: str
     port: int
     state: ServerState = "maint"
+    spare: bool = False
 
 
 class Backend(Struct, frozen=True, kw_only=True):
@@ -81,6 +83,16 @@ class Balancer(Struct, frozen=True, kw_only=True):
 
     frontends: tuple[Frontend, ...] = ()
     backends: tuple[Backend, ...] = ()
+
+
+def spare_of(server: Server) -> Server:
+    """The same target once more: what a server that drains is besides, while others carry its group. A server can't be
+    made a spare one while HAProxy runs, so it is another."""
+    return Server(name=spare_name(server.name), address=server.address, port=server.port, state="ready", spare=True)
+
+
+def spare_name(server: str) -> str:
+    return f"{server}.spare"
 
 
 def public_name(environment: str) -> str:

@@ -6,8 +6,8 @@ nothing is left.
 
 from msgspec import Struct
 
-from homeport.plan.balancer import Backend, Balancer, Server, ServerId, ServerState
-from homeport.plan.balancer_text import WEIGHT, routes, server_options
+from homeport.plan.balancer import Backend, Balancer, Server, ServerId, ServerState, spare_name
+from homeport.plan.balancer_text import SPARE, WEIGHT, routes, server_options
 
 
 class RunningServer(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,8 @@ class Change(Struct, frozen=True, kw_only=True):
 
 def difference(desired: Balancer, fingerprint: str, running: Running) -> Change:
     """The change from `running` to `desired`, whose text has `fingerprint`; false when there is nothing to do.
-    With `reload`, the commands still make the worker that will be replaced right for the connections it keeps."""
+    With `reload`, the commands still make the worker that will be replaced right for the connections it keeps. A spare
+    server that isn't wanted any more keeps the requests that it has, and then goes together with its target."""
     first: list[str] = []
     then: list[str] = []
     removed: list[ServerId] = []
@@ -62,7 +63,11 @@ def difference(desired: Balancer, fingerprint: str, running: Running) -> Change:
                 first += _server(backend, wanted[name], now)
             else:
                 then += _server(backend, wanted[name], now)
-        removed += [(backend.name, name) for name in sorted(present) if name not in wanted]
+        retired = {spare_name(name) for name in wanted} & set(present) - set(wanted)
+        for name in sorted(each for each in retired if present[each].state != "maint"):
+            # HAProxy refuses the second where the server has requests
+            then += [f"set server {backend.name}/{name} state maint", f"del server {backend.name}/{name}"]
+        removed += [(backend.name, name) for name in sorted(present) if name not in wanted and name not in retired]
     table = routes(desired)
     return Change(
         first=tuple(first),
@@ -77,7 +82,8 @@ def _server(backend: Backend, server: Server, now: RunningServer | None) -> list
     target = f"{backend.name}/{server.name}"
     commands = []
     if now is None:
-        commands.append(f"add server {target} {server.address}:{server.port} {server_options(backend)}")
+        spare = SPARE if server.spare else ""
+        commands.append(f"add server {target} {server.address}:{server.port} {server_options(backend)}{spare}")
     if now is None or not now.checked:
         commands.append(f"enable health {target}")
     # Without a state yet (just added) a server is in maintenance.

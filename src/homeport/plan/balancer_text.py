@@ -32,6 +32,7 @@ ROUTES = "haproxy/routes.map"
 STATE = "haproxy/servers.state"
 SOCKET = "haproxy.sock"
 WEIGHT = 100
+SPARE = " backup"
 OLD_WORKER_LIFE = timedelta(hours=1)
 """How long a WebSocket may go on in a worker that a reload has replaced, unless a group drains for longer."""
 
@@ -122,7 +123,7 @@ def _server(server: Server) -> str:
             state = " disabled"
         case _:
             raise Bug(f"server {server.name} has the state {server.state!r}")
-    return f"    server {server.name} {server.address}:{server.port}{state}"
+    return f"    server {server.name} {server.address}:{server.port}{SPARE if server.spare else ''}{state}"
 
 
 def _global(desired: Balancer, setting: Setting) -> list[str]:
@@ -203,6 +204,7 @@ def _defaults(setting: Setting) -> list[str]:
         "    balance leastconn",
         "    load-server-state-from-file global",
         "    option redispatch 1",
+        "    option allbackups",
         "    retries 3",
         # What reached no server may go to another; what may have been carried out is repeated only where that is safe.
         "    retry-on conn-failure empty-response",

@@ -22,6 +22,8 @@ from homeport.plan.balancer import (
     private_frontend,
     problems,
     public_name,
+    spare_name,
+    spare_of,
     upstream_backend,
 )
 from homeport.plan.balancer_change import Change, Running, RunningServer, difference
@@ -63,7 +65,7 @@ FULL = Balancer(
     backends=(
         Backend(
             name=WEB,
-            servers=(server(1), server(2, "drain"), server(3, "maint")),
+            servers=(server(1), server(2, "drain"), spare_of(server(2)), server(3, "maint")),
             health=Health(path="/healthz?deep=1", interval=timedelta(seconds=2), timeout=timedelta(milliseconds=1500)),
             host="www.example.com",
             proto="https",
@@ -204,6 +206,21 @@ def test_a_server_whose_adding_was_cut_short_gets_its_checks() -> None:
     assert change.first[-1] == f"set server {WEB}/web-1.1 state ready"
 
 
+def test_a_spare_server_is_added_and_retired_with_its_requests_left_alone() -> None:
+    drained = balancer(server(1), server(2, "drain"), spare_of(server(2)))
+    change = difference(drained, "f", running(drained, _1=seen(1), _2=seen(2, "drain")))
+    spare = f"{WEB}/web-2.1.spare"
+    assert change.first[0] == f"add server {spare} 127.1.0.2:20002 {server_options(drained.backends[0])} backup"
+    assert change.first[-1] == f"set server {spare} state ready"
+    back = balancer(server(1), server(2))
+    now = running(back, _1=seen(1), _2=seen(2))
+    now.backends[WEB]["web-2.1.spare"] = seen(2)
+    assert difference(back, "f", now) == Change(then=(f"set server {spare} state maint", f"del server {spare}"))
+    now.backends[WEB]["web-2.1.spare"] = seen(2, "maint")
+    assert not difference(back, "f", now)
+    assert set(difference(balancer(server(1)), "f", now).removed) == {(WEB, "web-2.1"), (WEB, "web-2.1.spare")}
+
+
 def test_a_name_at_another_address_is_removed_first() -> None:
     desired = balancer(server(1))
     change = difference(desired, "f", running(desired, _1=seen(9)))
@@ -221,8 +238,8 @@ wanted_servers = st.dictionaries(st.integers(1, 5), states, max_size=5)
 running_servers = st.dictionaries(st.integers(1, 5), st.tuples(states, st.integers(1, 5), st.booleans()), max_size=5)
 
 
-def obey(now: Running, change: Change, desired: Balancer) -> Running:
-    """What HAProxy would make of a change."""
+def obey(now: Running, change: Change, desired: Balancer, *, busy: bool) -> Running:
+    """What HAProxy would make of a change; `busy`: with requests on every server."""
     servers = dict(now.backends[WEB])
     for command in (*change.first, *change.then):
         words = command.replace(f"{WEB}/", "").split()
@@ -235,24 +252,34 @@ def obey(now: Running, change: Change, desired: Balancer) -> Running:
                 servers[words[2]] = structs.replace(servers[words[2]], checked=True)
             case ["set", "server"] if words[3] == "state":
                 servers[words[2]] = structs.replace(servers[words[2]], state=words[4])
+            case ["del", "server"] if not busy:
+                del servers[words[2]]
     for _, name in change.removed:
         del servers[name]
     table = now.routes if change.routes is None else frozenset(change.routes)
     return structs.replace(now, backends={WEB: servers}, routes=table)
 
 
-@given(wanted_servers, running_servers, st.booleans())
+@given(wanted_servers, running_servers, st.sets(st.integers(1, 5)), st.booleans(), st.booleans())
 def test_two_changes_suffice(
-    wanted: dict[int, ServerState], present: dict[int, tuple[ServerState, int, bool]], routed: bool
+    wanted: dict[int, ServerState],
+    present: dict[int, tuple[ServerState, int, bool]],
+    spared: set[int],
+    routed: bool,
+    busy: bool,
 ) -> None:
-    desired = balancer(*(server(number, state) for number, state in wanted.items()))
+    servers = [server(number, state) for number, state in wanted.items()]
+    desired = balancer(*servers, *(spare_of(each) for each in servers if each.state == "drain"))
     now = running(
         desired, **{f"_{n}": structs.replace(seen(a, state), checked=c) for n, (state, a, c) in present.items()}
     )
+    now.backends[WEB].update({spare_name(server(number).name): seen(number) for number in spared})
     now = now if routed else structs.replace(now, routes=frozenset())
     for _ in range(2):
-        now = obey(now, difference(desired, "f", now), desired)
+        now = obey(now, difference(desired, "f", now), desired, busy=busy)
     assert not difference(desired, "f", now)
-    assert {name: (each.state, each.port) for name, each in now.backends[WEB].items()} == {
-        each.name: (each.state, each.port) for each in desired.backends[0].servers
-    }
+    found = {name: (each.state, each.port) for name, each in now.backends[WEB].items()}
+    for each in servers:
+        if busy and found.get(spare_name(each.name)) == ("maint", each.port):
+            del found[spare_name(each.name)]
+    assert found == {each.name: (each.state, each.port) for each in desired.backends[0].servers}

@@ -22,7 +22,7 @@ from homeport.instance.probe import Target as ProbeTarget
 from homeport.instance.sandbox import BwrapSandbox, written_pid
 from homeport.model.fleet import Check, Instance, Probe, Process, Run, State, Target, Task
 from homeport.model.platform import Group
-from homeport.plan.balancer import backend_name
+from homeport.plan.balancer import backend_name, spare_name
 from homeport.ports.clock import Clock
 from homeport.ports.engine import LogQuery
 from homeport.system import process
@@ -242,7 +242,10 @@ class Observer:
             return None
         self.look_in("draining", DRAIN_LOOK_SECONDS)
         backend = backend_name(environment, seen.app, seen.group)
-        return None if in_flight is None else in_flight.get((backend, server_name(seen)), 0)
+        if in_flight is None:
+            return None
+        name = server_name(seen)
+        return sum(in_flight.get((backend, each), 0) for each in (name, spare_name(name)))
 
     def tasks(self, environment: str, kept: Mapping[str, TaskRecord]) -> tuple[Task, ...]:
         return tuple(self._task(environment, each) for each in kept.values())

@@ -25,6 +25,7 @@ from homeport.plan.balancer import (
     backend_name,
     private_frontend,
     public_name,
+    spare_of,
     upstream_backend,
 )
 from homeport.plan.route import first_host
@@ -60,7 +61,7 @@ def environment_traffic(
         host = first_host(routed or (known[-1] if known else None), environment.listen)
         for name in sorted({group.name for each in known for group in each.groups if group.balanced}):
             versions = [group for each in known if (group := each.group(name)) is not None and group.balanced]
-            servers = tuple(server(each) for each in live if each.app == app and each.group == name and each.port)
+            servers = with_spares(server(each) for each in live if each.app == app and each.group == name and each.port)
             backends[backend_name(place.id, app, name)] = Backend(
                 name=backend_name(place.id, app, name),
                 servers=servers,
@@ -96,6 +97,15 @@ def server(instance: Instance) -> Server:
         state = "drain"
     assert instance.port is not None
     return Server(name=server_name(instance), address=instance.address, port=instance.port, state=state)
+
+
+def with_spares(servers: Iterable[Server]) -> tuple[Server, ...]:
+    """One that drains while others serve is their spare: should all of those die at once, it is there before anybody
+    has decided anything. Not where none serves, or what is to end would never be done."""
+    found = tuple(servers)
+    if not any(each.state == "ready" for each in found):
+        return found
+    return (*found, *(spare_of(each) for each in found if each.state == "drain"))
 
 
 def server_name(instance: Instance) -> str:
