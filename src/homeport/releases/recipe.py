@@ -1,14 +1,17 @@
 """How an app is built, decided from its files and `[build]`: which commands, what they provide, what their result
 depends on. Pure; called by `build`."""
 
+import contextlib
 import posixpath
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from homeport.errors import Invalid
 from homeport.plan.detect import Detected, Interpreter, choose_python, detect, inputs_of, is_wanted
-from homeport.plan.node import Package, choose_node, foreign_lock, refuse_foreign
+from homeport.plan.node import Package, choose_node, foreign_lock, package, refuse_foreign
 from homeport.plan.platform import Build
 from homeport.plan.platform_value import NO_NODE
 
@@ -88,6 +91,8 @@ def recipe(
     detected = detect(files)
     python, notice = _python(detected, build, available)
     notices = [*_relevant(detected, files), *([notice] if notice else ())]
+    if detected.language == "python" and build.node != NO_NODE:
+        notices += _unbuilt(files)
     installs: list[Install] = []
     source: tuple[Step, ...] = ()
     if detected.language == "python" and detected.dependencies is not None and python is not None:
@@ -117,6 +122,21 @@ def _relevant(detected: Detected, files: Mapping[str, str]) -> tuple[str, ...]:
     # that a lock is missing matters with a Procfile as well
     complete = "Procfile" in files and detected.dependencies not in (None, "pyproject.toml", "package.json")
     return () if complete and (detected.package or "package.json" not in files) else detected.notices
+
+
+def _unbuilt(files: Mapping[str, str]) -> list[str]:
+    """A front end in a directory of its own, which nothing at the top builds."""
+    found = [] if "package.json" in files else [path for path in files if re.fullmatch(r"[^/]+/package\.json", path)]
+    notices = []
+    for path in sorted(found):
+        with contextlib.suppress(Invalid):
+            below = package({"package.json": files[path]})
+            if below is not None and below.build:
+                notices.append(
+                    f"{path} has a build script, which isn't run: only that of a package.json at the top is; one that "
+                    'builds what is below: see "A front end" in docs/reference/build.md'
+                )
+    return notices
 
 
 def _python(

@@ -140,6 +140,21 @@ def test_tools_of_python_developers_are_not_installed() -> None:
     assert "its build script isn't run" in found.notices[-1]
 
 
+def test_a_front_end_below_the_top_is_named_and_not_built() -> None:
+    below = {
+        "requirements.txt": "bottle\n",
+        "docs/package.json": "{",
+        "e2e/tests/package.json": '{"scripts": {"build": "x"}}',
+    }
+    assert made(below).notices == ()
+    below["frontend/package.json"] = '{"scripts": {"build": "vite build"}}'
+    found = made({**below, "Procfile": "web: x\n"})
+    assert found.notices[0].startswith("frontend/package.json has a build script, which isn't run")
+    assert len(found.notices) == len(found.installs) == 1
+    assert made(below, node="none").notices == ()
+    assert made({**below, "package.json": "{}"}).notices == ()
+
+
 def test_pages_alone_take_no_modules_that_nothing_builds_with() -> None:
     assert made(LOCKED, runs=False).installs == ()
     built = made(with_scripts(build="vite build"), runs=False)
