@@ -26,8 +26,8 @@ from homeport.releases.catalogue import Catalogue
 from homeport.releases.hold import create_part, holding
 from homeport.releases.prune import Pruner
 from homeport.releases.publish import publish, publish_snapshot
+from homeport.simulation.store import MemoryObjects
 from homeport.testing.builder import resolved
-from homeport.testing.objects import MemoryObjects
 
 APP, HERE = "shop", "staging"
 DAY = 86400.0

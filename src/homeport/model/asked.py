@@ -20,8 +20,8 @@ class Suspendable(enum.Enum):
 
 
 class StandbyAsked(Struct, frozen=True, kw_only=True):
-    """An instance out of traffic, kept alive for a look. `decrement`: the group is one smaller meanwhile; else another
-    is launched in its place (AWS: ShouldDecrementDesiredCapacity)."""
+    """An instance out of traffic, kept alive for a look. Another is launched in its place, unless who asked made the
+    group's `desired` one smaller (AWS: ShouldDecrementDesiredCapacity): `decrement` says so, for the way back."""
 
     instance: str
     decrement: bool = False

@@ -65,22 +65,22 @@ def _give(roles: dict[str, Role], free: dict[str, Instance], chosen: Iterable[In
 
 def keep(members: Collection[Instance], count: int) -> list[Instance]:
     """`count` of the members, oldest first. What goes first: what isn't in service, then what isn't healthy, then what
-    is about to leave already, then what stands in the fullest zone, then the youngest."""
+    stands in the fullest zone: there what is about to leave already, then the youngest."""
     kept = sorted(members, key=age)
     surplus = len(kept) - max(0, count)
     if surplus <= 0:
         return kept
     population: dict[str, int] = defaultdict(int)
-    # worst first → zone → its members, youngest last
-    ranks: dict[tuple[bool, bool, bool], dict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
-    for each in kept:
+    # worst first → zone → its members, first to leave last
+    ranks: dict[tuple[bool, bool], dict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
+    for each in sorted(kept, key=_leaving):
         population[each.zone] += 1
         ranks[_rank(each)][each.zone].append(each)
     gone: set[str] = set()
     for rank in sorted(ranks, reverse=True):
         zones = ranks[rank]
         while zones and len(gone) < surplus:
-            fullest = max(zones, key=lambda zone: (population[zone], age(zones[zone][-1])))
+            fullest = max(zones, key=lambda zone: (population[zone], *_leaving(zones[zone][-1])))
             gone.add(zones[fullest].pop().id)
             population[fullest] -= 1
             if not zones[fullest]:
@@ -88,11 +88,15 @@ def keep(members: Collection[Instance], count: int) -> list[Instance]:
     return [each for each in kept if each.id not in gone]
 
 
-def _rank(instance: Instance) -> tuple[bool, bool, bool]:
+def _leaving(instance: Instance) -> tuple[bool, object]:
+    return (instance.target is Target.DRAINING, age(instance))
+
+
+def _rank(instance: Instance) -> tuple[bool, bool]:
     healthy = instance.check is Check.HEALTHY
     # one that comes back from standby was in service before its deputy was launched
     in_service = instance.state is State.IN_SERVICE or (instance.state is State.STANDBY and healthy)
-    return (not in_service, not healthy, instance.target is Target.DRAINING)
+    return (not in_service, not healthy)
 
 
 def emptiest_zone(zones: Sequence[str], population: Mapping[str, int]) -> str:

@@ -12,13 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from msgspec.structs import replace
-
 from homeport.model.asked import Suspendable
 from homeport.model.breaker import BreakerPhase
 from homeport.model.fleet import (
     Check,
-    Cohort,
     Decision,
     FailOpen,
     GroupDesired,
@@ -31,7 +28,7 @@ from homeport.model.fleet import (
     Terminate,
 )
 from homeport.plan.cohort import Role, assign
-from homeport.plan.departure import Findings, Scene, Why, find
+from homeport.plan.departure import Scene, Why, find
 from homeport.plan.fleet_rule import RULES, Situation
 from homeport.plan.launch import launches
 from homeport.plan.member import age, carries
@@ -67,10 +64,11 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
     )
     present = [each for each in scene.everyone if each.state is not State.TERMINATED]
     found = find(scene)
-    cohorts = _without_standby(desired, found)
-    roles = assign(cohorts, present, found.departures, dead_too=Suspendable.REPLACE_UNHEALTHY in scene.suspended)
+    roles = assign(
+        desired.cohorts, present, found.departures, dead_too=Suspendable.REPLACE_UNHEALTHY in scene.suspended
+    )
     carrying = _carrying(desired, present, roles)
-    wanted = sum(cohort.count for cohort in cohorts if cohort.serving)
+    wanted = sum(cohort.count for cohort in desired.cohorts if cohort.serving)
     decisions = [Decision(subject=desired.name, reason=note) for note in found.notes]
     wakes = list(found.wakes)
     for instance in present:
@@ -89,7 +87,7 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
             wakes.append(outcome.wake_at)
     decisions += _fail_open(desired, observed, present, scene)
     decisions.sort(key=lambda each: not isinstance(each.action, PutInService | FailOpen))
-    launched, until = launches(scene, cohorts, observed, roles, found.breakers)
+    launched, until = launches(scene, observed, roles, found.breakers)
     cleaned = [each for each in decisions if isinstance(each.action, Terminate)]
     others = [each for each in decisions if not isinstance(each.action, Terminate)]
     return Plan(
@@ -99,22 +97,8 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
     )
 
 
-def _without_standby(desired: GroupDesired, found: Findings) -> tuple[Cohort, ...]:
-    """The cohorts, one fewer for each instance whose absence on standby was said to count."""
-    if desired.asked is None or desired.trial is not None:
-        return desired.cohorts
-    fewer = sum(
-        1
-        for each in desired.asked.standby
-        if each.decrement
-        and (departure := found.departures.get(each.instance)) is not None
-        and departure.why is Why.STANDBY
-    )
-    return tuple(replace(each, count=max(0, each.count - fewer)) if each.serving else each for each in desired.cohorts)
-
-
 def _carrying(desired: GroupDesired, present: Sequence[Instance], roles: Mapping[str, Role]) -> tuple[int, int]:
-    """How many of the serving cohorts' instances carry traffic, and how many of these aren't known to be sick."""
+    """How many of the serving cohorts' instances carry traffic, and how many of these are known to be well."""
     checks = [
         each.check
         for each in present
@@ -123,7 +107,7 @@ def _carrying(desired: GroupDesired, present: Sequence[Instance], roles: Mapping
         and not roles[each.id].convert
         and carries(each, balanced=desired.balanced)
     ]
-    return len(checks), sum(1 for each in checks if each is not Check.UNHEALTHY)
+    return len(checks), sum(1 for each in checks if each is Check.HEALTHY)
 
 
 def _enough(role: Role, carrying: tuple[int, int], wanted: int) -> bool:

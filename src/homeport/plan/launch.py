@@ -6,14 +6,13 @@ from datetime import datetime
 
 from homeport.model.asked import Suspendable
 from homeport.model.breaker import BreakerPhase, BreakerState
-from homeport.model.fleet import Cohort, Decision, Launch, Observation
+from homeport.model.fleet import Decision, Launch, Observation
 from homeport.plan.cohort import Role, emptiest_zone
 from homeport.plan.departure import Scene
 
 
 def launches(
     scene: Scene,
-    cohorts: Sequence[Cohort],
     observed: Observation,
     roles: Mapping[str, Role],
     breakers: Mapping[int, BreakerState],
@@ -32,7 +31,7 @@ def launches(
         for each in scene.everyone
         if (role := roles.get(each.id)) is not None and role.departure is not None and role.departure.at_once
     )
-    for cohort in cohorts:
+    for cohort in desired.cohorts:
         have = sum(1 for role in roles.values() if role.cohort == cohort) + leaving_first[cohort.release]
         missing = cohort.count - have if cohort.launch else 0
         if missing <= 0:

@@ -286,8 +286,6 @@ def check_standby_goes_out_of_traffic_and_is_replaced() -> None:
     assert plan(3, web(1), drained, web(3), web(4, zone="b"), **wish).actions == (EnterStandby(instance="web-2"),)
     there = web(2, state=State.STANDBY, target=Target.UNUSED, check=Check.UNHEALTHY)
     assert plan(3, web(1), there, web(3), web(4, zone="b"), **wish).actions == (), "kept, however it is"
-    fewer = asked(standby=(StandbyAsked(instance="web-2", decrement=True),))
-    assert plan(3, web(1), there, web(3), asked=fewer).actions == ()
 
 
 def check_back_from_standby_through_the_health_gate() -> None:

@@ -41,7 +41,7 @@ def run(kept: Instance, behaviour: Behaviour, age: float, now: datetime) -> tupl
         return (Run.STOPPED if gone else Run.STOPPING), False
     if behaviour.dies_after is not None and age >= behaviour.dies_after:
         return Run.STOPPED, True
-    if behaviour.starts_after is None or age < behaviour.starts_after:
+    if kept.in_service_at is None and (behaviour.starts_after is None or age < behaviour.starts_after):
         return Run.STARTING, False
     return Run.RUNNING, False
 
@@ -51,7 +51,8 @@ def check(
 ) -> tuple[Check, datetime | None]:
     """The check, and since when it fails."""
     start_at = kept.started_at or kept.created_at
-    if run is not Run.RUNNING or behaviour.healthy_after is None or age < behaviour.healthy_after:
+    young = behaviour.healthy_after is None or age < behaviour.healthy_after
+    if run is not Run.RUNNING or (young and (kept.in_service_at is None or kept.generation > 1)):
         return Check.INITIAL, None
     since: float | None = behaviour.unhealthy_after
     if since is not None and age >= since and behaviour.recovers_after is not None:

@@ -14,5 +14,9 @@ class VirtualClock:
     def monotonic(self) -> float:
         return self._passed.total_seconds()
 
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the time: what is monotonic doesn't notice."""
+        self._start_at += timedelta(seconds=seconds)
+
     def advance(self, seconds: float) -> None:
         self._passed += timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""An object store in memory, with a clock of its own: for tests that try many orders of events."""
+"""An object store in memory, with a clock of its own: for simulation, and for tests that try many orders of events."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,6 +15,10 @@ class MemoryObjects:
         self.now = now
         self.before = before
         self.objects: dict[str, tuple[bytes, datetime]] = {}
+
+    @property
+    def place(self) -> str:
+        return "memory"
 
     def create(self, key: str, data: bytes) -> None:
         self.before("create")

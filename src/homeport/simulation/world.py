@@ -1,0 +1,349 @@
+"""A simulated environment: the real control loop on the memory engine, under a clock that is moved, and what goes wrong
+in it. Used by `simulation.run`."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from homeport.control.control import Control
+from homeport.engines.memory.behaviour import Behaviour
+from homeport.engines.memory.clock import VirtualClock
+from homeport.engines.memory.engine import MemoryEngine
+from homeport.errors import HomeportError, Unavailable
+from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked, Suspendable, ZoneAsked
+from homeport.model.event import Event
+from homeport.model.fleet import Action, GroupDesired, Instance, Launch, Observation, State
+from homeport.model.platform import Resolved
+from homeport.model.release import Layer, Release, Slug
+from homeport.plan.desired import desired_groups
+from homeport.plan.member import age
+from homeport.plan.release import release_key
+from homeport.ports.engine import Engine
+from homeport.simulation.fault import Fault
+from homeport.simulation.invariant import ALWAYS, Moment
+from homeport.simulation.store import MemoryObjects
+
+LAUNCHES: dict[str, Behaviour | None] = {
+    "failing-launches": Behaviour(dies_after=1.0),
+    "hanging-launches": Behaviour(healthy_after=None),
+    "slow-launches": Behaviour(starts_after=5.0, healthy_after=20.0),
+    "good-launches": None,
+}
+
+
+class Crash(BaseException):
+    """The control plane dies here. No Exception: nothing catches it."""
+
+
+class World:
+    """`shuffled`: what is observed comes in another order each time. `problems`: which invariant didn't hold, when."""
+
+    def __init__(self, formation: Resolved, *, shuffled: Callable[[list[Instance]], None] | None = None) -> None:
+        self.formation = formation
+        self.app = formation.app
+        self.place = formation.place
+        self.shuffled = shuffled
+        self.clock = VirtualClock()
+        self.zero = 0.0
+        """When what is told of begins."""
+        self.store = MemoryObjects(self.clock.now)
+        self.releases: dict[int, Release] = {}
+        self.memory = MemoryEngine(self.clock, lambda _app, _name, number: self.releases[number])
+        self.memory.open_environment(self.place)
+        self.problems: list[str] = []
+        self.actions: list[tuple[float, Action]] = []
+        self.events: list[tuple[float, str, str]] = []
+        self.launch_behaviour: Behaviour | None = None
+        self.crash_in: int | None = None
+        self.blind = self.stale = self.crashes = 0
+        self.lying: set[str] = set()
+        self._shown: Observation | None = None
+        self._done: list[Action] = []
+        self.control = self._control()
+
+    @property
+    def seconds(self) -> float:
+        return self.clock.monotonic()
+
+    def _control(self) -> Control:
+        return Control(cast(Engine, _Watched(self)), self.store, self.clock, holder="simulation")
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> float | None:
+        """One tick of the control loop, which is started again where it dies in it. Seconds until the next at the
+        latest."""
+        self._done.clear()
+        try:
+            wake = self.control.tick()
+        except Crash:
+            self.crashes += 1
+            self.note("crash", "the control plane dies, and is started again")
+            self.control = self._control()
+            return 0.0
+        self.blind, self.stale = max(0, self.blind - 1), max(0, self.stale - 1)
+        for each in self.control.environments.values():
+            if "Homeport's own" in each.trouble:
+                self.problem("no_error_of_its_own", each.trouble)
+        return wake
+
+    def point(self) -> None:
+        """Before and after every effect."""
+        if self.crash_in is not None:
+            self.crash_in -= 1
+            if self.crash_in <= 0:
+                self.crash_in = None
+                raise Crash
+
+    # --- seeing -------------------------------------------------------------------------------------------------------
+
+    def observe(self) -> Observation:
+        if self.blind:
+            raise Unavailable("nothing can be observed")
+        if self.stale and self._shown is not None:
+            return _copied(self._shown)
+        found = self.memory.observe(self.place.id)
+        if self.shuffled is not None:
+            order = list(found.instances)
+            self.shuffled(order)
+            found = replace(found, instances=tuple(order))
+        self._shown = _copied(found)
+        return found
+
+    def desired(self, observed: Observation) -> dict[str, GroupDesired]:
+        """What each group shall be now."""
+        control = self.control.environments[self.place.id].app(self.app)
+        groups = desired_groups(
+            self.app,
+            deployment=control.deployment,
+            launch=observed.launch.get(self.app),
+            releases={number: each.resolved for number, each in self.releases.items()},
+            asked=self.memory.asked(self.place.id),
+            present=sorted({each.group for each in observed.instances}),
+        )
+        return {each.name: each for each in groups}
+
+    def note(self, kind: str, words: str) -> None:
+        self.events.append((self.seconds, kind, words))
+
+    def problem(self, invariant: str, words: str) -> None:
+        self.problems.append(f"{timedelta(seconds=round(self.seconds - self.zero))} {invariant}: {words}")
+
+    # --- doing --------------------------------------------------------------------------------------------------------
+
+    def execute(self, action: Action, fence: int) -> None:
+        self.point()
+        if not self.stale:
+            self._judge(action)
+        if isinstance(action, Launch) and self.launch_behaviour is not None:
+            self.memory.own[action.instance] = self.launch_behaviour
+        self.memory.execute(self.place.id, action, fence=fence)
+        self._done.append(action)
+        self.actions.append((self.seconds, action))
+        self.point()
+
+    def _judge(self, action: Action) -> None:
+        if self._shown is None:
+            return
+        # what the deployment has moved within this tick is known to it
+        seen = replace(self._shown, launch=self.memory.observe(self.place.id).launch)
+        moment = Moment(
+            action=action,
+            shown=self._shown,
+            desired=self.desired(seen),
+            done=tuple(self._done),
+            max_unavailable=self.formation.deploy.max_unavailable,
+        )
+        for holds in ALWAYS:
+            if problem := holds(moment):
+                self.problem(holds.__name__, f"{problem} ({type(action).__name__} of {_subject(action)})")
+
+    def deploy(self, *, good: bool = True) -> None:
+        """A new release, with code of its own. Refused while another is being deployed."""
+        number = len(self.releases) + 1
+        layer = Layer(sha256=f"{number:064x}", kind="source", size_bytes=1)
+        release = Release(
+            app=self.app,
+            environment=self.place.name,
+            number=number,
+            slug=Slug(layers=(layer,), image="simulated", commit=f"{number:040x}"),
+            config="0" * 64,
+            resolved=self.formation,
+            created_at=self.clock.now(),
+            created_by="simulation",
+            why="simulation",
+            origin=number,
+        )
+        self.releases[number] = release
+        self.store.create(release_key(self.app, self.place.name, number), msgspec.json.encode(release))
+        if not good:
+            self.memory.behaviours[number] = Behaviour(healthy_after=None)
+        self.control.deploy(self.place, self.app, number, by="simulation", why="simulation")
+
+    def bring(self, fault: Fault) -> None:
+        """It happens. What the platform refuses is noted."""
+        self.note("fault", fault.words)
+        try:
+            _HAPPENS[fault.kind](self, fault)
+        except (HomeportError, LookupError) as error:
+            self.note("refused", f"{fault.words}: {error}")
+        except Crash:
+            self.crashes += 1
+            self.control = self._control()
+
+    def chosen(self, fault: Fault) -> Instance:
+        """An instance in service of the fault's group. Raises LookupError."""
+        there = sorted(
+            (
+                each
+                for each in self.memory.observe(self.place.id).instances
+                if each.group == fault.group and each.state is State.IN_SERVICE
+            ),
+            key=age,
+        )
+        if not there:
+            raise LookupError(f"nobody of {fault.group} is in service")
+        return there[fault.choice % len(there)]
+
+    def afflict(self, fault: Fault, **fields: Any) -> None:
+        found = self.chosen(fault)
+        seconds = (self.clock.now() - (found.started_at or found.created_at)).total_seconds()
+        self.memory.own[found.id] = Behaviour(unhealthy_after=max(0.1, seconds), **fields)
+
+    def ask(self, fault: Fault, **fields: Any) -> None:
+        said = self.memory.asked(self.place.id).of(self.app, fault.group)
+        self.memory.ask(self.place.id, replace(said, **fields))
+
+
+class _Watched:
+    """The memory engine, as the control loop sees it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world.memory, name)
+
+    def observe(self, environment: str) -> Observation:
+        return self._world.observe()
+
+    def execute(self, environment: str, action: Action, *, fence: int) -> None:
+        self._world.execute(action, fence)
+
+    def record(self, event: Event) -> None:
+        self._world.point()
+        self._world.note(event.kind, f"{event.subject}: {event.message}")
+
+
+def _copied(observed: Observation) -> Observation:
+    """The control loop writes into what it was shown."""
+    return replace(
+        observed,
+        routes=dict(observed.routes),
+        launch=dict(observed.launch),
+        last_ordinal=dict(observed.last_ordinal),
+        fence=dict(observed.fence),
+    )
+
+
+def _subject(action: Action) -> str:
+    return str(getattr(action, "instance", getattr(action, "app", "")))
+
+
+# --- what happens -----------------------------------------------------------------------------------------------------
+
+
+def _zone(failure: Any) -> Callable[[World, Fault], None]:
+    def happens(world: World, fault: Fault) -> None:
+        asked = ZoneAsked(zone=fault.value, failure=failure, since_at=world.clock.now())
+        world.memory.ask(world.place.id, asked)
+
+    return happens
+
+
+def _recover(world: World, fault: Fault) -> None:
+    world.memory.own.clear()
+    world.lying.clear()
+
+
+def _outage(world: World, fault: Fault) -> None:
+    world.memory.outage_since_at = world.memory.outage_since_at or world.clock.now()
+
+
+def _outage_ends(world: World, fault: Fault) -> None:
+    world.memory.outage_since_at = None
+
+
+def _launches(world: World, fault: Fault) -> None:
+    world.launch_behaviour = LAUNCHES[fault.kind]
+    if world.launch_behaviour is None:
+        world.memory.own.clear()
+
+
+def _suspend(world: World, fault: Fault) -> None:
+    world.ask(fault, suspended=(Suspendable(fault.value),))
+
+
+def _resume(world: World, fault: Fault) -> None:
+    said = world.memory.asked(world.place.id).of(world.app, fault.group)
+    world.memory.ask(world.place.id, GroupAsked(app=said.app, group=said.group, desired=said.desired))
+
+
+def _standby(world: World, fault: Fault) -> None:
+    said = world.memory.asked(world.place.id).of(world.app, fault.group)
+    world.ask(fault, standby=(*said.standby, StandbyAsked(instance=world.chosen(fault).id)))
+
+
+def _cycle(world: World, fault: Fault) -> None:
+    now = world.clock.now()
+    world.ask(fault, cycle=CycleAsked(since_at=now, older_than_at=now, batch=1 + fault.choice % 2))
+
+
+def _crash(world: World, fault: Fault) -> None:
+    world.crash_in = int(fault.value or 1 + fault.choice % 12)
+
+
+def _blind(world: World, fault: Fault) -> None:
+    world.blind = 1 + fault.choice % 3
+
+
+def _stale(world: World, fault: Fault) -> None:
+    world.stale = 1 + fault.choice % 3
+
+
+def _scale(world: World, fault: Fault) -> None:
+    group = world.formation.group(fault.group)
+    assert group is not None
+    count = max(group.instances.min, min(group.instances.max, int(fault.value)))
+    world.control.scale(world.place.id, world.app, fault.group, count)
+
+
+_HAPPENS: Mapping[str, Callable[[World, Fault], None]] = {
+    "deploy": lambda world, _: world.deploy(),
+    "bad-deploy": lambda world, _: world.deploy(good=False),
+    "scale": _scale,
+    "die": lambda world, fault: world.memory.die(world.place.id, world.chosen(fault).id),
+    "hang": lambda world, fault: world.afflict(fault),
+    "flap": lambda world, fault: world.afflict(fault, recovers_after=20.0),
+    "recover": _recover,
+    "lie": lambda world, fault: world.lying.add(world.chosen(fault).id),
+    "lose-sight": lambda world, fault: world.memory.unknown.add(world.chosen(fault).id),
+    "see-again": lambda world, _: world.memory.unknown.clear(),
+    "fail-zone": _zone("kill"),
+    "freeze-zone": _zone("freeze"),
+    "restore-zone": _zone(None),
+    "outage": _outage,
+    "outage-ends": _outage_ends,
+    **dict.fromkeys(LAUNCHES, _launches),
+    "suspend": _suspend,
+    "resume": _resume,
+    "standby": _standby,
+    "cycle": _cycle,
+    "crash": _crash,
+    "blind": _blind,
+    "stale": _stale,
+    "jump": lambda world, fault: world.clock.jump(float(fault.value)),
+}
