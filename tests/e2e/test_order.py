@@ -126,12 +126,13 @@ STOPS = {
     "fails": "echo before; exit 3",
     "missing": "no-such-command",
     "hangs": "sleep 1000",
-    "signals": "kill -s USR1 $PID",
+    "signals": "kill -s USR1 $PID; while kill -0 $PID 2>/dev/null; do sleep 0.05; done",
 }
 
 
 def scenario_of_stop_commands(directory: Path, uid: int | None) -> tuple[dict[str, list[str]], Mapping[str, int]]:
     processes = {name: f"true; python3 actor.py {name} 0 TERM,USR1; exit $?" for name in STOPS}
+    processes["signals"] = "python3 actor.py signals 0 TERM,USR1; sleep 0.3; echo the line goes on"
     processes |= {"quits": "true; python3 actor.py quits 0 QUIT; exit $?", "deaf": "exec python3 actor.py deaf 0 INT"}
     types = {name: ProcessType(stop=command) for name, command in STOPS.items()}
     types |= {
@@ -139,7 +140,7 @@ def scenario_of_stop_commands(directory: Path, uid: int | None) -> tuple[dict[st
         "finishes": ProcessType(stop=STOPS["finishes"], after=("deaf",)),
     }
     environment = [("common", {"COLOUR": "red "})]
-    grace = timedelta(seconds=2)
+    grace = timedelta(seconds=6)
     with acting(directory, uid, processes, types, stop_grace=grace, environment=environment) as generation:
         wait_for(lambda: sum(each.endswith("begins") for each in order(generation)) == len(processes), "all", 20)
         supervision.stop(generation.services)
@@ -159,7 +160,7 @@ def test_stop_commands(role: Role) -> None:
     assert sorted(found["finishes"][1:]) == sorted(["finishes its job", OVER, f"{ports['finishes']} red "])
     assert found["fails"] == ["begins", "before", "[homeport] the stop command ended with exit code 3", "SIGTERM", OVER]
     assert found["missing"][2:] == ["[homeport] the stop command ended with exit code 127", "SIGTERM", OVER]
-    assert found["hangs"] == ["begins", "[homeport] the stop command took longer than 1.5 s", "SIGTERM", OVER]
-    assert found["signals"] == ["begins", "SIGUSR1", OVER]
+    assert found["hangs"] == ["begins", "[homeport] the stop command took longer than 4.5 s", "SIGTERM", OVER]
+    assert found["signals"] == ["begins", "SIGUSR1", "the line goes on", OVER]
     assert found["quits"] == ["begins", "SIGQUIT", OVER]
     assert found["deaf"][:2] == ["begins", "15"]

@@ -106,14 +106,21 @@ done
 exit 0
 """
 
+# The server may have ended while the shell line around it goes on to its own end: that isn't cut off.
 _RUN_STOP = """\
-timeout -k 1 "$(left)" chpst{chpst} ./stop "$(./signal show)"
+target=$(./signal show)
+timeout -k 1 "$(left)" chpst{chpst} ./stop "$target"
 code=$?
 case $code in
 0) ;;
 124 | 137) echo "[homeport] the stop command took longer than {seconds:g} s" ;;
 *) echo "[homeport] the stop command ended with exit code $code" ;;
 esac
+while ! kill -0 "$target" 2>/dev/null && [ "$(now)" -lt "$until" ]; do
+    read -r still <supervise/pid
+    [ "$still" = "$pid" ] || exit 0
+    sleep 0.1
+done
 """
 
 _STOP = """\

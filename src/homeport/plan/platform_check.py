@@ -173,7 +173,7 @@ GROUP: dict[str, Reader] = {
 }
 PROCESS: dict[str, Reader] = {
     "after": leaf(typed.names),
-    "stop": leaf(typed.text("kill -s USR1 $PID")),
+    "stop": leaf(typed.text("bin/finish $PID")),
     "stop_signal": leaf(typed.one_of(*get_args(StopSignal))),
 }
 ROUTE: dict[str, Reader] = {

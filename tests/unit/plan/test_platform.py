@@ -77,7 +77,7 @@ def test_the_reference_page_loads_and_means_what_it_says() -> None:
         deploy=Deploy(),
         processes={"web": "serve", "worker": "work"},
         release_task="migrate",
-        types={"worker": ProcessType(after=("web",), stop="kill -s USR1 $PID", stop_signal="INT")},
+        types={"worker": ProcessType(after=("web",), stop="bin/finish $PID", stop_signal="INT")},
     )
 
 

@@ -67,7 +67,7 @@ def test_an_environment_may_say_otherwise_also_of_groups_that_nobody_wrote_down(
             "stops it",
         ),
         ('[processes.web]\nstop_signal = "QIUT"', 'found "QIUT", did you mean "QUIT"?'),
-        ('[processes.web]\nstop = ""', 'processes.web.stop: expected a text such as "kill -s USR1 $PID", found ""'),
+        ('[processes.web]\nstop = ""', 'processes.web.stop: expected a text such as "bin/finish $PID", found ""'),
         ("[processes.web]\nstopp = 1", 'processes.web.stopp: unknown key, did you mean "stop"?'),
         (
             '[groups.web]\n[groups.back]\nrun = ["*"]\n[groups.rest]\nrun = ["*"]',
