@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from homeport.releases.build import Builder
     from homeport.releases.catalogue import Catalogue
     from homeport.stacks.apply import Applier
+    from homeport.stacks.history import History
     from homeport.stacks.planner import Planner
     from homeport.stacks.project import Project
 
@@ -312,11 +313,33 @@ def stack_planner(project: Project) -> Planner:
     return Planner(project, Tools(cloud=cloud, encryption=lambda: encryption(home()), environ=dict(os.environ)))
 
 
-def stack_applier(planner: Planner, say: Callable[[str, StackEvent | str], None]) -> Applier:
-    from homeport.stacks.apply import Applier
+def stack_applier(
+    planner: Planner, say: Callable[[str, StackEvent | str], None], *, who: str, why: str = ""
+) -> Applier:
+    from homeport.stacks.apply import Applier, Diary
     from homeport.system.clock import SystemClock, pause
 
-    return Applier(planner, SystemClock(), pause, say)
+    diary = Diary(history=stack_history(), who=who, why=why)
+    return Applier(planner, SystemClock(), pause, say, diary)
+
+
+def stack_unlock(planner: Planner, id: str, skip: tuple[str, ...], say: Callable[[StackEvent], None]) -> Sequence[str]:
+    """What was done; see `Operation.unlock`."""
+    from homeport.model.stack_plan import Action, StackPlan
+    from homeport.stacks.operation import Operation, Watcher
+    from homeport.system.clock import SystemClock, pause
+
+    stack = planner.project.stack(id)
+    planner.guard(stack.target)
+    plan = StackPlan(id=id, name=stack.name, target=stack.target, action=Action.NONE, reason="")
+    watcher = Watcher(clock=SystemClock(), pause=pause, say=say)
+    return Operation(plan, planner.cloud.cloudformation(stack.target), watcher).unlock(skip)
+
+
+def stack_history() -> History:
+    from homeport.stacks.history import History
+
+    return History(store(home()))
 
 
 def cloud() -> Cloud:

@@ -24,6 +24,8 @@ LABELS = {
     "stack.set_policy",
     "stack.protect",
     "stack.upload",
+    "stack_history.begin",
+    "stack_history.end",
 }
 MOST_RUNS = 80
 
@@ -114,6 +116,16 @@ def test_a_lone_template_is_compiled_without_a_project(tmp_path: Path) -> None:
     assert "DisplayName: !Ref AWS::Region" in person("compile", "--template", "a.json")
 
 
+def apply_killed(person: Person, points: Path) -> None:
+    """Until it gets through."""
+    codes: list[int] = []
+    while not codes or codes[-1] != 0:
+        done = person.run("apply", "--yes", HOMEPORT_CRASH="each", HOMEPORT_CRASH_ONCE=str(points))
+        codes.append(done.returncode)
+        assert done.returncode in (0, 4, -signal.SIGKILL), done.stderr  # 4: CloudFormation is still at work on it
+        assert len(codes) < MOST_RUNS
+
+
 def test_apply_is_killed_everywhere_and_gets_there(tmp_path: Path) -> None:
     topic = "Resources:\n  A: {Type: 'AWS::SNS::Topic'}\n"
     settings = "template: templates/a\npolicy: templates/policy\ntermination_protection: true\n"
@@ -129,17 +141,47 @@ def test_apply_is_killed_everywhere_and_gets_there(tmp_path: Path) -> None:
     person.site.edit("old.yaml", "template:", "obsolete: true\ntemplate:")
     points = tmp_path / "points"
     points.mkdir()
-    codes = []
-    while not codes or codes[-1] != 0:
-        done = person.run("apply", "--yes", HOMEPORT_CRASH="each", HOMEPORT_CRASH_ONCE=str(points))
-        codes.append(done.returncode)
-        assert done.returncode in (0, 4, -signal.SIGKILL), done.stderr  # 4: CloudFormation is still at work on it
-        assert len(codes) < MOST_RUNS
+    apply_killed(person, points)
+    person.site.edit("templates/a", "B:", "C: {Type: 'AWS::SNS::Topic'}\n  B:")
+    apply_killed(person, points)  # the change set is made at once now, and so the end is reached
     reached = {path.name.partition(":")[0] for path in points.iterdir()}
     assert reached >= LABELS
     world = person.world
     state, nested = world.stacks.values()
     assert nested.parent == state.id
-    assert (state.name, state.status) == ("a", Status.CREATE_COMPLETE)
+    assert (state.name, state.status) == ("a", Status.UPDATE_COMPLETE)
     assert (state.policy, state.termination_protection, state.asked) == ('{"Statement":[]}', True, {})
     assert next(iter(world.stacks)) == f"{ACCOUNT}/eu-west-1/a"
+
+
+def test_history_twin_prune_and_delete(tmp_path: Path) -> None:
+    person = Person(tmp_path, {})
+    person("init", "--account", ACCOUNT, "--project", "shop")
+    person("apply", "--yes", "--why", "the first")
+    assert person("outputs", "alarms", "--name", "TopicArn").startswith("alarms-Topic-")
+    assert "CREATE_COMPLETE  " in person("status", "--exit-code")
+    assert "Topic     AWS::SNS::Topic  CREATE_COMPLETE" in person("resources")
+    assert "alarms  Topic  AWS::SNS::Topic  CREATE_COMPLETE" in person("events", "alarms", "--follow")
+    person.site.edit("alarms.yaml", "-alarms", "-bells")
+    assert "yes: replace" in person("status", "--exit-code", code=10)
+    person("apply", "--yes", "--why", "bells are louder")
+    said = person("history", "alarms")
+    assert "the first" in said
+    assert "bells are louder" in said
+    assert "why: bells are louder" in person("show", "alarms", "2")
+    assert json.loads(person("show", "alarms", "1", "--json"))["begun"]["parameters"] == {"Name": "alarms-alarms"}
+    assert person("show", "alarms", "1", "--template").startswith("Parameters:")
+    assert "Name: alarms-bells → alarms-alarms" in person("plan", "alarms", "--to", "1")
+    person("apply", "alarms", "--to", "1", "--yes")
+    assert person.world.stacks[f"{ACCOUNT}/eu-west-1/alarms"].contents.parameters == {"Name": "alarms-alarms"}
+
+    assert "stacks/alarms-2.yaml is like alarms" in person("twin", "alarms", "-p", "Name=twin")
+    person("apply", "--yes")
+    twin = person.world.stacks[f"{ACCOUNT}/eu-west-1/alarms-2"]
+    assert (twin.contents.parameters, twin.contents.tags["homeport:stack"]) == ({"Name": "twin"}, "alarms-2")
+    (person.site.root / "alarms-2.yaml").unlink()
+    assert "alarms-2  done" in person("prune", "--yes")
+    assert "as deployed" in person("drift", "--exit-code")
+    person("delete", "alarms", "--yes")
+    assert "  delete   done" in person("history", "alarms")
+    assert person.world.stacks == {}

@@ -1,4 +1,4 @@
-"""`homeport stack`: infrastructure as code. Its commands lie in `stack_read`, `stack_plan` and `stack_apply`."""
+"""`homeport stack`: infrastructure as code. Its commands lie in `stack_…`, imported when they are asked for."""
 
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,19 @@ COMMANDS = {
     "tree": "stack_read:tree",
     "why": "stack_read:why",
     "compile": "stack_compile:compile_",
+    "status": "stack_deployed:status",
+    "outputs": "stack_deployed:outputs",
+    "resources": "stack_deployed:resources",
+    "events": "stack_deployed:events",
+    "drift": "stack_deployed:drift",
+    "history": "stack_history:history",
+    "show": "stack_history:show",
+    "delete": "stack_change:delete",
+    "prune": "stack_change:prune",
+    "import": "stack_change:import_",
+    "unlock": "stack_change:unlock",
+    "twin": "stack_change:twin",
+    "init": "stack_change:init",
 }
 """Name → module of this package, and the command in it."""
 

@@ -8,7 +8,7 @@ import click
 
 from homeport.cli import options, output
 from homeport.cli.stack import directory, exit_code, planner, show_problems, words
-from homeport.cli.stack_plan import make, with_needs
+from homeport.cli.stack_plan import make, pin, to, with_needs
 from homeport.errors import Failed, HomeportError, Invalid
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from homeport.model.stack_plan import Plan
     from homeport.stacks.apply import Applier, Result, Wishes
     from homeport.stacks.planner import Planner
+
+
+why = click.option("--why", default="", metavar="TEXT", help="Why this is done; kept in the history.")
 
 
 @click.command(
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     help="This resource holds data and may be replaced or deleted all the same. Repeatable.",
 )
 @click.option("--at-once", type=click.IntRange(1, 50), default=4, help="Stacks side by side. Default: 4.")
+@why
+@to
 @directory
 @options.as_json
 def apply(
@@ -42,6 +47,8 @@ def apply(
     yes: bool,
     allow: tuple[str, ...],
     at_once: int,
+    why: str,
+    to: int | None,
     directory: Path,
     as_json: bool,
 ) -> int:
@@ -50,22 +57,32 @@ def apply(
     The plan is shown and confirmed, then each stack gets a change set, which is compared with the plan before it is
     executed. A plan file (stack plan --out) is applied exactly as it was reviewed, or not at all.
     """
-    from homeport.stacks.apply import Wishes, refuse
+    from homeport.stacks.apply import Wishes
 
     found = planner(directory)
+    pin(found, stacks, to)
     file = _plan_file(stacks)
     wishes = Wishes(allow=frozenset(allow), surprises=file is None, at_once=at_once)
     with output.Progress(quiet=as_json) as progress:
         plan = _reviewed(found, file) if file else make(found, stacks, with_needs=with_needs, progress=progress)
+    return finish(found, plan, wishes, yes=yes or file is not None, why=why, as_json=as_json)
+
+
+def finish(
+    found: "Planner", plan: "Plan", wishes: "Wishes", *, yes: bool, why: str, as_json: bool, verb: str = "Apply"
+) -> int:
+    """The plan is shown, confirmed and carried out; the exit code. Raises `Conflict` for one that is refused."""
+    from homeport.stacks.apply import refuse
+
     if plan.problems:
         return _cannot(plan, as_json=as_json)
-    refuse(plan, wishes)
     if not as_json:
         _show(plan)
+    refuse(plan, wishes)
     if plan.changes:
-        _confirm(plan, yes=yes or file is not None, as_json=as_json)
+        _confirm(plan, yes=yes, verb=verb, as_json=as_json)
     with output.Progress(quiet=as_json) as progress:
-        results = _carry_out(found, plan, wishes, progress)
+        results = _carry_out(found, plan, wishes, why, progress)
     if as_json:
         output.emit({"plan": plan, "results": [_body(each) for each in results]})
         return _code(results)
@@ -104,7 +121,7 @@ def _show(plan: "Plan") -> None:
         print(line)
 
 
-def _confirm(plan: "Plan", *, yes: bool, as_json: bool) -> None:
+def _confirm(plan: "Plan", *, yes: bool, verb: str, as_json: bool) -> None:
     from homeport.cli.stack_words import counted, summary
 
     if yes:
@@ -112,17 +129,20 @@ def _confirm(plan: "Plan", *, yes: bool, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         what = f"apply changes {counted(plan)} ({summary(plan)}), and nobody is here to confirm it"
         raise Invalid(what, hint="homeport stack apply --yes …")
-    click.confirm(f"Apply this to {counted(plan)}?", abort=True)
+    click.confirm(f"{verb} this to {counted(plan)}?" if verb == "Apply" else f"{verb} {counted(plan)}?", abort=True)
 
 
-def _carry_out(found: "Planner", plan: "Plan", wishes: "Wishes", progress: output.Progress) -> "tuple[Result, ...]":
+def _carry_out(
+    found: "Planner", plan: "Plan", wishes: "Wishes", why: str, progress: output.Progress
+) -> "tuple[Result, ...]":
     from homeport import wiring
+    from homeport.cli.place import person
     from homeport.cli.stack_words import event_line
 
     def say(id: str, what: "StackEvent | str") -> None:
         progress.say(f"{id}  {what}" if isinstance(what, str) else event_line(id, what))
 
-    applier = wiring.stack_applier(found, say)
+    applier = wiring.stack_applier(found, say, who=person(found.project.root), why=why)
     try:
         return applier.apply(plan, wishes)
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from homeport.cli.output import plural, printable
-from homeport.model.stack import Replacement, ResourceChange, StackEvent
+from homeport.model.stack import Drift, Replacement, ResourceChange, StackEvent
 from homeport.model.stack_plan import Action, Change, Plan, StackPlan
 
 SIGNS = {
@@ -23,7 +23,7 @@ MADE_ANEW = {Replacement.YES: "made anew", Replacement.MAYBE: "may be made anew"
 def lines(plan: Plan) -> Iterator[str]:
     """All of it, for people: a block for each stack that changes or can't, a line of counts at the end."""
     for each in plan.stacks:
-        if each.action is not Action.NONE or each.notes:
+        if each.action is not Action.NONE or each.notes or each.drift:
             yield from map(printable, _stack(each))
     yield summary(plan)
 
@@ -53,10 +53,21 @@ def _stack(plan: StackPlan) -> Iterator[str]:
         yield "    resources"
         for each in plan.resources:
             yield from _resource(each, each.logical_id in plan.protected)
+    if plan.drift:
+        yield "    changed by hand"
+        for drifted in plan.drift:
+            yield from (f"      {line}" for line in drift_lines(drifted))
     if plan.consumers:
         yield f"    its outputs are read by {', '.join(plan.consumers)}"
     for note in plan.notes:
         yield f"    note: {note}"
+
+
+def drift_lines(drifted: Drift) -> Iterator[str]:
+    """A resource, and what is different about it."""
+    gone = "  deleted" if drifted.deleted else ""
+    yield f"{drifted.logical_id}  {drifted.type}{gone}"
+    yield from (f"    {each}" for each in drifted.differences)
 
 
 def _change(change: Change) -> str:

@@ -59,6 +59,8 @@ class Stack(Struct, frozen=True, kw_only=True):
     policy: str = ""
     """Path of the stack policy, relative to the project; empty: none is stated."""
     termination_protection: bool = False
+    project: str = ""
+    """The project's name, which becomes a tag; empty: it has none."""
     bucket: str = ""
     """Where nested and large templates are uploaded; empty: none is stated."""
     bucket_prefix: str = ""

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from homeport.model.stack import Replacement, ResourceChange, Target
+from homeport.model.stack import Drift, Replacement, ResourceChange, Target
 
 
 class Action(StrEnum):
@@ -48,6 +48,8 @@ class StackPlan(Struct, frozen=True, kw_only=True):
     consumers: tuple[str, ...] = ()
     """Ids of the project that read its outputs, where those change or go."""
     notes: tuple[str, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    """Resources that aren't as the deployed template says, where that was asked for."""
     base: str = ""
     wanted: str = ""
 

@@ -37,8 +37,8 @@ class Pruner:
         self.needed = needed
 
     def apps(self) -> list[str]:
-        """Of which the store holds anything."""
-        return sorted({key.partition("/")[0] for key in self.store.list("") if "/" in key})
+        """Of which the store holds anything. What begins with an underscore is no app's: history of stacks."""
+        return sorted({key.partition("/")[0] for key in self.store.list("") if "/" in key and key[0] != "_"})
 
     def plan(self, app: str) -> Sweep:
         """What would go now."""

@@ -8,13 +8,18 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.errors import Conflict, Failed, HomeportError, NotFound
-from homeport.model.stack import StackEvent, Unknown
+from homeport.model.stack import Import, StackEvent, Unknown
+from homeport.model.stack_history import Begun, Ended
 from homeport.model.stack_plan import Action, Plan, StackPlan
 from homeport.plan.mistake import instead
+from homeport.plan.stack.parameter import MASK, declared
+from homeport.plan.stack.state import Wanted
 from homeport.ports.clock import Clock
 from homeport.ports.cloudformation import CloudFormation
+from homeport.stacks.history import History
 from homeport.stacks.operation import Operation, Review, Watcher
 from homeport.stacks.planner import Planner
 from homeport.system.effect import effect
@@ -40,12 +45,24 @@ class Result(Struct, frozen=True, kw_only=True):
     error: HomeportError | None = None
 
 
+class Diary(Struct, frozen=True, kw_only=True):
+    """Where it is kept what is done, who does it, and why."""
+
+    history: History
+    who: str
+    why: str = ""
+
+
 class Wishes(Struct, frozen=True, kw_only=True):
     """`allow`: `stack/Resource`, whose replacement or deletion is wanted. `surprises`: see `Review`."""
 
     allow: frozenset[str] = frozenset()
     surprises: bool = False
     at_once: int = 4
+    imports: dict[str, tuple[Import, ...]] = {}
+    """By stack: resources that exist and are taken into it."""
+    retain: frozenset[str] = frozenset()
+    """`stack/Resource` that a deletion leaves where it is."""
 
 
 class Applier:
@@ -60,11 +77,13 @@ class Applier:
         clock: Clock,
         pause: Callable[[float], None],
         say: Callable[[str, StackEvent | str], None],
+        diary: Diary | None = None,
     ) -> None:
         self.planner = planner
         self.clock = clock
         self._pause = pause
         self.say = say
+        self._diary = diary
         self.results: dict[str, Result] = {}
         self.running: dict[str, StackPlan] = {}
         self._stopped = threading.Event()
@@ -142,15 +161,53 @@ class Applier:
         review = Review(
             allowed=frozenset(each.removeprefix(prefix) for each in wishes.allow if each.startswith(prefix)),
             surprises=wishes.surprises,
+            imports=wishes.imports.get(plan.id, ()),
+            retain=tuple(sorted(each.removeprefix(prefix) for each in wishes.retain if each.startswith(prefix))),
         )
         watcher = Watcher(clock=self.clock, pause=self.pause, say=lambda event: self.say(plan.id, event))
         formation = self.planner.cloud.cloudformation(stack.target)
         operation = Operation(plan, formation, watcher)
         self.say(plan.id, str(plan.action))
         if plan.action is Action.DELETE:
-            return operation.remove(review)
+            with self._kept(plan, None):
+                return operation.remove(review)
         wanted = self.planner.wanted(stack, self._output)
-        return operation.apply(wanted, review)
+        with self._kept(plan, wanted) as note:
+            note.changed = operation.apply(wanted, review)
+        return note.changed
+
+    @contextmanager
+    def _kept(self, plan: StackPlan, wanted: Wanted | None) -> "Iterator[_Note]":
+        """In the history, if there is one: before it is begun, and how it ended."""
+        note = _Note()
+        if self._diary is None:
+            yield note
+            return
+        history = self._diary.history
+        number = history.begin(self._begun(plan, wanted))
+        try:
+            yield note
+        except HomeportError as error:
+            if not self._stopped.is_set():  # else it goes on, and nobody knows how it will end
+                ended = Ended(at=self.clock.now(), outcome=Outcome.FAILED, reason=error.message)
+                history.end(plan.target, plan.name, number, ended)
+            raise
+        outcome = Outcome.DONE if note.changed else Outcome.UNCHANGED
+        history.end(plan.target, plan.name, number, Ended(at=self.clock.now(), outcome=outcome))
+
+    def _begun(self, plan: StackPlan, wanted: Wanted | None) -> Begun:
+        assert self._diary is not None
+        begun = Begun(number=0, at=self.clock.now(), who=self._diary.who, why=self._diary.why, plan=plan)
+        if wanted is None:
+            return begun
+        hidden = {name for name, each in declared(wanted.template).items() if each.hidden}
+        return replace(
+            begun,
+            template=wanted.text,
+            template_url=wanted.url,
+            parameters={name: MASK if name in hidden else str(value) for name, value in wanted.parameters.items()},
+            tags={name: str(value) for name, value in wanted.tags.items()},
+        )
 
     def _output(self, id: str, name: str) -> str | Unknown:
         """As it is now: what this run has changed is asked for anew."""
@@ -162,6 +219,10 @@ class Applier:
         if name not in outputs:
             raise Conflict(f"{id} has no output {name}{instead(name, outputs)}")
         return outputs[name]
+
+
+class _Note(Struct):
+    changed: bool = True
 
 
 def refuse(plan: Plan, wishes: Wishes) -> None:
@@ -176,7 +237,7 @@ def refuse(plan: Plan, wishes: Wishes) -> None:
         f"{each.id}/{name}"
         for each in plan.stacks
         for name in each.protected
-        if each.changes and f"{each.id}/{name}" not in wishes.allow
+        if each.changes and f"{each.id}/{name}" not in wishes.allow | wishes.retain
     ]
     if refused:
         raise Conflict(

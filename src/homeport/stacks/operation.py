@@ -18,6 +18,7 @@ from homeport.model.stack import (
     ChangeSet,
     ChangeSetStatus,
     Deployed,
+    Import,
     Replacement,
     StackEvent,
     Status,
@@ -57,6 +58,45 @@ class Review(Struct, frozen=True, kw_only=True):
 
     allowed: frozenset[str] = frozenset()
     surprises: bool = False
+    imports: tuple[Import, ...] = ()
+    retain: tuple[str, ...] = ()
+
+
+class Events:
+    """Of a stack and of those nested in it, as they come. `id`: the stack's."""
+
+    def __init__(self, formation: CloudFormation, id: str) -> None:
+        self.formation = formation
+        self.id = id
+        self.known: set[str] = set()
+        self._since: datetime | None = None
+
+    def new(self) -> list[StackEvent]:
+        """Those that weren't given before, the oldest first."""
+        found = [each for each in self._all() if each.id not in self.known]
+        self.known |= {each.id for each in found}
+        return found
+
+    def skip(self) -> None:
+        """What there is up to now isn't given, nor asked for again."""
+        before = self.new()
+        self._since = before[-1].at if before else None
+
+    def _all(self) -> list[StackEvent]:
+        found: list[StackEvent] = []
+        asked: set[str] = set()
+        queue = [self.id]
+        while queue:
+            each = queue.pop()
+            asked.add(each)
+            try:
+                events = self.formation.events(each, self._since)
+            except NotFound:
+                continue
+            found += events
+            inner = (event.physical_id for event in events if event.type == STACK and event.physical_id)
+            queue += [stack for stack in dict.fromkeys(inner) if stack not in asked and stack not in queue]
+        return sorted(found, key=lambda event: event.at)
 
 
 class Operation:
@@ -68,7 +108,7 @@ class Operation:
         self.watcher = watcher
         self.events: list[StackEvent] = []
         self._pause_seconds = FIRST_LOOK_SECONDS
-        self._since: datetime | None = None
+        self._reader = Events(formation, plan.name)
 
     def apply(self, wanted: Wanted, review: Review) -> bool:
         """Whether anything was changed; the stack is as wanted then."""
@@ -77,7 +117,7 @@ class Operation:
         create = self.plan.action in (Action.CREATE, Action.RECREATE)
         for key, text in sorted(wanted.objects.items()):
             self._upload(wanted.stack.bucket, key, text)
-        request = self._request(wanted, create)
+        request = self._request(wanted, create, review.imports)
         change_set = self._change_set(request)
         changed = change_set.status is ChangeSetStatus.READY
         if changed:
@@ -89,7 +129,7 @@ class Operation:
 
     # --- the change set
 
-    def _request(self, wanted: Wanted, create: bool) -> ChangeRequest:
+    def _request(self, wanted: Wanted, create: bool, imports: tuple[Import, ...]) -> ChangeRequest:
         stack = wanted.stack
         token = hashlib.sha256(f"{self.plan.wanted} {self.plan.base} {self.plan.action}".encode()).hexdigest()[:20]
         return ChangeRequest(
@@ -98,6 +138,7 @@ class Operation:
             create=create,
             template=wanted.text,
             template_url=wanted.url,
+            imports=imports,
             parameters={name: _known(name, value) for name, value in wanted.parameters.items()},
             tags={name: _clear(name, value) for name, value in wanted.tags.items()},
             capabilities=wanted.capabilities,
@@ -167,9 +208,9 @@ class Operation:
     # --- operations
 
     def _execute(self, change_set: ChangeSet, token: str) -> None:
-        known = self._known_events(change_set.stack)
+        self._known_events(change_set.stack)
         self._start(change_set, token)
-        ended = self._follow(change_set.stack, known)
+        ended = self._follow(change_set.stack)
         if ended.status not in GOOD:
             self._failed(ended)
 
@@ -179,37 +220,63 @@ class Operation:
 
     def remove(self, review: Review) -> bool:
         """As `delete`. Raises `Conflict` where that would lose what somebody keeps, and nobody allowed it by name."""
-        self._check_protected(self.plan.protected, review)
-        return self.delete()
+        self._check_protected([each for each in self.plan.protected if each not in review.retain], review)
+        return self.delete(review.retain)
 
-    def delete(self) -> bool:
+    def delete(self, retain: tuple[str, ...] = ()) -> bool:
         """Whether it was there; it is gone then."""
         there = self.formation.describe(self.plan.name)
         if there is None:
             return False
-        known = self._known_events(there.id)
+        self._known_events(there.id)
         token = hashlib.sha256(f"delete {there.id} {there.changed_at}".encode()).hexdigest()[:20]
-        self._remove(there, f"{OURS}{token}")
-        ended = self._follow(there.id, known)
+        self._remove(there, f"{OURS}{token}", retain)
+        ended = self._follow(there.id)
         if ended.status is not Status.DELETE_COMPLETE:
             self._failed(ended)
         return True
 
     @effect("stack.delete")
-    def _remove(self, there: Deployed, token: str) -> None:
-        self.formation.delete(there.name, token)
+    def _remove(self, there: Deployed, token: str, retain: tuple[str, ...]) -> None:
+        self.formation.delete(there.name, token, retain=retain)
 
-    def _follow(self, id: str, known: set[str]) -> Deployed:
+    def unlock(self, skip: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """What was done, so that the stack can be applied: a stuck rollback goes on, change sets that were left are
+        gone, and a stack that never got beyond its review. Raises `Failed`, `Conflict`."""
+        there = self.formation.describe(self.plan.name)
+        if there is None:
+            return ()
+        done = []
+        for each in self.formation.change_sets(self.plan.name):
+            self._discard(each)
+            done.append(f"change set {each.name} deleted")
+        if there.status is Status.UPDATE_ROLLBACK_FAILED:
+            self._known_events(there.id)
+            seen = len(self._reader.known)
+            token = hashlib.sha256(f"continue {there.id} {there.changed_at} {seen}".encode()).hexdigest()[:20]
+            self._continue(f"{OURS}{token}", skip)
+            ended = self._follow(there.id)
+            if ended.status is not Status.UPDATE_ROLLBACK_COMPLETE:
+                self._failed(ended)
+            done.append("the rollback is complete")
+        elif there.status is Status.REVIEW_IN_PROGRESS:
+            self.delete()
+            done.append("deleted: there was nothing in it")
+        return tuple(done)
+
+    @effect("stack.continue_rollback")
+    def _continue(self, token: str, skip: tuple[str, ...]) -> None:
+        self.formation.continue_rollback(self.plan.name, token, skip=skip)
+
+    def _follow(self, id: str) -> Deployed:
         """The stack once nothing goes on any more; its new events were told."""
 
         def look() -> Deployed | None:
             found = self.formation.describe(id)
-            for event in self._events_of(id):
-                if event.id not in known:
-                    self._pause_seconds = FIRST_LOOK_SECONDS
-                    known.add(event.id)
-                    self.events.append(event)
-                    self.watcher.say(event)
+            for event in self._reader.new():
+                self._pause_seconds = FIRST_LOOK_SECONDS
+                self.events.append(event)
+                self.watcher.say(event)
             busy = found is None or found.status.busy or found.status is Status.REVIEW_IN_PROGRESS
             return None if busy or not self._ended(found) else found
 
@@ -220,28 +287,10 @@ class Operation:
         own = [each.status for each in self.events if each.logical_id == self.plan.name]
         return found is not None and bool(own) and own[-1] == found.status
 
-    def _known_events(self, id: str) -> set[str]:
-        """Ids of those that were there before; later ones are all that is asked for from here on."""
-        before = self._events_of(id)
-        self._since = before[-1].at if before else None
-        return {each.id for each in before}
-
-    def _events_of(self, id: str) -> Sequence[StackEvent]:
-        """With those of the stacks nested in it, the oldest first."""
-        found: list[StackEvent] = []
-        asked: set[str] = set()
-        queue = [id]
-        while queue:
-            each = queue.pop()
-            asked.add(each)
-            try:
-                events = self.formation.events(each, self._since)
-            except NotFound:
-                continue
-            found += events
-            inner = (event.physical_id for event in events if event.type == STACK and event.physical_id)
-            queue += [stack for stack in dict.fromkeys(inner) if stack not in asked and stack not in queue]
-        return sorted(found, key=lambda event: event.at)
+    def _known_events(self, id: str) -> None:
+        """Later ones are all that is asked for from here on."""
+        self._reader = Events(self.formation, id)
+        self._reader.skip()
 
     def _failed(self, ended: Deployed) -> None:
         first = first_failure(self.events)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.model.located import Located
 from homeport.model.stack import Stack, Target, Template, Unknown, Value
+from homeport.model.stack_history import Begun
 from homeport.model.stack_plan import Action, Plan, Problem, StackPlan
 from homeport.plan.mistake import instead
 from homeport.plan.stack import graph, parameter, reference, template
@@ -25,7 +26,7 @@ from homeport.plan.stack.text import decode, read
 from homeport.ports.cloudformation import Cloud, CloudFormation
 from homeport.ports.encryption import Encryption
 from homeport.stacks.compose import Composer
-from homeport.stacks.package import packaged, templates
+from homeport.stacks.package import Package, packaged, templates
 from homeport.stacks.project import Project
 from homeport.stacks.resolver import Context, resolve
 from homeport.stacks.schema import Schemas
@@ -48,6 +49,10 @@ class Planner:
 
     def __init__(self, project: Project, tools: Tools) -> None:
         self.project = project
+        self.removing: frozenset[str] = frozenset()
+        """Ids that shall go, whatever the project says."""
+        self.pinned: dict[str, Begun] = {}
+        """What shall be again, instead of what the project says."""
         self.tools = tools
         self.composer = Composer(project.root, project.root.name)
         self.stacks: dict[str, Stack] = {}
@@ -62,14 +67,21 @@ class Planner:
 
     def load(self, ids: Iterable[str]) -> None:
         """The stacks and their needs are known; problems are kept with their ids."""
-        loaded = self.project.load(ids)
-        self.stacks |= loaded.stacks
+        loaded = self.project.load(id for id in ids if id not in self.stacks)
         self.problems |= loaded.problems
-        for id, stack in loaded.stacks.items():
+        for id, found in loaded.stacks.items():
+            stack = replace(found, obsolete=True) if id in self.removing else found
+            self.stacks[id] = stack
             try:
                 self.needs[id] = self.needs_of(stack)
             except HomeportError as error:
                 self.problems[id] = error
+
+    def add(self, stacks: Iterable[Stack]) -> None:
+        """Stacks that the project doesn't have, to be planned alone."""
+        for each in stacks:
+            self.stacks[each.id] = each
+            self.needs[each.id] = ()
 
     def needs_of(self, stack: Stack) -> tuple[str, ...]:
         """Ids that must stand before: stated, then referred to. Raises `NotFound`, `Invalid`."""
@@ -84,14 +96,20 @@ class Planner:
     def wanted(self, stack: Stack, output: Callable[[str, str], str | Unknown]) -> Wanted:
         """The stack with its template and all values. `output`: (id, output's name) → value. Raises what reading and
         resolvers raise."""
-        composed = packaged(self.composer.compose(stack.template), stack)
+        pinned = self.pinned.get(stack.id)
+        composed = packaged(self.composer.compose(stack.template), stack) if pinned is None else _as_it_was(pinned)
         context = self._context(stack, output)
+        known = parameter.declared(composed.body)
         given = {name: _resolved(node, name, context) for name, node in stack.parameters.items()}
+        if pinned is not None:
+            was = {name: value for name, value in pinned.parameters.items() if value != parameter.MASK}
+            given = {name: value for name, value in given.items() if pinned.parameters.get(name) == parameter.MASK}
+            given |= was
         tags = {name: parameter.as_text(_resolved(node, name, context)) for name, node in stack.tags.items()}
         return Wanted(
             stack=stack,
             template=composed.body,
-            parameters=parameter.settle(stack.id, parameter.declared(composed.body), given),
+            parameters=parameter.settle(stack.id, known, given),
             tags=tags,
             policy=self._policy(stack),
             capabilities=capabilities(composed.body) if stack.capabilities is None else stack.capabilities,
@@ -134,7 +152,7 @@ class Planner:
         """What is deployed of each is known, or why it can't be."""
         wanted = [each for each in ids if each in self.stacks and each not in self.seen and each not in self.problems]
         targets = {self.stacks[each].target for each in wanted}
-        guarded = self._side_by_side(sorted(targets), self._guard)
+        guarded = self._side_by_side(sorted(targets), self.guard)
         allowed = [each for each in wanted if not isinstance(guarded[self.stacks[each].target], HomeportError)]
         for each in wanted:
             refusal = guarded[self.stacks[each].target]
@@ -146,7 +164,7 @@ class Planner:
             else:
                 self.seen[id] = found
 
-    def _guard(self, target: Target) -> None:
+    def guard(self, target: Target) -> None:
         """Nothing, where the credentials belong to the account that is stated. Raises `Invalid`, `Conflict`."""
         if not target.account:
             hint = 'account: "123456789012" in its config.yaml'
@@ -280,6 +298,12 @@ def _resolved(node: Located, name: str, context: Context) -> Value:
     except HomeportError as error:
         where = "" if str(node.at.file) in error.message else f"{node.at}: "
         raise type(error)(f"{where}{name}: {error.message}", hint=error.hint, details=error.details) from error
+
+
+def _as_it_was(pinned: Begun) -> Package:
+    """What was sent. Nested templates still lie in the bucket: they are never overwritten."""
+    body = template.parse(pinned.template, f"operation {pinned.number}").body
+    return Package(body=body, text=pinned.template, url=pinned.template_url)
 
 
 def _moves_outputs(plan: StackPlan) -> bool:

@@ -181,8 +181,10 @@ class Project:
             raise NotFound(f"no stack {id!r}{instead(id, self.entries)}", hint="homeport stack list")
         if entry.problem is not None:
             raise entry.problem
-        files = (*self._settings(directory_of(id)), *entry.files)
-        merged = merge([self._layer(each) for each in files])
+        settings = self._settings(directory_of(id))
+        files = (*settings, *entry.files)
+        layers = [self._layer(each) for each in settings]
+        merged = merge([*layers, *self._like(id, ()), *(self._layer(each) for each in entry.files)])
         parameters = [self._parameter_file(each) for each in setting.parameter_files(merged)]
         if parameters:
             merged = merge([*parameters, merged])
@@ -194,6 +196,17 @@ class Project:
             depends_on=lambda text: self.refer(text, id),
             files=tuple(self._shown(each) for each in files),
         )
+
+    def _like(self, id: str, around: tuple[str, ...]) -> list[Located]:
+        """What a stack inherits from the one that it is like. Raises `Invalid` for a circle, `NotFound`."""
+        if id in around:
+            raise Invalid(f"stacks are like each other in a circle: {' → '.join((*around, id))}")
+        said = [found for file in self.entries[id].files if (found := setting.like(self._layer(file)))]
+        if not said:
+            return []
+        other = self.refer(setting.text_of(said[-1]), id)
+        own = [setting.inherited(self._layer(file)) for file in self.entries[other].files]
+        return [*self._like(other, (*around, id)), *own]
 
     def _parameter_file(self, node: Located) -> Located:
         """Its values as settings `parameters`, for a merge below those that are written inline."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.errors import Conflict, Invalid, NotFound
 from homeport.model.stack_plan import Plan
@@ -56,6 +57,7 @@ def read(path: Path) -> Plan:
 
 def check_same(reviewed: Plan, now: Plan) -> None:
     """Nothing, where a plan made now is the one that was reviewed. Raises `Conflict` that says what moved."""
+    reviewed = replace(reviewed, stacks=tuple(replace(each, drift=()) for each in reviewed.stacks))
     if reviewed == now:
         return
     before = {each.id: each for each in reviewed.stacks}

@@ -41,7 +41,11 @@ class Schemas:
         said = _document(self._directory / "resources" / f"{digest}.json") if digest else None
         if not isinstance(said, dict):
             return None
-        return Schema(_paths(said.get("createOnlyProperties")), _paths(said.get("conditionalCreateOnlyProperties")))
+        return Schema(
+            _paths(said.get("createOnlyProperties")),
+            _paths(said.get("conditionalCreateOnlyProperties")),
+            tuple(path[0] for path in _paths(said.get("primaryIdentifier")) if len(path) == 1),
+        )
 
 
 @functools.cache

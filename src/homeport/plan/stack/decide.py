@@ -96,9 +96,7 @@ RULES: tuple[Rule, ...] = (
         "what could not go back is for a person to look at",
         lambda facts: facts.status in STUCK,
         Action.BLOCKED,
-        lambda facts: (
-            f"it is {facts.status}: its rollback must be continued first (aws cloudformation continue-update-rollback)"
-        ),
+        lambda facts: f"it is {facts.status}: its rollback must be continued first (homeport stack unlock)",
     ),
     Rule(
         "what is as wanted stays",

@@ -40,6 +40,8 @@ class Schema(Struct, frozen=True):
     create_only: tuple[tuple[str, ...], ...] = ()
     conditional: tuple[tuple[str, ...], ...] = ()
     """A change of these may or may not make the resource anew."""
+    identifier: tuple[str, ...] = ()
+    """Properties that name a resource of this type."""
 
 
 SchemaOf = Callable[[str], Schema | None]

@@ -22,12 +22,14 @@ KEYS = (
     "capabilities",
     "depends_on",
     "environment",
+    "like",
     "name",
     "notifications",
     "obsolete",
     "parameter_files",
     "parameters",
     "policy",
+    "project",
     "region",
     "service_role",
     "tags",
@@ -81,6 +83,7 @@ def settle(id: str, merged: Located, *, region: str, depends_on: Callable[[str],
         raise Invalid(f"{id} has no region", hint="region: eu-west-1 in its config.yaml, or a directory of that name")
     account = _account(said)
     parameters = _mapping(said.get("parameters"))
+    project = text_of(said["project"]) if "project" in said else ""
     variables = {key: text_of(value) for key, value in _mapping(said.get("variables")).items()}
     built_in = {"stack": id, "name": name, "environment": id.partition("/")[0] if "/" in id else ""}
     return Stack(
@@ -90,7 +93,8 @@ def settle(id: str, merged: Located, *, region: str, depends_on: Callable[[str],
         target=Target(account, region, text_of(said["assume_role"]) if "assume_role" in said else ""),
         template=text_of(said["template"]),
         parameters=parameters,
-        tags=_mapping(said.get("tags")),
+        tags=_mapping(said.get("tags")) | _owned(project, id, merged),
+        project=project,
         variables=variables | built_in | {"account": account, "region": region},
         depends_on=tuple(depends_on(each) for each in _texts(said.get("depends_on"))),
         service_role=text_of(said["service_role"]) if "service_role" in said else "",
@@ -104,6 +108,28 @@ def settle(id: str, merged: Located, *, region: str, depends_on: Callable[[str],
         at=merged.at,
         files=files,
     )
+
+
+OWNER_TAG, STACK_TAG = "homeport:project", "homeport:stack"
+"""Tags of every stack of a project that has a name: `stack prune` finds by them what is no longer in it."""
+
+
+def _owned(project: str, id: str, merged: Located) -> dict[str, Located]:
+    if not project:
+        return {}
+    return {OWNER_TAG: Located(project, merged.at, project), STACK_TAG: Located(id, merged.at, id)}
+
+
+def like(layer: Located) -> Located | None:
+    """The stack that a file says it is like; None: none."""
+    return layer.value.get("like") if isinstance(layer.value, dict) else None
+
+
+def inherited(layer: Located) -> Located:
+    """A stack's file as another stack inherits it: without what is its own."""
+    assert isinstance(layer.value, dict)
+    own = ("name", "like", "obsolete")
+    return Located({key: value for key, value in layer.value.items() if key not in own}, layer.at)
 
 
 def parameter_files(merged: Located) -> tuple[Located, ...]:
