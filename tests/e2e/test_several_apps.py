@@ -40,12 +40,12 @@ def test_each_app_has_its_own_releases(market: Person) -> None:
     assert "Ropes &amp; knots" in market.get("/blog")
     assert len({each["id"] for each in market.instances()}) == 3
 
-    before = {each["id"] for each in market.instances() if each["app"] == "shop"}
+    before = {(each["id"], each["pid"]) for each in market.instances() if each["app"] == "shop"}
     commit(market.app, {"blog/posts/2026-03-01-tar.txt": "Tar\nSticky.\n"})
     changed = {each["app"]: (each["release"], each["changed"]) for each in market.document("deploy")["apps"]}
     assert changed == {"shop": ("r1", False), "blog": ("r2", True)}
     assert "Tar" in market.get("/blog/2026-03-01-tar")
-    assert {each["id"] for each in market.instances() if each["app"] == "shop"} == before
+    assert {(each["id"], each["pid"]) for each in market.instances() if each["app"] == "shop"} == before
     tags = git(market.app, "tag").split()
     assert tags == ["homeport/blog/staging/r1", "homeport/blog/staging/r2", "homeport/shop/staging/r1"]
 

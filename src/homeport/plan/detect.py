@@ -175,7 +175,10 @@ def _unread(files: Mapping[str, str], entry: str | None, candidates: tuple[str, 
 def procfile_hint(found: Detected) -> str:
     """What to type where there is no Procfile and no web process is certain."""
     example = "node server.js" if found.language == "node" else "gunicorn --bind 0.0.0.0:$PORT shop:app"
-    return f"write one, for example: echo 'web: {example}' > Procfile"
+    return (
+        f"write one, for example: echo 'web: {example}' > Procfile; for pages that a generator makes, a homeport.toml "
+        "with [build] command and [static]"
+    )
 
 
 # --- homeport init ---------------------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ _LOCKS = frozenset(
     )
 )
 _STATIC_HINT = (
-    'give what the settings need, in homeport.toml: [build] env = { SECRET_KEY = "unused" }; '
-    "or turn it off: [build] collectstatic = false"
+    'give what the settings need, in homeport.toml:\n[build]\nenv = { SECRET_KEY = "unused" }    '
+    "# or turn it off: collectstatic = false"
 )
 
 
