@@ -32,6 +32,7 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
     what = "the work tree" if wanted.source.dirty else f"{wanted.source.commit[:10]} {wanted.source.subject}"
     where = f" of {wanted.source.url}" if wanted.source.url else ""
     progress.say(f"building {code.app} from {what}{where}")
+    progress.goes_on(f"nothing of {code.app} is released; what runs goes on", "homeport deploy   # takes it up again")
     by = place.person(asked.directory)
     now = SystemClock().now()
 
@@ -44,6 +45,10 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
     builder = wiring.builder(home, catalogue.store)
     release = publish.create(wanted, builder, catalogue, by=by, why=asked.why, now=now, say=say, output=heard)
     progress.say(f"released {release.id} of {release.app}")
+    progress.goes_on(
+        f"{release.id} of {release.app} isn't deployed",
+        f"homeport deploy --release {release.id} -e {release.resolved.place.id}",
+    )
     return release, True
 
 

@@ -155,6 +155,7 @@ def list_(
             )
             for each in rows
         ],
+        cut=("VALUE",),
     )
 
 

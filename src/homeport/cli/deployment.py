@@ -8,7 +8,7 @@ from homeport.cli import candidates, options, output, place
 from homeport.cli.commands import Commands
 from homeport.cli.status import in_short
 from homeport.errors import HomeportError
-from homeport.model.deployment import Ended, Entry, Reverting, Started
+from homeport.model.deployment import Ended, Entry, Evidence, Reverting, Started
 
 
 @click.group(cls=Commands)
@@ -42,7 +42,7 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
         print(f"{app} was never deployed to {where}")
         return
     output.table(
-        ("NUMBER", "RELEASE", "OVER", "VERDICT", "BEGUN", "BY", "WHY", ""),
+        ("NUMBER", "RELEASE", "OVER", "VERDICT", "BEGUN", "BY", "WHY", "REASON"),
         [
             (
                 each.number,
@@ -110,11 +110,13 @@ def _print(entries: tuple[Entry, ...], waits_for: str) -> None:
     from homeport.console.derive import deployment_view
 
     first = isinstance(entries[0], Started) and entries[0].previous is None
+    shown: Evidence | None = None
     for entry in entries:
-        print(f"{output.timestamp(entry.at)}  {output.printable(in_words(entry, first=first))}")
-        if isinstance(entry, Reverting | Ended):
+        output.line(f"{output.when(entry.at)}  {in_words(entry, first=first)}", hanging=4)
+        if isinstance(entry, Reverting | Ended) and entry.evidence != shown:
+            shown = entry.evidence
             for line in entry.evidence.lines:
-                print(f"    {output.printable(line)}")
+                output.line(f"    {line}")
             if entry.evidence.hint:
                 print(f"    → {entry.evidence.hint}")
     if not isinstance(entries[-1], Ended):

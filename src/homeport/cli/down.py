@@ -49,6 +49,9 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
         if apps is not None:
             with output.Progress(quiet=as_json) as progress:
                 api.down(where)
+                progress.goes_on(
+                    f"{where} goes down all the same", f"homeport down --yes -e {where}   # sees it to its end"
+                )
                 _wait(api, where, progress)
         removed = _purge(where, apps or _apps_of_file(directory, where)) if purge else 0
     finally:
@@ -77,6 +80,7 @@ def _one(
     _confirm(f"{app} in {where}", yes=yes, purge=purge, command=f"homeport down --app {app} --yes")
     with output.Progress(quiet=as_json) as progress:
         api.down(where, app)
+        progress.goes_on(f"{app} goes down all the same", f"homeport status -e {where}")
         _wait(api, where, progress, app)
     removed = _purge(where, (app,)) if purge else 0
     if as_json:

@@ -1,6 +1,8 @@
 """`homeport engine`: the daemon that keeps things running, and the balancer."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -39,7 +41,8 @@ def start(store: str | None, as_json: bool) -> None:
     from homeport import wiring
 
     wiring.choose_store(wiring.home(), store)
-    api = place.running_engine()
+    with _waiting("the engine starts", as_json=as_json):
+        api = place.running_engine()
     _told(as_json, "the engine runs", pid=api.daemon().pid)
 
 
@@ -53,7 +56,8 @@ def stop(as_json: bool) -> None:
         up = [each.environment for each in place.client().environments()]
     except HomeportError:
         up = []
-    wiring.stop_engine(wiring.home())
+    with _waiting("the engine stops", as_json=as_json):
+        wiring.stop_engine(wiring.home())
     _told(as_json, "the engine is stopped", environments=up)
     if up and not as_json:
         print(f"still there, but not served: {', '.join(up)}; homeport engine start brings them back")
@@ -66,8 +70,9 @@ def restart(as_json: bool) -> None:
     from homeport import wiring
 
     home = wiring.home()
-    wiring.stop_engine(home)
-    wiring.start_engine(home)
+    with _waiting("the engine starts anew", as_json=as_json):
+        wiring.stop_engine(home)
+        wiring.start_engine(home)
     _told(as_json, "the engine runs anew", pid=place.client().daemon().pid)
 
 
@@ -200,6 +205,15 @@ def _installed(as_json: bool, done: "Installed", text: str) -> None:
         print("\n".join(f"  {each}" for each in done.left))
     else:
         print(text)
+
+
+@contextmanager
+def _waiting(what: str, *, as_json: bool) -> Iterator[None]:
+    with output.Progress(quiet=as_json) as progress:
+        progress.goes_on("it may be half done", "homeport engine status")
+        if output.live():  # a second or two: no line for a log
+            progress.waiting(what)
+        yield
 
 
 def _told(as_json: bool, text: str, **facts: object) -> None:

@@ -56,5 +56,5 @@ def _show(found: tuple[Event, ...], *, as_json: bool) -> None:
         if as_json:
             output.emit_line(each)
         else:
-            text = output.printable(f"{each.kind:18} {each.subject:16} {each.message}")
-            print(f"{output.timestamp(each.at)} {text}", flush=True)
+            start = f"{output.when(each.at)} {each.kind:18} {each.subject:16} "
+            output.line(f"{start}{each.message}", hanging=4)

@@ -1,8 +1,6 @@
 """A deployment from its beginning to its verdict, as the terminal sees it. The daemon drives: this only looks on, so
 a terminal that dies stops nothing. Called by every command that deploys."""
 
-import sys
-
 from msgspec import Struct
 
 from homeport.cli.client import Client
@@ -35,40 +33,36 @@ class Outcome(Struct, frozen=True, kw_only=True):
 def follow(api: Client, environment: str, app: str, number: int, progress: Progress) -> Ended:
     """The deployment's last entry. It is shown only if it is good: else the error says it. Ctrl-C leaves the
     deployment alone, and says so."""
+    progress.goes_on(
+        f"deployment {number} of {app} goes on without this terminal",
+        f"homeport deployment show {number} --follow -e {environment}",
+    )
     seen = 0
     known = ""
-    away_since: float | None = None
     first = False
+    away_since: float | None = None
     clock = SystemClock()
-    try:
-        while True:
-            try:
-                found = api.journal(environment, app, number, after=seen, known=known, seconds=POLL_SECONDS)
-                away_since = None
-            except Unavailable:
-                away_since = clock.monotonic() if away_since is None else away_since
-                if clock.monotonic() - away_since > PATIENCE_SECONDS:
-                    raise
-                pause(0.2)
-                continue
-            for entry in found.entries:
-                if isinstance(entry, Started):
-                    first = entry.previous is None
-                if not isinstance(entry, Ended) or entry.verdict is Verdict.GOOD:
-                    _show(entry, progress, first=first)
-                if isinstance(entry, Ended):
-                    return entry
-            seen += len(found.entries)
-            known = found.waits_for
-            progress.waiting(f"waiting for {known}" if known else "")
-    except KeyboardInterrupt:
-        progress.clear()
-        print(
-            f"\ndeployment {number} of {app} goes on without this terminal; look at it: "
-            f"homeport deployment show {number} --follow -e {environment}",
-            file=sys.stderr,
-        )
-        raise
+    while True:
+        try:
+            found = api.journal(environment, app, number, after=seen, known=known, seconds=POLL_SECONDS)
+            away_since = None
+        except Unavailable:
+            away_since = clock.monotonic() if away_since is None else away_since
+            if clock.monotonic() - away_since > PATIENCE_SECONDS:
+                raise
+            pause(0.2)
+            continue
+        for entry in found.entries:
+            if isinstance(entry, Started):
+                first = entry.previous is None
+            if not isinstance(entry, Ended) or entry.verdict is Verdict.GOOD:
+                _show(entry, progress, first=first)
+            if isinstance(entry, Ended):
+                progress.goes_on("")
+                return entry
+        seen += len(found.entries)
+        known = found.waits_for
+        progress.waiting(f"waiting for {known}" if known else "")
 
 
 def _show(entry: Entry, progress: Progress, *, first: bool) -> None:

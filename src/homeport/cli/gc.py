@@ -40,6 +40,7 @@ def gc(dry_run: bool, as_json: bool) -> None:
     api = place.running_engine()
     try:
         with output.Progress(quiet=as_json) as progress:
+            progress.goes_on("the engine finishes what it has begun", "homeport status")
             progress.waiting("looking through the store and this machine")
             done = api.clean(dry_run=dry_run)
     finally:

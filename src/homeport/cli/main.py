@@ -136,7 +136,10 @@ def run(arguments: list[str]) -> int:
         return _refused(Invalid(error.format_message(), hint=f"{where} --help"), as_json=as_json)
     except click.ClickException as error:
         return _refused(Invalid(error.format_message()), as_json=as_json)
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:
+        print(file=sys.stderr)  # behind the question
+        return 128 + signal.SIGINT
+    except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except (BrokenPipeError, PipeClosed):
         return _broken_pipe()

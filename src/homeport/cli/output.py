@@ -1,14 +1,17 @@
-"""What commands print: tables, JSON, errors, progress. On a terminal long work has a live line; else plain lines."""
+"""What commands print: tables, JSON, errors, progress. On a terminal lines fit, and long work has a live line; else,
+and in a job of CI, lines are plain and whole."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
 from homeport.console.views import error_body
 from homeport.errors import HomeportError
+from homeport.system.clock import SystemClock
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +20,11 @@ if TYPE_CHECKING:
 
 LEAST_OF_A_COLUMN = 4
 WORTH_READING = 20
-"""Characters of a last column, before others are left out for it."""
+"""Characters of a last column, before others are left out or cut for it."""
+NARROWEST = 30
+"""Columns; where there are fewer, lines are left to the terminal."""
+SAY_AGAIN_SECONDS = 30.0
+"""Between two equal lines without a terminal: whoever reads a log sees that it goes on."""
 
 
 def emit(value: Any) -> None:
@@ -32,10 +39,16 @@ def emit_line(value: Any) -> None:
 
 
 def table(
-    headers: Sequence[str], rows: Iterable[Sequence[object]], *, indent: str = "", spare: Sequence[str] = ()
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    indent: str = "",
+    spare: Sequence[str] = (),
+    cut: Sequence[str] = (),
 ) -> None:
     """Aligned columns; None and empty texts as `-`. Without a line of headers where all are empty. A terminal that is
-    too narrow goes without the columns `spare`, the first of them first, and gets the last column cut."""
+    too narrow goes without the columns `spare`, the first of them first; then the columns `cut` are cut, then the last
+    one."""
     lines = [list(headers), *([_cell(each) for each in row] for row in rows)]
     room = _room() - len(indent)
     for name in spare:
@@ -43,16 +56,51 @@ def table(
             break
         at = lines[0].index(name)
         lines = [line[:at] + line[at + 1 :] for line in lines]
+    for name in cut:
+        at = lines[0].index(name)
+        longest = max(WORTH_READING, _widths(lines)[at] - max(0, _width(lines) - room))
+        lines = [[*line[:at], shortened(line[at], longest), *line[at + 1 :]] for line in lines]
     widths = _widths(lines)
     last = max(LEAST_OF_A_COLUMN, room - sum(width + 2 for width in widths[:-1]))
     for line in lines if any(headers) else lines[1:]:
-        cells = [*line[:-1], line[-1] if len(line[-1]) <= last else f"{line[-1][: last - 1]}…"]
+        cells = [*line[:-1], shortened(line[-1], last)]
         print(indent + "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-def _room() -> int:
+def shortened(text: str, most: int) -> str:
+    """At most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def line(text: str, *, hanging: int = 2, error: bool = False) -> None:
+    """The text without control characters. A terminal gets it wrapped between words, further lines moved in; words are
+    never broken, for they may be something to copy. `error`: on standard error."""
+    stream = sys.stderr if error else sys.stdout
+    text = printable(text)
+    room = _room(stream)
+    if NARROWEST <= room < len(text):
+        import textwrap
+
+        start = text[: len(text) - len(text.lstrip())]
+        text = textwrap.fill(
+            text.lstrip(),
+            room,
+            initial_indent=start,
+            subsequent_indent=start + " " * hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    print(text, file=stream, flush=True)
+
+
+def live() -> bool:
+    """Whether lines may be drawn anew: on a terminal that can, and that somebody looks at."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not os.environ.get("CI")
+
+
+def _room(stream: TextIO | None = None) -> int:
     """Columns that there are to print on: as many as one likes where that isn't a terminal."""
-    if not sys.stdout.isatty():
+    if not (stream or sys.stdout).isatty():
         return sys.maxsize
     import shutil
 
@@ -82,8 +130,6 @@ def printable(text: str) -> str:
 
 def ago(moment: datetime, now: datetime | None = None) -> str:
     """`3 min ago`."""
-    from homeport.system.clock import SystemClock
-
     seconds = max(0, int(((now or SystemClock().now()) - moment).total_seconds()))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
@@ -98,6 +144,14 @@ def clock_time(moment: datetime) -> str:
 
 def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def when(moment: datetime) -> str:
+    """For people at a terminal the local time, with its date unless that is today; else as `timestamp`."""
+    if not sys.stdout.isatty():
+        return timestamp(moment)
+    here, today = moment.astimezone(), SystemClock().now().astimezone().date()
+    return f"{here:%H:%M:%S}" if here.date() == today else f"{here:%Y-%m-%d %H:%M:%S}"
 
 
 def plural(count: int, noun: str) -> str:
@@ -117,34 +171,49 @@ def show_error(error: HomeportError, *, as_json: bool) -> None:
     if as_json:
         emit(error_body(error))
         return
-    lines = [f"error: {error.message}", *(f"  {each}" for each in error.details)]
+    said = [f"error: {error.message}", *(f"  {each}" for each in error.details)]
+    for each in (one for text in said for one in text.splitlines()):
+        line(each, error=True)
     if error.hint:
-        lines.append(f"→ {error.hint}")
-    print("\n".join(printable(each) for line in lines for each in line.splitlines()), file=sys.stderr)
+        print(f"→ {printable(error.hint)}", file=sys.stderr)  # whole: it is to be typed
 
 
 class Progress:
-    """What a long command does just now. `quiet` (with --json): nothing. Used as a context."""
+    """What a long command does just now. `quiet` (with --json): nothing. Used as a context, which on Ctrl-C says what
+    goes on without the command."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._live = not quiet and sys.stdout.isatty()
+        self._live = not quiet and live()
         self._status: Status | None = None
         self._console: Console | None = None
         self._waiting = ""
+        self._said_at = 0.0
+        self._goes_on = self._hint = ""
 
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is KeyboardInterrupt and self._goes_on:
+            if self._status is None and sys.stderr.isatty():
+                print(file=sys.stderr)  # the terminal has shown ^C
+            self.clear()
+            line(f"stopped: {self._goes_on}", error=True)
+            print(f"→ {printable(self._hint)}", file=sys.stderr)
         self.clear()
+
+    def goes_on(self, text: str, hint: str = "") -> None:
+        """From now on, what is to be said on Ctrl-C: what happens without this command, and what to type. Empty:
+        nothing."""
+        self._goes_on, self._hint = text, hint
 
     def say(self, text: str) -> None:
         """A line that stays."""
         if self.quiet:
             return
         self.clear()
-        print(printable(text), flush=True)
+        line(text)
 
     def passing(self, text: str) -> None:
         """A line that is only of interest while it is the newest: on a terminal the next one takes its place."""
@@ -156,9 +225,12 @@ class Progress:
             print(printable(text), flush=True)
 
     def waiting(self, text: str) -> None:
-        """What is waited for: a live line on a terminal, else a line each time that it changes. Empty: nothing."""
-        if self.quiet or text == self._waiting:
+        """What is waited for: a live line on a terminal, else a line each time that it changes, and now and then.
+        Empty: nothing."""
+        now = SystemClock().monotonic()
+        if self.quiet or (text == self._waiting and (self._live or now - self._said_at < SAY_AGAIN_SECONDS)):
             return
+        self._said_at = now
         if not text:
             self.clear()
             return

@@ -85,7 +85,7 @@ def _show(app: str, stands: list[Standing], found: Difference, apart: Apart | No
     else:
         print("  no difference")
     for sentence in unknown:
-        print(f"note: {output.printable(sentence)}")
+        output.line(f"note: {sentence}")
 
 
 def _far(apart: Apart, stands: list[Standing]) -> str:
@@ -137,7 +137,7 @@ def show_config(directory: Path, names: tuple[str, str], app: str | None, *, as_
     else:
         print(f"{app}: {both[0]} → {both[1]}")
         for each in found:
-            print(f"  {output.printable(difference.variable(each))}")
+            output.line(f"  {difference.variable(each)}")
         if not found:
             print("  the same variables, with the same values")
     return CHANGES_EXIT_CODE if found else 0

@@ -149,11 +149,11 @@ class _Wanted:
     def show(self) -> None:
         from homeport.cli import difference
 
-        print(self.title())
+        output.line(self.title())
         if self.changes:
             difference.show(self.difference, self.apart, first=self.standing.release is None)
         for note in self.notes() if self.changes else self.standing.unknown:
-            print(f"note: {output.printable(note)}")
+            output.line(f"note: {note}")
 
     def document(self) -> dict[str, Any]:
         now = self.standing.release

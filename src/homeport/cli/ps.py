@@ -61,7 +61,7 @@ def _show_instances(found: InstanceList) -> None:
             )
             for each in found.instances
         ],
-        spare=("PID", "ZONE", "TARGET"),
+        spare=("PID", "ZONE", "TARGET", "ADDRESS"),
     )
 
 

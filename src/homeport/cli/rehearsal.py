@@ -116,4 +116,4 @@ def _show(found: Rehearsed) -> None:
         first = found.previous is None
         difference.show(found.difference, found.commits, built=found.release is not None, first=first)
     for note in found.notes:
-        print(f"note: {output.printable(note)}")
+        output.line(f"note: {note}")

@@ -48,6 +48,7 @@ def scale(
     scaled = {(app, group): api.scale(where, app=app, group=group, count=count) for (app, group), count in named}
     if not no_wait:
         with output.Progress(quiet=as_json) as progress:
+            progress.goes_on("the sizes are kept, and the engine sees to the instances", "homeport ps --watch")
             _wait(api, where, scaled, progress, seconds)
     if as_json:
         rows = [{"app": app, "group": group, "desired": count} for (app, group), count in scaled.items()]

@@ -67,7 +67,7 @@ def show(found: StatusView) -> None:
     state = "  (going down)" if found.closing else ""
     print(f"{found.environment}  {' '.join(found.urls)}{state}")
     if found.trouble:
-        print(f"  trouble: {output.printable(found.trouble)}")
+        output.line(f"  trouble: {found.trouble}")
     if found.certificate is not None:
         _show_certificate(found.certificate)
     for app in found.apps:
@@ -99,9 +99,9 @@ def _show_app(app: AppView) -> None:
     if rows:
         output.table(("GROUP", "INSTANCES", "RELEASE"), rows, indent="  ")
     if app.routes:
-        print(f"  routes: {', '.join(f'{shown(each)} → {each.to}' for each in app.routes)}")
+        output.line(f"  routes: {', '.join(f'{shown(each)} → {each.to}' for each in app.routes)}")
     if app.deployment is not None:
-        print(f"  {in_short(app.deployment)}")
+        output.line(f"  {in_short(app.deployment)}")
 
 
 def in_short(deployment: DeploymentView) -> str:
@@ -126,8 +126,9 @@ def _show_disk(disk: DiskView) -> None:
         )
         shared = (("store", disk.store_bytes), ("layers", disk.layers_bytes), ("builds", disk.builds_bytes))
         total = sum(each[1] for each in (*both, *shared))
-        print(f"\ndisk  {output.size(total)}: {', '.join(f'{name} {output.size(size)}' for name, size in shared)},")
-        print(
+        print()
+        output.line(f"disk  {output.size(total)}: {', '.join(f'{name} {output.size(size)}' for name, size in shared)},")
+        output.line(
             f"      {', '.join(f'{name} {output.size(size)} (here {output.size(here)})' for name, size, here in both)}"
         )
         print(f"      {free}")

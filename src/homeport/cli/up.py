@@ -61,6 +61,8 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
         place.begin_engine()
         # Nothing is deployed before everything is built; and the engine takes as long to start as a build.
         releases = {each.app: bring.make_release(each, asked, progress, catalogue)[0] for each in codes}
+        if not wiring.engine_running(wiring.home()):
+            progress.waiting("waiting for the engine to start")
         api = place.begun_engine()
         up = {each.app: bring.running_if_up(catalogue, each.wanted.resolved.place.id, each.app) for each in codes}
         resolved = {app: release.resolved for app, release in up.items() if release is not None}

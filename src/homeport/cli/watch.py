@@ -36,7 +36,7 @@ def present(ask: Callable[[], T], show: Callable[[T], None], *, as_json: bool, w
 def watch(look: Callable[[], None]) -> NoReturn:
     """Never ends by itself. What `look` prints: on a terminal drawn over what was there, else printed whenever it is
     something new. An engine that is away is waited for."""
-    live = sys.stdout.isatty()
+    live = output.live()
     before = None
     while True:
         text = _seen(look, live=live)

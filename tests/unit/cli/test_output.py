@@ -31,9 +31,79 @@ table(("ID", "PID", "ZONE", "WHY"), [row], spare=("PID", "ZONE"))
     assert _on_a_terminal(program, 90)[1] == "web-1  32767  a     in service with r1, since its health check passes"
 
 
-def _on_a_terminal(program: str, columns: int) -> list[str]:
+def test_a_table_cuts_what_may_be_cut_but_no_names() -> None:
+    program = """
+from homeport.cli.output import table
+table(("KEY", "VALUE", "FROM"), [("A_LONG_NAME_OF_A_KEY", 40 * "v", "config set #1")], cut=("VALUE",))
+"""
+    assert _on_a_terminal(program, 60)[1] == f"A_LONG_NAME_OF_A_KEY  {'v' * 22}…  config set #1"
+    assert "v" * 40 in _on_a_terminal(program, 90)[1]
+
+
+def test_a_line_is_wrapped_between_words_at_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "note: one two three four five six https://a.example/quite-a-long-address-to-copy seven"
+    program = f"from homeport.cli.output import line; line({text!r})"
+    wrapped = _on_a_terminal(program, 40)
+    assert wrapped == [
+        "note: one two three four five six",
+        "  https://a.example/quite-a-long-address-to-copy",
+        "  seven",
+    ]
+    assert _on_a_terminal(program, 20) == [text], "too narrow to do better than the terminal"
+    output.line(text)
+    assert capsys.readouterr().out == f"{text}\n"
+
+
+@pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"CI": "true"}])
+def test_a_terminal_that_cannot_or_that_nobody_looks_at_gets_plain_lines(environ: dict[str, str]) -> None:
+    program = """
+from homeport.cli.output import Progress
+with Progress() as progress:
+    progress.waiting("a")
+    progress.say("b")
+"""
+    assert _on_a_terminal(program, 40, **environ) == ["  … a", "b"]
+
+
+def test_what_is_waited_for_is_said_again_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "SAY_AGAIN_SECONDS", 0.0)
+    with output.Progress() as progress:
+        progress.waiting("a")
+        progress.waiting("a")
+    assert capsys.readouterr().out == "  … a\n  … a\n"
+
+
+def test_a_command_that_is_stopped_says_what_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def work(error: BaseException) -> None:
+        with output.Progress() as progress:
+            progress.goes_on("something else")
+            progress.goes_on("deployment 7 goes on", "homeport deployment show 7")
+            raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        work(KeyboardInterrupt())
+    assert capsys.readouterr().err == "stopped: deployment 7 goes on\n→ homeport deployment show 7\n"
+    with pytest.raises(ValueError, match="x"):
+        work(ValueError("x"))
+    assert capsys.readouterr().err == ""
+
+
+def test_times_are_for_people_at_a_terminal_and_for_programs_else() -> None:
+    program = """
+from datetime import UTC, datetime, timedelta
+from homeport.cli.output import when
+now = datetime.now(UTC)
+print(len(when(now)), when(datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)))
+"""
+    assert _on_a_terminal(program, 80, TZ="UTC") == ["8 2026-01-01 12:00:00"]
+    assert output.when(NOW) == "2026-01-01T12:00:00.000Z"
+
+
+def _on_a_terminal(program: str, columns: int, **more: str) -> list[str]:
     terminal, inside = pty.openpty()
-    environ = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    environ = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "CI": "", **more}
     subprocess.run((sys.executable, "-c", program), stdout=inside, env=environ, check=True)
     os.close(inside)
     said = os.read(terminal, 65536).decode()
