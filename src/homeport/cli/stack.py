@@ -20,6 +20,7 @@ COMMANDS = {
     "tree": "stack_read:tree",
     "why": "stack_read:why",
     "compile": "stack_compile:compile_",
+    "check": "stack_check:check",
     "status": "stack_deployed:status",
     "outputs": "stack_deployed:outputs",
     "resources": "stack_deployed:resources",

@@ -64,6 +64,8 @@ class Stack(Struct, frozen=True, kw_only=True):
     bucket: str = ""
     """Where nested and large templates are uploaded; empty: none is stated."""
     bucket_prefix: str = ""
+    protected: bool = False
+    """It may hold databases and caches: somebody knows what that means."""
     obsolete: bool = False
     """It shall be deleted where it stands."""
     at: Mark

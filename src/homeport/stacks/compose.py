@@ -28,6 +28,8 @@ class Composed(Struct, frozen=True, kw_only=True):
     body: Template
     text: str
     file: str
+    written: bool = False
+    """The text is the file's, line by line."""
     nested: dict[str, "Composed"] = {}
 
 
@@ -39,6 +41,12 @@ class Composer:
         self.shown = shown
         self.sources = Sources(root, shown)
         self._made: dict[str, Composed] = {}
+        self._read: set[str] = set()
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Templates that were read, nested ones too; modules are `sources`' to say."""
+        return frozenset(self._read)
 
     def compose(self, path: str) -> Composed:
         """Raises `NotFound` for a file that isn't there, `Invalid` for what isn't a template or is too large."""
@@ -54,12 +62,14 @@ class Composer:
             raise NotFound(f"no template {name}") from error
         except OSError as error:
             raise Invalid(f"can't read the template {name}: {error.strerror}") from error
+        self._read.add(path)
         found = template.parse(decode(data, name), name)
         if uses_modules(found.body):
             found = replace(found, body=expand(found.body, name, self.sources), rewritten=True)
         text = template.as_yaml(found.body) if found.rewritten else found.text
         nested = {id: self._nested(inner, path, (*around, path)) for id, inner in package.nested(found.body).items()}
-        return Composed(body=found.body, text=_sendable(text, found.body, name), file=name, nested=nested)
+        sendable = _sendable(text, found.body, name)
+        return Composed(body=found.body, text=sendable, file=name, written=sendable == found.text, nested=nested)
 
     def _nested(self, inner: str, path: str, around: tuple[str, ...]) -> Composed:
         """Of a template that another one names by a path relative to its own."""

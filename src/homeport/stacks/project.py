@@ -66,6 +66,7 @@ class Project:
         self.root = root
         self._layers: dict[str, Located | HomeportError] = {}
         self._stacks: dict[str, Stack] = {}
+        self._seen: set[str] = set()
 
     # --- names
 
@@ -208,6 +209,11 @@ class Project:
         own = [setting.inherited(self._layer(file)) for file in self.entries[other].files]
         return [*self._like(other, (*around, id)), *own]
 
+    @property
+    def files(self) -> frozenset[str]:
+        """All that was read so far, below the root."""
+        return frozenset(self._seen)
+
     def _parameter_file(self, node: Located) -> Located:
         """Its values as settings `parameters`, for a merge below those that are written inline."""
         path = setting.text_of(node)
@@ -238,6 +244,7 @@ class Project:
         return found
 
     def _read(self, path: str) -> Located:
+        self._seen.add(path)
         try:
             data = (self.root / path).read_bytes()
         except OSError as error:

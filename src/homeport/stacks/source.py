@@ -31,6 +31,11 @@ class Sources:
         self._bytes: dict[str, bytes] = {}
         self._bodies: dict[str, Template] = {}
 
+    @property
+    def files(self) -> frozenset[str]:
+        """All that was read, as errors call it."""
+        return frozenset(self._bytes)
+
     def module(self, source: str, by: str) -> tuple[Template, str]:
         name = self._name(source, by)
         return self._body(name, self._read(name, by)), name

@@ -10,6 +10,7 @@ from msgspec import Struct
 from homeport.model.stack import Replacement, Status, Template, Unknown
 from homeport.model.stack_plan import Action, StackPlan
 from homeport.plan.stack import comparison
+from homeport.plan.stack.database import WHY, databases
 from homeport.plan.stack.evaluate import attributes, references
 from homeport.plan.stack.nested import predict_inside
 from homeport.plan.stack.parameter import declared
@@ -171,6 +172,8 @@ def _notes(wanted: Wanted, seen: Observed, changes: bool) -> tuple[str, ...]:
     hidden = [name for name, each in declared(wanted.template).items() if each.hidden and name in wanted.parameters]
     if hidden and seen.deployed is not None and not changes:
         found.append(f"{', '.join(hidden)}: NoEcho, so that nobody can say whether it is as it should be")
+    if changes and not wanted.stack.protected and (held := databases(wanted.template)):
+        found.append(f"{', '.join(held)}: {WHY}")
     if not changes and seen.deployed is not None and seen.template and wanted.template != seen.template:
         found.append("the template reads otherwise, but nothing in it that CloudFormation would change")
     return tuple(found)

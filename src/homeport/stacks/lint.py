@@ -1,0 +1,106 @@
+"""cfn-lint and cfn-guard on compiled templates, as the programs that they are: importing them takes seconds. Called by
+`check`."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from homeport.errors import Failed, Unavailable
+from homeport.model.finding import Finding, Level
+from homeport.system.effect import effect
+
+LEVELS = {"Error": Level.ERROR, "Warning": Level.WARNING, "Informational": Level.NOTE}
+FOUND = 2 | 4 | 8
+"""Bits of cfn-lint's exit code that say it found something; any other means that it failed itself."""
+CFN_LINT = (sys.executable, "-c", "import sys; from cfnlint.runner import main; sys.exit(main())")
+SECONDS = 600
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """A template to look at. `written`: the lines are those of `file`."""
+
+    stack: str
+    region: str
+    file: str
+    text: str
+    written: bool
+
+
+def lint(templates: list[Compiled]) -> list[Finding]:
+    """What cfn-lint finds. Raises `Unavailable` where it isn't installed, `Failed` where it fails."""
+    if find_spec("cfnlint") is None:
+        raise Unavailable("cfn-lint isn't installed", hint="pip install 'homeport[aws]'")
+    found: list[Finding] = []
+    for region in sorted({each.region for each in templates}):
+        found += _lint_region(region, [each for each in templates if each.region == region])
+    return found
+
+
+def _lint_region(region: str, templates: list[Compiled]) -> list[Finding]:
+    with tempfile.TemporaryDirectory(prefix="homeport-lint-") as directory:
+        by_text: dict[str, list[Compiled]] = {}
+        for each in templates:
+            by_text.setdefault(each.text, []).append(each)
+        files: dict[str, list[Compiled]] = {}
+        for number, (text, several) in enumerate(by_text.items()):
+            path = Path(directory, f"{number}.template")
+            path.write_text(text)
+            files[str(path)] = several
+        answer = _run((*CFN_LINT, "--format", "json", "--regions", region, "--template", *files))
+        if answer.returncode & ~FOUND:
+            said = tuple((answer.stderr or answer.stdout).strip().splitlines()[-5:])
+            raise Failed(f"cfn-lint ended with {answer.returncode}", details=said)
+        try:
+            said_all = msgspec.json.decode(answer.stdout or "[]")
+        except msgspec.DecodeError as error:
+            raise Failed(f"cfn-lint's answer can't be read: {error}") from error
+        return [_finding(said, each) for said in said_all for each in files.get(said["Filename"], ())]
+
+
+def _finding(said: Mapping[str, Any], compiled: Compiled) -> Finding:
+    start = said["Location"]["Start"]
+    path = "/".join(str(each) for each in said["Location"].get("Path") or ())
+    message = said["Message"] if compiled.written or not path else f"{path}: {said['Message']}"
+    return Finding(
+        stack=compiled.stack,
+        file=compiled.file,
+        line=start["LineNumber"] if compiled.written else 0,
+        column=start["ColumnNumber"] if compiled.written else 0,
+        level=LEVELS.get(said["Level"], Level.WARNING),
+        rule=f"cfn-lint/{said['Rule']['Id']}",
+        message=message,
+    )
+
+
+def guard(rules: Path, shown: str, templates: list[Compiled]) -> list[Finding]:
+    """What cfn-guard says against templates by a file of its rules. Raises `Unavailable` where it isn't installed."""
+    program = shutil.which("cfn-guard")
+    if program is None:
+        raise Unavailable(f"{shown} is for cfn-guard, which isn't installed")
+    found = []
+    with tempfile.TemporaryDirectory(prefix="homeport-guard-") as directory:
+        for each in templates:
+            path = Path(directory, "template.json")
+            path.write_text(each.text)
+            answer = _run((program, "validate", "--rules", str(rules), "--data", str(path), "--show-summary", "fail"))
+            if answer.returncode != 0:
+                said = " ".join((answer.stdout or answer.stderr).split())[:500]
+                found.append(Finding(stack=each.stack, file=each.file, rule=f"guard/{rules.stem}", message=said))
+    return found
+
+
+@effect("stack_check.run")
+def _run(argv: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"{argv[0]}: {error}") from error
