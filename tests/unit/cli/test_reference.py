@@ -31,7 +31,8 @@ def test_page_of_output_has_every_key() -> None:
     from homeport.model.release import Release
     from homeport.ports.engine import LogLine
 
-    printed = [value for name, value in vars(views).items() if name.endswith("View")]
+    internal = ("JournalView",)  # between the engine and its client
+    printed = [each for name, each in vars(views).items() if name.endswith("View") and name not in internal]
     pages = "".join((ROOT / "docs/reference" / each).read_text() for each in ("output.md", "retention.md"))
     for struct in (*printed, views.InstanceList, Outcome, Evidence, Event, Release, LogLine):
         left_out = [each for each in struct.__struct_fields__ if f"`{each}`" not in pages]
