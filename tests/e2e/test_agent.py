@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+import homeport.agent.deployment  # noqa: F401 - its labels
+from homeport.model.platform import Group
 from homeport.model.release import ConfigValue, Release
 from homeport.plan.release import LaunchPointer, launch_prefix, layer_key
 from homeport.ports.objects import ObjectStore
@@ -35,7 +37,7 @@ CRASHING = (sys.executable, "-m", "tests.crash_daemon", "agent")
 KEY = "plain/staging"
 WORKER = '[groups.worker]\nrun = ["worker"]\n[deploy]'
 EDITS = {
-    "homeport.toml": FILE.replace('grace = "5s"', 'grace = "1s"\nsettle = "200ms"').replace("[deploy]", WORKER),
+    "homeport.toml": FILE.replace('grace = "5s"', 'grace = "30s"\nsettle = "200ms"').replace("[deploy]", WORKER),
     "Procfile": "web: exec python3 web.py\nworker: exec python3 worker.py\n",
 }
 
@@ -124,7 +126,7 @@ class Published:
         self.store = open_store(self.url)
         self.first = Catalogue(self.store).get("plain", "staging", 1)
         self.variant(COLOUR="blue")
-        self.variant(APP_HEALTH="500")
+        self.variant(patient, APP_HEALTH="500")
 
     def variant(self, change: Callable[[Release], Release] = lambda release: release, **values: str) -> int:
         """Number of a release of the same slug, with other config, or otherwise changed."""
@@ -140,6 +142,29 @@ class Published:
 
     def at(self, number: int) -> str:
         return f"{self.url}/{KEY}/r{number}"
+
+
+SOON = timedelta(milliseconds=500)
+
+
+def changed(release: Release, change: Callable[[Group], Group]) -> Release:
+    groups = tuple(change(each) for each in release.resolved.groups)
+    return replace(release, resolved=replace(release.resolved, groups=groups))
+
+
+def patient(release: Release) -> Release:
+    """It is given up when it has surely answered."""
+    return changed(release, lambda group: replace(group, health=replace(group.health, grace=6 * SOON)))
+
+
+def impatient(release: Release) -> Release:
+    """It is soon given up."""
+    return changed(release, lambda group: replace(group, health=replace(group.health, grace=SOON)))
+
+
+def hasty(release: Release) -> Release:
+    """It is soon killed."""
+    return changed(release, lambda group: replace(group, stop_grace=SOON))
 
 
 GOOD, BETTER, SICK = 1, 2, 3
@@ -181,7 +206,7 @@ def test_a_server_with_nothing_but_the_agent_and_a_bucket(server: Machine, publi
     assert server.variables()["COLOUR"] == "blue"
 
     error = server.document("deploy", published.at(SICK), code=6)["error"]
-    assert error["message"] == "r3 of plain isn't healthy after 1 s; r2 of plain serves again"
+    assert error["message"] == "r3 of plain isn't healthy after 3 s; r2 of plain serves again"
     assert any("answered 500" in each for each in error["details"])
     assert any("web: plain 1 listens" in each for each in error["details"])
     assert server.get().startswith("plain 1 r2 one ")
@@ -287,26 +312,25 @@ def test_groups(published: Published, tmp_path: Path) -> None:
 
 def passed(points: Path) -> set[str]:
     """Labels at which the agent died both before and after."""
-    deaths = {path.name for path in points.iterdir()}
+    deaths = {path.name.partition(" ")[0] for path in points.iterdir()}
     return {each.partition(":")[0] for each in deaths if {f"{each.partition(':')[0]}:{w}" for w in WHEN} <= deaths}
 
 
 WHEN = ("before", "after")
 
 
-def short(release: Release) -> Release:
-    groups = tuple(replace(each, stop_grace=timedelta(milliseconds=300)) for each in release.resolved.groups)
-    return replace(release, resolved=replace(release.resolved, groups=groups))
-
-
 def test_killed_anywhere_the_next_call_gets_there(server: Machine, published: Published, tmp_path: Path) -> None:
-    deaf = published.variant(short, APP_IGNORE_TERM="1")
+    deaf = published.variant(hasty, APP_IGNORE_TERM="1")
+    sick = published.variant(impatient, APP_HEALTH="500")
     points = tmp_path / "points"
     points.mkdir()
-    crash: Mapping[str, str] = {"HOMEPORT_CRASH": "each", "HOMEPORT_CRASH_ONCE": str(points)}
+    crash = {"HOMEPORT_CRASH": "every", "HOMEPORT_CRASH_ONCE": str(points)}
+    layers = server.directory / "layers"
+    (layer,) = published.first.slug.layers
 
     def dying(*words: str, code: int = 0, serves: int | None) -> None:
         """The call, again and again until it ends by itself; then the record and the processes agree."""
+        (layers / "stale").mkdir()
         server(*words, code=code, program=CRASHING, **crash)
         shown = server.document("status")
         assert (shown["trying"], shown["refused"]) == (None, None)
@@ -316,15 +340,17 @@ def test_killed_anywhere_the_next_call_gets_there(server: Machine, published: Pu
         else:
             assert (shown["state"], shown["release"], shown["good"]) == ("serving", f"r{serves}", f"r{serves}")
             assert server.get().startswith(f"plain 1 r{serves} one ")
-        (layer,) = published.first.slug.layers
-        assert [path.name for path in (server.directory / "layers").iterdir()] == [layer.sha256]
+            assert [path.name for path in layers.iterdir()] == [layer.sha256]
+            shutil.rmtree(layers / layer.sha256)
         (instance,) = (server.directory / "instances").iterdir()
         assert len(list(instance.glob("bwrap-*.json"))) == len(server.sandboxes())
 
-    dying("deploy", published.at(deaf), serves=deaf)
+    server("deploy", published.at(deaf))
+    shutil.rmtree(layers / layer.sha256)
+    dying("deploy", published.at(sick), code=6, serves=deaf)
     dying("deploy", published.at(BETTER), serves=BETTER)
-    dying("deploy", published.at(SICK), code=6, serves=BETTER)
     dying("stop", serves=None)
+    (layers / "stale").rmdir()
     dying("boot", serves=BETTER)
     assert {each for each in SITES if each.startswith("agent.")} <= passed(points)
     assert {"sandbox.start", "instance.write_service", "unpack.place", "object.fetch", "process.signal"} <= passed(

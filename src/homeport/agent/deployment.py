@@ -15,6 +15,7 @@ from homeport.agent.generation import Generations
 from homeport.agent.health import look, wait
 from homeport.agent.record import Bound, Generation, Record, Records, Refusal
 from homeport.errors import Failed, HomeportError
+from homeport.instance.release import sweep
 from homeport.plan.release_url import parse
 from homeport.stores.objects import open_store
 from homeport.system.effect import effect
@@ -46,16 +47,16 @@ class Deployment:
         if self._serves(record, generation):
             assert record.generation is not None
             self.say(f"{wanted.name} runs already")
+            self._settle(record, stopped=False)  # whoever began it may have been killed at the very end
             return record.generation
+        self._restore(wanted)
         self.generations.check(generation, record.generation)
         record = self.records.save(replace(record, trying=wanted, refused=None))
         refusal = self._bring(record, generation)
         record = self.records.load()
         if refusal is not None:
-            record = self.records.save(replace(record, trying=None, refused=refusal))
             raise self._go_back(record, refusal)
-        record = self.records.save(replace(record, good=wanted, trying=None, refused=None, stopped=False))
-        self._clean(record)
+        record = self._settle(record, good=wanted, stopped=False)
         assert record.generation is not None
         return record.generation
 
@@ -122,6 +123,7 @@ class Deployment:
 
     def _go_back(self, record: Record, refusal: Refusal) -> Failed:
         """The error that says how it went; what served before serves again, if anything did."""
+        record = self.records.save(replace(record, trying=None, refused=refusal))
         old = record.good
         if record.stopped or old is None:
             if record.generation is not None:
@@ -145,15 +147,17 @@ class Deployment:
         details = (*refusal.details, again.reason, *again.details)
         return _failed(replace(refusal, details=details), f"and {old.name} doesn't serve either: {again.reason}")
 
-    def _restore(self, old: Bound) -> None:
+    def _restore(self, bound: Bound) -> None:
         """Its layers are there, also where somebody removed them."""
         layers = self.generations.home.layers
-        if not all((layers / each.sha256).is_dir() for each in old.release.slug.layers):
-            complete(open_store(parse(old.url).store), layers, old.release, self.say)
+        if not all((layers / each.sha256).is_dir() for each in bound.release.slug.layers):
+            complete(open_store(parse(bound.url).store), layers, bound.release, self.say)
 
-    def _settle(self, record: Record, **fields: object) -> None:
+    def _settle(self, record: Record, **fields: object) -> Record:
+        """Nothing is left half done."""
         record = self.records.save(replace(record, trying=None, refused=None, **fields))
         self._clean(record)
+        return record
 
     def _clean(self, record: Record) -> None:
         """Only what the record speaks of is left of layers, and of other instances that this one was called."""
@@ -162,6 +166,7 @@ class Deployment:
         bound = (record.good, running.bound if running is not None else None)
         layers = {layer.sha256 for each in bound if each is not None for layer in each.release.slug.layers}
         instances = {self.instance, running.instance if running is not None else self.instance}
+        sweep(home.layers)
         for directory, kept in ((home.layers, layers), (home.instances, instances)):
             for path in directory.iterdir():
                 if path.name not in kept:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from homeport.agent.record import Bound
 from homeport.errors import Failed, Invalid, NotFound
-from homeport.instance.release import sweep, unpacked
+from homeport.instance.release import unpacked
 from homeport.model.release import Layer, Release
 from homeport.plan.image import misfits
 from homeport.plan.instance_file import InstanceFile
@@ -70,7 +70,6 @@ def fetch(url: ReleaseUrl, said: InstanceFile, home: Home, say: Say) -> Bound:
     fits(release)
     groups = chosen(release, said)
     snapshot = read_snapshot(store, url.app, url.environment, release.config)
-    sweep(home.layers)
     try:
         complete(store, home.layers, release, say)
     except NotFound as error:
