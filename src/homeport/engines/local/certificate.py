@@ -50,8 +50,11 @@ def read(text: str, path: str) -> Certificate:
 def _text(what: str, path: str) -> str:
     try:
         text = Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"can't read the {what} {path}: {error}") from error
+    except OSError as error:
+        hint = "`tls` of the environment in homeport.toml says where it is; the engine's user must be able to read it"
+        raise Invalid(f"can't read the {what} {path}: {error.strerror}", hint=hint) from error
+    except UnicodeDecodeError as error:
+        raise Invalid(f"the {what} {path} isn't a PEM file") from error
     if "-----BEGIN " not in text:
         raise Invalid(f"the {what} {path} isn't a PEM file")
     return text
