@@ -20,6 +20,8 @@ LEVELS = {"Error": Level.ERROR, "Warning": Level.WARNING, "Informational": Level
 FOUND = 2 | 4 | 8
 """Bits of cfn-lint's exit code that say it found something; any other means that it failed itself."""
 CFN_LINT = (sys.executable, "-c", "import sys; from cfnlint.runner import main; sys.exit(main())")
+OURS = "W3002"
+"""It says that a local path needs packaging, which is done here."""
 SECONDS = 600
 
 
@@ -53,7 +55,9 @@ def _lint_region(region: str, templates: list[Compiled]) -> list[Finding]:
             path = Path(directory, f"{number}.template")
             path.write_text(text)
             files[str(path)] = several
-        answer = _run((*CFN_LINT, "--format", "json", "--regions", region, "--template", *files))
+        answer = _run(
+            (*CFN_LINT, "--format", "json", "--ignore-checks", OURS, "--regions", region, "--template", *files)
+        )
         if answer.returncode & ~FOUND:
             said = tuple((answer.stderr or answer.stdout).strip().splitlines()[-5:])
             raise Failed(f"cfn-lint ended with {answer.returncode}", details=said)

@@ -9,13 +9,16 @@ import posixpath
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from homeport.errors import Invalid, NotFound, Unavailable
 from homeport.model.stack import Template
 from homeport.plan.mistake import instead
 from homeport.plan.stack import template
 from homeport.plan.stack.text import decode
+from homeport.stacks.component import composed
 
 REMOTE = ("https://", "s3://")
 LARGEST_BYTES = 50_000_000
@@ -56,6 +59,14 @@ class Sources:
         except (zipfile.BadZipFile, OSError, RuntimeError) as error:
             raise Invalid(f"{by}: the package {place} isn't an archive (zip) that can be read: {error}") from error
         return self._body(f"{place}/{inner}", data), f"{place}/{inner}"
+
+    def component(self, source: str, by: str, given: Mapping[str, Any]) -> tuple[Template, str, dict[str, Any]]:
+        name = self._name(source, by)
+        if name.startswith(REMOTE):
+            raise Invalid(f"{by}: {name}: programs are only run from files of the project")
+        self._read(name, by)
+        body, values = composed(self._path(name), name, given)
+        return body, name, values
 
     def text(self, path: str, by: str) -> str:
         name = self._name(path, by)

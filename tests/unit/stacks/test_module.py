@@ -319,3 +319,78 @@ def test_a_package_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "kit.zip").write_bytes(buffer.getvalue())
     with pytest.raises(HomeportError, match=r"the package kit.zip has no b.yaml"):
         composed(tmp_path, template)
+
+
+COMPONENT = """
+from dataclasses import dataclass
+
+@dataclass
+class Port:
+    number: int
+
+def component(name: str, ports: list[Port], vpc: str = "", size: int = 1) -> dict[str, object]:
+    rules = [{"FromPort": port.number} for port in ports]
+    group = {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupName": name, "VpcId": vpc, "Rules": rules}}
+    other = {"Type": "A::B::C", "DependsOn": "Vpc", "Properties": {"Group": {"Ref": "Vpc"}, "Size": size}}
+    return {"Resources": {"Vpc": group, "Other": other}, "Outputs": {"Id": {"Value": {"Ref": "Vpc"}}}}
+"""
+
+
+def test_components_in_python(tmp_path: Path) -> None:
+    (tmp_path / "group.py").write_text(COMPONENT)
+    template = """
+Resources: {Vpc: {Type: "AWS::EC2::VPC"}}
+Modules: {Web: {Source: group.py, Properties: {name: web, ports: [{number: 80}], vpc: !Ref Vpc, size: "3"}}}
+Outputs: {Id: {Value: !GetAtt Web.Id}}
+"""
+    body = composed(tmp_path, template)
+    assert body["Resources"]["WebVpc"]["Properties"] == {
+        "GroupName": "web",
+        "VpcId": {"Ref": "Vpc"},
+        "Rules": [{"FromPort": 80}],
+    }
+    assert body["Resources"]["WebOther"] == {
+        "Type": "A::B::C",
+        "DependsOn": "WebVpc",
+        "Properties": {"Group": {"Ref": "WebVpc"}, "Size": 3},
+    }
+    assert body["Outputs"]["Id"]["Value"] == {"Ref": "WebVpc"}
+    for change, expected in (
+        (("size:", "sise:"), r'group.py: there is no parameter sise, did you mean "size"'),
+        (("name: web, ", ""), r"group.py: the parameter name has no value"),
+        (('"3"', '"three"'), r"group.py: the parameter size: Expected `int`, got `str`"),
+    ):
+        with pytest.raises(HomeportError, match=expected):
+            composed(tmp_path, template.replace(*change))
+    (tmp_path / "group.py").write_text("def component(**x): return 1 / 0\n")
+    with pytest.raises(HomeportError, match=r"group.py: "):
+        composed(tmp_path, template)
+    (tmp_path / "group.py").write_text("def other(): ...\n")
+    with pytest.raises(HomeportError, match=r"group.py has no function component"):
+        composed(tmp_path, template)
+
+
+def test_objects_like_troposphere_s(tmp_path: Path) -> None:
+    cls = "class Topic:\n    def to_dict(self): return {'Type': 'AWS::SNS::Topic'}\n"
+    text = f"{cls}def component(): return {{'T': Topic()}}\n"
+    (tmp_path / "topic.py").write_text(text)
+    body = composed(tmp_path, "Modules: {M: {Source: topic.py}}")
+    assert body["Resources"] == {"MT": {"Type": "AWS::SNS::Topic"}}
+
+
+def test_user_data_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "boot.sh").write_text("#!/bin/sh\nset -a; X=${HOME}\nboot {{ Name }} {{Bucket.Arn}} {{AWS::Region}}\n")
+    module = """
+Parameters: {Name: {Type: String}}
+Resources: {Bucket: {Type: "AWS::S3::Bucket"}, L: {Type: A::B::C, Properties: {UserData: !UserData boot.sh}}}
+"""
+    body = composed(tmp_path, "Modules: {M: {Source: m.yaml, Properties: {Name: web}}}", m=module)
+    assert body["Resources"]["ML"]["Properties"]["UserData"] == {
+        "Fn::Base64": {
+            "Fn::Join": [
+                "",
+                ["#!/bin/sh\n", "set -a; X=${HOME}\n", "boot ", "web", " ", {"Fn::GetAtt": ["MBucket", "Arn"]}, " ",
+                 {"Ref": "AWS::Region"}, "\n"],
+            ]
+        }
+    }  # fmt: skip

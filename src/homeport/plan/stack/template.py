@@ -24,7 +24,7 @@ LONG = {
             "And", "Base64", "Cidr", "Contains", "EachMemberEquals", "EachMemberIn", "Equals", "FindInMap", "Flatten",
             "GetAZs", "GetAtt", "GetStackOutput", "If", "ImportValue", "InsertFile", "Invoke", "Join", "Length",
             "Merge", "Not", "Or", "RefAll", "Select", "Split", "Sub", "ToJsonString", "Transform", "ValueOf",
-            "ValueOfAll",
+            "UserData", "ValueOfAll",
         )
     },
 }  # fmt: skip

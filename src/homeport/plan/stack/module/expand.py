@@ -23,7 +23,7 @@ from homeport.plan.stack.module.substitute import MISSING, paths, substitute
 
 LOCAL_MODULE = "LocalModule"
 OURS = (MODULES, "Constants", "Packages")
-FUNCTIONS = ("Fn::Merge", "Fn::Flatten", "Fn::Invoke", "Fn::InsertFile")
+FUNCTIONS = ("Fn::Merge", "Fn::Flatten", "Fn::Invoke", "Fn::InsertFile", "Fn::UserData")
 GIVEN = ("Properties", "Inputs", "Parameters")
 MOST_RESOURCES = 10_000
 
@@ -37,6 +37,10 @@ class Files(Protocol):
 
     def packaged(self, package: str, name: str, by: str) -> tuple[Template, str]:
         """The same for a file in a package (an archive or a directory)."""
+        ...
+
+    def component(self, source: str, by: str, given: Mapping[str, Any]) -> tuple[Template, str, dict[str, Any]]:
+        """A module that a program makes (`.py`), and what its references to given values stand for."""
         ...
 
     def text(self, path: str, by: str) -> str: ...
@@ -168,10 +172,10 @@ class _Composition:
         """Its resources; it is known from here on."""
         if not isinstance(config, dict) or not isinstance(config.get("Source"), str):
             raise Invalid(f"{place.file}: the module {name} names no Source", hint="Source: ./module.yaml")
-        body, inner = self._read(name, config["Source"], place)
         given: dict[str, Any] = next((config[each] for each in GIVEN if isinstance(config.get(each), dict)), {})
+        body, inner, made = self._read(name, config["Source"], place, given)
         where = f"{place.file}: the module {name} ({inner.file})"
-        values = parameter.values(body, given, where)
+        values = parameter.values(body, given, where) if made is None else made
         names = Names.of(body, name, inner.file)
         body = substitute(names.renamed(body), _lookup(values, names, inner.file))
         body = self._decided(looked_up(body, body.get(MAPPINGS, {})), name, inner.file)
@@ -186,18 +190,24 @@ class _Composition:
         )
         return resources
 
-    def _read(self, name: str, source: str, place: Place) -> tuple[Template, Place]:
+    def _read(
+        self, name: str, source: str, place: Place, given: Mapping[str, Any]
+    ) -> tuple[Template, Place, dict[str, Any] | None]:
+        """The module, where it stands, and for a component the values that it refers to."""
+        made: dict[str, Any] | None = None
         if source.startswith("$"):
             package, _, path = source[1:].partition("/")
             if package not in place.packages:
                 raise Invalid(f"{place.file}: the module {name}: no package {package}{meant(package, place.packages)}")
             body, file = self.files.packaged(place.packages[package][0], path, place.packages[package][1])
+        elif source.endswith(".py"):
+            body, file, made = self.files.component(source, place.file, given)
         else:
             body, file = self.files.module(source, place.file)
         inner = place.entered(file)
         body = prepared(body, file, self.files.text)
         self._transform(body.get("Transform"))
-        return body, Place(file, place.packages | _packages(body, file), inner.around)
+        return body, Place(file, place.packages | _packages(body, file), inner.around), made
 
     def _invoked(self, name: str, config: Any, place: Place) -> dict[str, Any]:
         """Outputs of the module with other properties; nothing of it stays."""

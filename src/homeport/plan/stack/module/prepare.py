@@ -1,5 +1,6 @@
 """What is done to a document before anything else in it is read: constants and inserted files. Called by `expand`."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from homeport.plan.stack.module.name import section
 from homeport.plan.stack.module.substitute import MISSING, substitute
 
 CONSTANT = "Const::"
+PLACEHOLDER = re.compile(r"\{\{ *([A-Za-z0-9:]+(?:\.[A-Za-z0-9.]+)?) *\}\}")
 
 
 def prepared(body: Template, file: str, text: Callable[[str, str], str]) -> Template:
@@ -32,10 +34,27 @@ def prepared(body: Template, file: str, text: Callable[[str, str], str]) -> Temp
     return made
 
 
+def _parts(script: str) -> list[Any]:
+    """Lines of a script, and between them what `{{ Name }}` or `{{ Name.Attribute }}` refers to: the shell's own `${x}`
+    stays as it is."""
+    found: list[Any] = []
+    last = 0
+    for each in PLACEHOLDER.finditer(script):
+        found += [script[last : each.start()]] if each.start() > last else []
+        name, _, attribute = each[1].partition(".")
+        found.append({"Fn::GetAtt": [name, attribute]} if attribute else {"Ref": name})
+        last = each.end()
+    return [
+        part for one in [*found, script[last:]] for part in (one.splitlines(True) if isinstance(one, str) else [one])
+    ]
+
+
 def _inserted(value: Any, file: str, text: Callable[[str, str], str]) -> Any:
     match value:
         case {"Fn::InsertFile": str() as path} if len(value) == 1:
             return text(path, file)
+        case {"Fn::UserData": str() as path} if len(value) == 1:
+            return {"Fn::Base64": {"Fn::Join": ["", _parts(text(path, file))]}}
         case dict():
             return {key: _inserted(each, file, text) for key, each in value.items()}
         case list():
