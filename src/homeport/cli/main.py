@@ -47,6 +47,7 @@ SECTIONS = {
         "gc": "gc:gc",
     },
     "Infrastructure as code": {
+        "simulate": "simulate:simulate",
         "stack": "stack:stack",
     },
     "This program": {

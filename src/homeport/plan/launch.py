@@ -37,7 +37,7 @@ def launches(
         if missing <= 0:
             continue
         breaker = breakers[cohort.release]
-        if problem := _no_launch(scene, zones, breaker):
+        if problem := no_launch(scene, zones, breaker):
             reason = f"{missing} of r{cohort.release} missing: {problem}"
             decisions.append(Decision(subject=desired.name, reason=reason))
             wakes += [breaker.until_at] if breaker.until_at is not None else []
@@ -60,7 +60,7 @@ def launches(
     return decisions, wakes
 
 
-def _no_launch(scene: Scene, zones: Sequence[str], breaker: BreakerState) -> str:
+def no_launch(scene: Scene, zones: Sequence[str], breaker: BreakerState) -> str:
     """Why none is launched; empty: nothing speaks against it."""
     if Suspendable.LAUNCH in scene.suspended:
         return "Launch is suspended"

@@ -37,7 +37,6 @@ class Moment(Struct, kw_only=True):
     shown: Observation
     desired: Mapping[str, GroupDesired]
     done: tuple[Action, ...]
-    max_unavailable: int
 
     def find(self, id_: str) -> Instance | None:
         return next((each for each in self.shown.instances if each.id == id_), None)
@@ -90,7 +89,7 @@ def never_below_the_floor_by_our_own_hand(m: Moment) -> str:
     left = sum(1 for each in m.group(found.group) if m.serves(each) and each.id not in {found.id, *taken})
     floor = sum(each.count for each in desired.cohorts if each.serving)
     if any(each.in_place for each in desired.cohorts):
-        floor -= m.max_unavailable
+        floor = desired.floor
     return f"{found.id} is taken out, which leaves {left} of {floor} serving" if left < floor else ""
 
 
@@ -120,7 +119,11 @@ def no_launch_while_broken_open(m: Moment) -> str:
         reset_at=desired.asked.breaker_reset_at if desired.asked else None,
         now=m.shown.at,
     )
-    new = 1 + sum(1 for each in m.done if isinstance(each, Launch) and each.group == desired.name)
+    new = 1 + sum(
+        1
+        for each in m.done
+        if isinstance(each, Launch) and (each.group, each.release) == (desired.name, m.action.release)
+    )
     if state.allowed is None or new <= state.allowed:
         return ""
     return f"after {state.failures} failed rounds {state.allowed} may be launched"

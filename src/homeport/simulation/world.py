@@ -155,7 +155,6 @@ class World:
             shown=self._shown,
             desired=self.desired(seen),
             done=tuple(self._done),
-            max_unavailable=self.formation.deploy.max_unavailable,
         )
         for holds in ALWAYS:
             if problem := holds(moment):
