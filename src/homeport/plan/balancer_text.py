@@ -187,12 +187,11 @@ def _defaults(setting: Setting) -> list[str]:
         # A proxy on this machine may say how its client came; nobody else may.
         "    acl proxied src 127.0.0.0/8 ::1",
         "    acl says_proto req.hdr(x-forwarded-proto) -m str http https",
-        "    http-request set-var(txn.proxied) bool(true) if proxied says_proto",
-        "    http-request set-header X-Forwarded-Proto https if { ssl_fc } !{ var(txn.proxied) -m bool }",
-        "    http-request set-header X-Forwarded-Proto http if !{ ssl_fc } !{ var(txn.proxied) -m bool }",
-        "    http-request set-header X-Forwarded-Port %[dst_port] unless { var(txn.proxied) -m bool }",
+        "    http-request set-header X-Forwarded-Port %[dst_port] unless proxied says_proto",
         "    http-request set-header X-Forwarded-Host %[req.hdr(host)]"
-        " if { req.hdr(host) -m found } !{ var(txn.proxied) -m bool }",
+        " if { req.hdr(host) -m found } !proxied or { req.hdr(host) -m found } !says_proto",
+        # The last of them, for it is what the others ask about.
+        "    http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)] unless proxied says_proto",
         f"    http-request set-var(txn.route) fe_name,concat(|,txn.host),concat(,txn.path,/),map_beg({routes_map})",
         f"    http-request set-var(txn.route) fe_name,concat(|*,txn.path,/),map_beg({routes_map})"
         " unless { var(txn.route) -m found }",
