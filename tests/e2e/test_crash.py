@@ -107,6 +107,7 @@ ELSEWHERE = {
     "stack.upload": "as stack.ask",
     "stack.continue_rollback": "by hand only, one call that may be repeated: tests/unit/stacks/test_standing.py",
     "stack_check.run": "reads only",
+    "stack_check.write": "a temporary directory of its own",
     "stack_history.begin": "as stack.ask",
     "stack_history.end": "as stack.ask",
     "stack_project.write": "one file, replaced whole",

@@ -53,7 +53,7 @@ def _lint_region(region: str, templates: list[Compiled]) -> list[Finding]:
         files: dict[str, list[Compiled]] = {}
         for number, (text, several) in enumerate(by_text.items()):
             path = Path(directory, f"{number}.template")
-            path.write_text(text)
+            _write(path, text)
             files[str(path)] = several
         answer = _run(
             (*CFN_LINT, "--format", "json", "--ignore-checks", OURS, "--regions", region, "--template", *files)
@@ -92,12 +92,17 @@ def guard(rules: Path, shown: str, templates: list[Compiled]) -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="homeport-guard-") as directory:
         for each in templates:
             path = Path(directory, "template.json")
-            path.write_text(each.text)
+            _write(path, each.text)
             answer = _run((program, "validate", "--rules", str(rules), "--data", str(path), "--show-summary", "fail"))
             if answer.returncode != 0:
                 said = " ".join((answer.stdout or answer.stderr).split())[:500]
                 found.append(Finding(stack=each.stack, file=each.file, rule=f"guard/{rules.stem}", message=said))
     return found
+
+
+@effect("stack_check.write")
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
 
 
 @effect("stack_check.run")
