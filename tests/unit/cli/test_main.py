@@ -120,3 +120,13 @@ def test_completion_completes_commands() -> None:
     environ = {**os.environ, "_HOMEPORT_COMPLETE": "bash_complete", "COMP_WORDS": "homeport dep", "COMP_CWORD": "1"}
     done = subprocess.run((sys.executable, "-m", "homeport"), env=environ, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["plain,deploy", "plain,deployment"]
+
+
+def test_a_question_to_the_engine_imports_little(shell: Shell) -> None:
+    """What takes long to import is for commands that need it: `ps` is typed again and again."""
+    (shell.directory / "homeport.toml").write_text('app = "shop"\n')
+    program = "import sys; from homeport.cli.main import run; run(['ps']); print(*sys.modules)"
+    done = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True)
+    assert "the engine isn't running" in done.stderr
+    heavy = {"http.client", "ssl", "asyncio", "rich", "litestar", "subprocess", "homeport.plan.platform", "obstore"}
+    assert heavy & set(done.stdout.split()) == set()
