@@ -92,11 +92,10 @@ class Addresses:
     def generation(self, key: str, number: int, names: Iterable[str]) -> tuple[str, dict[str, int]]:
         """The `instance` address of `key`, and for each name the `port` of `<key>/<number>/<name>`: at once, for each
         claim by itself is a look at what all others have, and a write."""
-        names = tuple(names)
-        ports = tuple(_after(self._last_port(), PORTS))
+        names, last = tuple(names), self._last_port()
         address, *found = self._claim_all(
             Wanted("instance", key, _hosts(_INSTANCES)),
-            *(Wanted("port", f"{key}/{number}/{name}", map(str, ports), _port_is_free) for name in names),
+            *(Wanted("port", f"{key}/{number}/{name}", map(str, _after(last, PORTS)), _port_is_free) for name in names),
         )
         return address, dict(zip(names, map(int, found), strict=True))
 
