@@ -43,4 +43,4 @@ def test_page_of_output_has_every_command() -> None:
     from homeport.cli.main import COMMANDS
 
     page = (ROOT / "docs/reference/output.md").read_text()
-    assert [each for each in COMMANDS if not re.search(f"^\\|.*`{each}\b.*\\|", page, re.M)] == []
+    assert [each for each in COMMANDS if not re.search(rf"^\|.*`{each}\b.*\|", page, re.MULTILINE)] == []
