@@ -27,6 +27,8 @@ SECTIONS = {
         "rollback": "rollback:rollback",
         "scale": "scale:scale",
         "config": "config:config",
+        "freeze": "freeze:freeze",
+        "unfreeze": "freeze:unfreeze",
         "down": "down:down",
     },
     "Look at it": {

@@ -31,6 +31,12 @@ exit_code = click.option("--exit-code", is_flag=True, help="Exit with 10 where s
 app = click.option(
     "-a", "--app", metavar="APP", shell_complete=candidates.apps, help="App, where the platform has several."
 )
+over_freeze = click.option(
+    "--override-freeze",
+    "over_freeze",
+    metavar="WHY",
+    help="Deploy although the environment is frozen; why is kept with the deployment.",
+)
 by_file = click.option("--dirty", is_flag=True, help="Take the work tree as it is, with what isn't committed.")
 tarball = click.option(
     "--from",
