@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,9 +27,10 @@ def formation(
     task: str | None = TASK,
     work: str = "exec python3 worker.py",
     after: tuple[str, ...] = (),
+    **deploy: Any,
 ) -> Resolved:
     """What `tests/apps/plain` resolves to, with short times. `after`: what web comes after; `work`: the worker's
-    command."""
+    command; `deploy`: of [deploy]."""
     health = Health(path="/healthz", interval=timedelta(milliseconds=200), grace=timedelta(seconds=10))
     groups = [
         Group(
@@ -56,7 +58,9 @@ def formation(
         place=Place(platform=APP, name="staging"),
         groups=tuple(groups),
         routes=(Route(to="web"),),
-        deploy=Deploy(strategy=strategy, bake=timedelta(milliseconds=500), max_unavailable=max_unavailable),
+        deploy=Deploy(
+            strategy=strategy, max_unavailable=max_unavailable, **{"bake": timedelta(milliseconds=500), **deploy}
+        ),
         processes={"web": "exec python3 web.py", "worker": work},
         release_task=task,
     )

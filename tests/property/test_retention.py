@@ -166,7 +166,7 @@ class World:
             started = Started(
                 at=now, app=APP, environment=HERE, number=self.deployments, release=release.number,
                 previous=current[0] if current else None, strategy="replace", groups=(), bake=timedelta(),
-                grace=timedelta(), max_unavailable=1, task=None, by="tester", why="test",
+                grace=timedelta(), task=None, by="tester", why="test",
             )  # fmt: skip
             journal = FencedLog(self.store, f"{APP}/{HERE}/deployments/{self.deployments:04d}/")
             journal.append(self.fence, msgspec.json.encode(started))

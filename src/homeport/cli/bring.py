@@ -9,6 +9,7 @@ from homeport.cli.follow import Outcome
 from homeport.cli.output import Progress, size
 from homeport.console.views import AppView, StatusView
 from homeport.errors import HomeportError, NotFound, Unavailable
+from homeport.model.platform import Amount
 from homeport.model.release import Release
 from homeport.plan.release import parse_number
 from homeport.releases.catalogue import Catalogue
@@ -61,13 +62,30 @@ def leaves_rollback(running: Release, source: Source) -> str | None:
     return f"{was}; now comes what is newest: {source.commit[:10]} {source.subject}"
 
 
-def bring(api: Client, release: Release, *, by: str, why: str, progress: Progress, restart: bool = False) -> Outcome:
-    """The release runs in its environment. `restart`: in new instances only. Raises `Failed` with the evidence,
-    `Conflict` where another deployment goes on."""
+def bring(
+    api: Client,
+    release: Release,
+    *,
+    by: str,
+    why: str,
+    progress: Progress,
+    restart: bool = False,
+    pause_after: Amount | None = None,
+) -> Outcome:
+    """The release runs in its environment. `restart`: in new instances only. `pause_after`: then a person is waited
+    for. Raises `Failed` with the evidence, `Conflict` where another deployment goes on."""
     environment = release.resolved.place.id
-    if launched(api, environment, release.app) == release.id and not _going_on(api, environment, release.app):
+    if launched(api, environment, release.app) == release.id and going_on(api, environment, release.app) is None:
         return _outcome(api, release, None, "good", changed=False)
-    number = api.deploy(environment, app=release.app, release=release.number, by=by, why=why, restart=restart)
+    number = api.deploy(
+        environment,
+        app=release.app,
+        release=release.number,
+        by=by,
+        why=why,
+        restart=restart,
+        pause_after=pause_after,
+    )
     ended = follow.follow(api, environment, release.app, number, progress)
     progress.clear()
     follow.verdict(ended, app=release.app, release=release.id, number=number, environment=environment)
@@ -133,9 +151,10 @@ def running_if_up(catalogue: Catalogue, environment: str, app: str) -> Release |
         return None
 
 
-def _going_on(api: Client, environment: str, app: str) -> bool:
+def going_on(api: Client, environment: str, app: str) -> int | None:
+    """Number of the app's deployment that has no verdict yet; None: there is none. Raises `NotFound`."""
     deployment = _app(api, environment, app).deployment
-    return deployment is not None and not deployment.verdict
+    return deployment.number if deployment is not None and not deployment.verdict else None
 
 
 def _notes(found: StatusView) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from homeport import __version__
 from homeport.console import views
 from homeport.errors import BY_KIND, Bug, HomeportError, Unavailable
 from homeport.model.event import Event
+from homeport.model.platform import Amount
 from homeport.system import http
 
 T = TypeVar("T")
@@ -50,10 +51,37 @@ class Client:
         query = {"ended": "true"} if ended else {}
         return self._ask("GET", _path(environment, "instances"), views.InstanceList, query=query)
 
-    def deploy(self, environment: str, *, app: str, release: int, by: str, why: str, restart: bool = False) -> int:
+    def deploy(
+        self,
+        environment: str,
+        *,
+        app: str,
+        release: int,
+        by: str,
+        why: str,
+        restart: bool = False,
+        pause_after: Amount | None = None,
+    ) -> int:
         """Number of the deployment that has begun."""
-        body = views.DeployRequest(app=app, release=release, by=by, why=why, restart=restart)
+        body = views.DeployRequest(
+            app=app,
+            release=release,
+            by=by,
+            why=why,
+            restart=restart,
+            pause_after=pause_after,
+        )
         return self._ask("POST", _path(environment, "deployments"), views.Begun, body=body).number
+
+    def go_on(self, environment: str, *, app: str, number: int | None, by: str) -> int:
+        """Number of the deployment that goes on from its gate."""
+        body = views.Word(app=app, number=number, by=by, why="")
+        return self._ask("POST", _path(environment, "deployments", "continue"), views.Begun, body=body).number
+
+    def abort(self, environment: str, *, app: str, number: int | None, by: str, why: str) -> int:
+        """Number of the deployment that goes back."""
+        body = views.Word(app=app, number=number, by=by, why=why)
+        return self._ask("POST", _path(environment, "deployments", "abort"), views.Begun, body=body).number
 
     def deployments(self, environment: str, app: str) -> tuple[views.DeploymentView, ...]:
         path = _path(environment, "deployments")

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from homeport.cli import place, publish
 from homeport.errors import Conflict, Invalid, NotFound
+from homeport.model.platform import Amount
 from homeport.plan import platform, platform_name
 from homeport.plan.mistake import instead
 from homeport.plan.platform import AppEntry, PlatformFile
@@ -37,6 +38,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     dirty: bool = False
     tarball: Path | None = None
     force: bool = False
+    pause_after: Amount | None = None
     why: str = "deploy"
 
 

@@ -10,6 +10,7 @@ from homeport.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
     from homeport.cli.code import Asked
+    from homeport.model.platform import Amount
     from homeport.model.release import Release
 
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="A new release in new instances, even if nothing has changed: a restart.")
 @click.option("--dry-run", is_flag=True, help="Only show what changes; exit code 10 if something does.")
+@click.option(
+    "--pause-after",
+    "pause_said",
+    metavar="SHARE",
+    help="Wait for `homeport deployment continue` once so many instances (2, 25%) run it; over the file's pause_after.",
+)
 @options.by_file
 @options.tarball
 @options.app
@@ -46,12 +53,16 @@ def deploy(
     release_name: str | None,
     force: bool,
     dry_run: bool,
+    pause_said: str | None,
 ) -> int:
     """Build the last commit and deploy it.
 
     Ends with the verdict. The engine does the work: Ctrl-C, or the end of this terminal, leaves the deployment alone.
     A release that isn't good is taken back by itself, and the exit code is 6.
     """
+    from homeport.cli.code import Asked
+
+    pause_after = _share(pause_said)
     if release_name is not None:
         if dirty or tarball or force:
             raise Invalid(
@@ -61,12 +72,20 @@ def deploy(
             from homeport.cli.rehearsal import rehearse_existing
 
             return rehearse_existing(directory, environment, app, release_name, as_json=as_json)
-        _deploy_existing(environment, directory, app, release_name, as_json=as_json)
+        asked = Asked(directory=directory, pause_after=pause_after)
+        _deploy_existing(environment, app, release_name, asked, as_json=as_json)
         return 0
-    from homeport.cli.code import Asked
     from homeport.cli.up import deploy_all
 
-    asked = Asked(directory=directory, environment=environment, app=app, dirty=dirty, tarball=tarball, force=force)
+    asked = Asked(
+        directory=directory,
+        environment=environment,
+        app=app,
+        dirty=dirty,
+        tarball=tarball,
+        force=force,
+        pause_after=pause_after,
+    )
     if dry_run:
         from homeport.cli.rehearsal import rehearse
 
@@ -75,12 +94,24 @@ def deploy(
     return 0
 
 
-def _deploy_existing(environment: str | None, directory: Path, app: str | None, name: str, *, as_json: bool) -> None:
-    from homeport import wiring
-    from homeport.cli import code
+def _share(said: str | None) -> "Amount | None":
+    """As `pause_after` in the platform file. Raises `Invalid`."""
+    from homeport.plan.platform_value import amount
 
-    where = place.stored_environment(directory, environment)
-    app = place.app_name(directory, where, app)
+    if said is None:
+        return None
+    try:
+        found: Amount = amount(1)(int(said) if said.isdecimal() else said)
+    except Invalid as error:
+        raise Invalid(f"--pause-after: {error.message}") from error
+    return found
+
+
+def _deploy_existing(environment: str | None, app: str | None, name: str, asked: "Asked", *, as_json: bool) -> None:
+    from homeport import wiring
+
+    where = place.stored_environment(asked.directory, environment)
+    app = place.app_name(asked.directory, where, app)
     catalogue = wiring.catalogue(wiring.store(wiring.home()))
     release = catalogue.get(app, where.partition("/")[2], name)
     if release.resolved.place.id != where:
@@ -88,7 +119,7 @@ def _deploy_existing(environment: str | None, directory: Path, app: str | None, 
             f"{app} {release.id} was released for {release.resolved.place.id}, not for {where}",
             hint=f"an app belongs to one platform: homeport deploy --release {release.id} where that one's file is",
         )
-    finish(code.Asked(directory=directory, why="deploy"), release, as_json=as_json)
+    finish(asked, release, as_json=as_json)
 
 
 def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:
@@ -98,7 +129,14 @@ def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:
     api = place.running_engine()
     with output.Progress(quiet=as_json) as progress:
         by = place.person(asked.directory)
-        outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress)
+        outcome = bring.bring(
+            api,
+            release,
+            by=by,
+            why=asked.why,
+            progress=progress,
+            pause_after=asked.pause_after,
+        )
         for note in outcome.notes:
             progress.say(f"note: {note}")
     if as_json:

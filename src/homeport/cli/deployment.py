@@ -19,7 +19,9 @@ def deployment() -> None:
 @deployment.command(
     "list",
     epilog=options.example(
-        "homeport deployment list", "homeport deployment list --json", see="deployment show, release list"
+        "homeport deployment list",
+        "homeport deployment list --json",
+        see="deployment show, deployment abort, release list",
     ),
 )
 @click.option("-n", "--lines", metavar="N", type=click.IntRange(1), default=20, help="The newest so many. Default: 20.")
@@ -91,6 +93,68 @@ def show(environment: str | None, directory: Path, as_json: bool, number: int, f
         output.emit({"environment": where, "app": app, "number": number, "entries": entries, "waits_for": waits_for})
         return
     _print(entries, waits_for)
+
+
+@deployment.command(
+    epilog=options.example(
+        "homeport deployment abort",
+        'homeport deployment abort 7 --why "wrong branch"',
+        see="deployment show, deployment continue, rollback",
+    )
+)
+@click.argument("number", type=click.IntRange(1), required=False)
+@click.option("--why", default="no reason given", metavar="TEXT", help="Why, for the journal.")
+@options.app
+@options.common
+def abort(
+    environment: str | None, directory: Path, as_json: bool, number: int | None, why: str, app: str | None
+) -> None:
+    """Take the deployment that goes on back, at any moment until its verdict.
+
+    What served before serves again; ends when it does. A release task that runs isn't interrupted: it is waited for,
+    and what it has changed stays. Exit code 6 where the release before can't be brought back.
+    """
+    from homeport.cli.follow import take_back
+
+    api = place.running_engine()
+    where = place.environment_id(directory, environment, api)
+    app = place.app_name(directory, where, app)
+    with output.Progress(quiet=as_json) as progress:
+        ended = take_back(api, where, app, number, by=place.person(directory), why=why, progress=progress)
+    if as_json:
+        output.emit(ended)
+        return
+    print(output.printable(f"{app}: {ended.evidence.summary}"))
+    for line in ended.evidence.lines:
+        print(f"  {output.printable(line)}")
+
+
+@deployment.command(
+    "continue",
+    epilog=options.example(
+        "homeport deployment continue", "homeport deployment continue 7", see="deploy, deployment abort"
+    ),
+)
+@click.argument("number", type=click.IntRange(1), required=False)
+@options.app
+@options.common
+def continue_(environment: str | None, directory: Path, as_json: bool, number: int | None, app: str | None) -> None:
+    """Let a deployment go on that waits at its gate (`pause_after`).
+
+    Ends with the verdict, as `deploy` does.
+    """
+    from homeport.cli.follow import follow as look_on
+    from homeport.cli.follow import verdict
+
+    api = place.running_engine()
+    where = place.environment_id(directory, environment, api)
+    app = place.app_name(directory, where, app)
+    found = api.go_on(where, app=app, number=number, by=place.person(directory))
+    with output.Progress(quiet=as_json) as progress:
+        ended = look_on(api, where, app, found, progress)
+    verdict(ended, app=app, release="the release", number=found, environment=where)
+    if as_json:
+        output.emit(ended)
 
 
 def _journal(where: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]:

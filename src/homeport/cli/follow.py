@@ -65,6 +65,19 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
         progress.waiting(f"waiting for {known}" if known else "")
 
 
+def take_back(
+    api: Client, environment: str, app: str, number: int | None, *, by: str, why: str, progress: Progress
+) -> Ended:
+    """The last entry of the deployment that goes on, which is taken back. Raises `Conflict` where none goes on,
+    `Failed` where what was before it can't be brought back."""
+    found = api.abort(environment, app=app, number=number, by=by, why=why)
+    ended = follow(api, environment, app, found, progress)
+    progress.clear()
+    if ended.verdict is not Verdict.ABORTED:
+        verdict(ended, app=app, release="the release", number=found, environment=environment)
+    return ended
+
+
 def _show(entry: Entry, progress: Progress, *, first: bool) -> None:
     mark = "" if isinstance(entry, Started) else "  "
     progress.say(f"{mark}{in_words(entry, first=first)}")

@@ -1,10 +1,15 @@
 """`homeport rollback`: back to what was good."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeport.cli import candidates, options, output, place
+from homeport.errors import Conflict
+
+if TYPE_CHECKING:
+    from homeport.cli.client import Client
 
 
 @click.command(
@@ -24,6 +29,9 @@ from homeport.cli import candidates, options, output, place
     help="Release to go back to. Default: the last good one before.",
 )
 @click.option("--keep-config", is_flag=True, help="Keep today's config, such as credentials changed since.")
+@click.option(
+    "--abort", is_flag=True, help="Where a deployment goes on: abort it first. Without --to, that is the way back."
+)
 @options.app
 @options.common
 def rollback(
@@ -33,10 +41,12 @@ def rollback(
     app: str | None,
     target_name: str | None,
     keep_config: bool,
+    abort: bool,
 ) -> None:
     """Deploy what was good before.
 
-    It becomes a new release: nothing is built, and the release task isn't run again.
+    It becomes a new release: nothing is built, and the release task isn't run again. While a deployment goes on it is
+    refused, before anything is done.
     """
     from homeport import wiring
     from homeport.cli import bring, code, publish, standing
@@ -47,6 +57,11 @@ def rollback(
     where = place.environment_id(directory, environment, api)
     app = place.app_name(directory, where, app)
     catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    number = bring.going_on(api, where, app)
+    if number is not None:
+        _abort(api, where, app, number, directory, allowed=abort, as_json=as_json and target_name is None)
+        if target_name is None:
+            return
     running = bring.running_release(api, catalogue, where, app)
     name = where.partition("/")[2]
     if target_name is None:
@@ -60,4 +75,20 @@ def rollback(
         print(output.printable(f"{app}: from {running.id} back to {target.id} ({was}), as {release.id}"))
         if changes := standing.change_in_short(directory, catalogue, running, release):
             print(f"  changes: {changes}")
-    finish(code.Asked(directory=directory, why=release.why), release, as_json=as_json)
+    asked = code.Asked(directory=directory, why=release.why)
+    finish(asked, release, as_json=as_json)
+
+
+def _abort(api: "Client", where: str, app: str, number: int, directory: Path, *, allowed: bool, as_json: bool) -> None:
+    """The deployment that goes on is taken back. Raises `Conflict` unless that is `allowed`."""
+    from homeport.cli.follow import take_back
+
+    if not allowed:
+        raise Conflict(
+            f"deployment {number} of {app} goes on in {where}",
+            hint=f"homeport rollback --abort   # or: homeport deployment show {number} --follow",
+        )
+    with output.Progress(quiet=as_json) as progress:
+        ended = take_back(api, where, app, number, by=place.person(directory), why="rollback", progress=progress)
+    if as_json:
+        output.emit(ended)

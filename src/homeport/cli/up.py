@@ -43,7 +43,14 @@ def up(
     from homeport.cli.code import Asked
 
     _init_if_needed(directory, as_json=as_json, tarball=tarball)
-    asked = Asked(directory=directory, environment=environment, app=app, dirty=dirty, tarball=tarball, why="up")
+    asked = Asked(
+        directory=directory,
+        environment=environment,
+        app=app,
+        dirty=dirty,
+        tarball=tarball,
+        why="up",
+    )
     deploy_all(asked, as_json=as_json)
 
 
@@ -76,7 +83,15 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
             if changes := running and standing.change_in_short(asked.directory, catalogue, running, release):
                 progress.say(f"changes: {changes}")
             by = place.person(asked.directory)
-            outcome = bring.bring(api, release, by=by, why=asked.why, progress=progress, restart=asked.force)
+            outcome = bring.bring(
+                api,
+                release,
+                by=by,
+                why=asked.why,
+                progress=progress,
+                restart=asked.force,
+                pause_after=asked.pause_after,
+            )
             outcomes.append(outcome)
             if not outcome.changed:
                 commit = release.slug.commit[:10]

@@ -4,10 +4,13 @@ from typing import assert_never
 
 from homeport.model.deployment import (
     Baking,
+    Continued,
     Ended,
     Entry,
     Moved,
+    Paused,
     Prepared,
+    Progress,
     Reverting,
     Staged,
     Started,
@@ -29,12 +32,8 @@ def in_words(entry: Entry, *, first: bool = False) -> str:
             return "release task started"
         case TaskEnded(exit_code=code):
             return "release task done" if code == 0 else f"release task ended with {code}"
-        case Staged(groups=groups):
-            return f"what comes first is up; next: {', '.join(groups) or 'the groups after it'}"
-        case Moved(count=count):
-            return f"next batch: {count} of each group on the new release"
-        case Switched():
-            return "traffic goes to the new release"
+        case Staged() | Moved() | Paused() | Continued() | Switched():
+            return _progress(entry)
         case Baking(at=at, until_at=until_at):
             return f"everything runs and is healthy; watching for {(until_at - at).total_seconds():g} s"
         case Reverting(verdict=verdict, evidence=evidence):
@@ -48,6 +47,23 @@ def in_words(entry: Entry, *, first: bool = False) -> str:
             assert_never(entry)
 
 
+def _progress(entry: Progress) -> str:
+    match entry:
+        case Staged(groups=groups):
+            return f"what comes first is up; next: {', '.join(groups) or 'the groups after it'}"
+        case Moved(batch=batch, groups=groups):
+            counts = ", ".join(f"{count} of {name}" for name, count in groups.items())
+            return f"batch {batch}: {counts or 'the next'} on the new release"
+        case Paused(reached=reached):
+            return f"pausing: {reached}"
+        case Continued(by=by):
+            return f"{by} lets it go on"
+        case Switched():
+            return "traffic goes to the new release"
+        case _:
+            assert_never(entry)
+
+
 def _started(entry: Started) -> str:
     before = f" over r{entry.previous}" if entry.previous is not None else ""
     stages: dict[int, list[str]] = {}
@@ -55,6 +71,7 @@ def _started(entry: Started) -> str:
     for group in entry.groups:
         same = group.old_count in (0, group.new_count)
         count = f"{group.new_count}" if same else f"{group.old_count} → {group.new_count}"
+        count += f" (those of r{group.aside} are there)" if group.aside is not None else ""
         (kept if group.kept else stages.setdefault(group.stage, [])).append(f"{group.name} {count}")
     changes = ", then ".join(", ".join(stages[each]) for each in sorted(stages))
     parts = [f"{entry.strategy}: {changes}"] if changes else []

@@ -36,6 +36,8 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
             deploy,
             deployments,
             journal,
+            abort,
+            go_on,
             scale,
             prepare,
             down,
@@ -117,6 +119,16 @@ def journal(
 ) -> views.JournalView:
     environment = f"{platform}/{name}"
     return queries(state).journal(environment, app, number, after=after, known=waits_for, seconds=bounded(wait))
+
+
+@post("/v1/environments/{platform:str}/{name:str}/deployments/abort", sync_to_thread=True)
+def abort(state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.Word]) -> views.Begun:
+    return queries(state).abort(f"{platform}/{name}", data)
+
+
+@post("/v1/environments/{platform:str}/{name:str}/deployments/continue", sync_to_thread=True)
+def go_on(state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.Word]) -> views.Begun:
+    return queries(state).go_on(f"{platform}/{name}", data)
 
 
 @post("/v1/environments/{platform:str}/{name:str}/scale", sync_to_thread=True)

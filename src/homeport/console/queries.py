@@ -114,8 +114,24 @@ class Queries:
         place = release.resolved.place
         if place.id != environment:
             raise Invalid(f"{release.id} of {asked.app} is for {place.id}, expected {environment}")
-        number = self.control.deploy(place, asked.app, asked.release, by=asked.by, why=asked.why, restart=asked.restart)
+        number = self.control.deploy(
+            place,
+            asked.app,
+            asked.release,
+            by=asked.by,
+            why=asked.why,
+            restart=asked.restart,
+            pause_after=asked.pause_after,
+        )
         return views.Begun(app=asked.app, number=number)
+
+    def abort(self, environment: str, said: views.Word) -> views.Begun:
+        number = self.control.abort(environment, said.app, said.number, by=said.by, why=said.why)
+        return views.Begun(app=said.app, number=number)
+
+    def go_on(self, environment: str, said: views.Word) -> views.Begun:
+        number = self.control.go_on(environment, said.app, said.number, by=said.by)
+        return views.Begun(app=said.app, number=number)
 
     def deployments(self, environment: str, app: str) -> views.DeploymentList:
         journals = self.control.deployments(environment, app)

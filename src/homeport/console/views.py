@@ -8,7 +8,7 @@ from msgspec import Struct
 from homeport.errors import HomeportError, Unavailable
 from homeport.model.deployment import Entry
 from homeport.model.event import Event
-from homeport.model.platform import Route
+from homeport.model.platform import Amount, Route
 from homeport.model.retention import Kept, Removal
 
 
@@ -206,13 +206,24 @@ class VersionView(Struct, frozen=True, kw_only=True):
 
 
 class DeployRequest(Struct, frozen=True, kw_only=True):
-    """`restart`: every instance is replaced, also of groups in which nothing has changed."""
+    """`restart`: every instance is replaced, also of groups in which nothing has changed. `pause_after`: over what the
+    release says."""
 
     app: str
     release: int
     by: str
     why: str
     restart: bool = False
+    pause_after: Amount | None = None
+
+
+class Word(Struct, frozen=True, kw_only=True):
+    """What a person says to the deployment that goes on. `number`: the one that is meant; None: whichever it is."""
+
+    app: str
+    by: str
+    why: str
+    number: int | None = None
 
 
 class PrepareRequest(Struct, frozen=True, kw_only=True):

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from homeport.control.environment import EnvironmentControl
+from homeport.control.opening import Wish
 from homeport.control.retention import Cleaner, Demand
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.model.deployment import Deployment, Entry, Verdict
 from homeport.model.fleet import Observation, Preparation, Prepare
-from homeport.model.platform import Place
+from homeport.model.platform import Amount, Place
 from homeport.model.release import Release
 from homeport.model.session import Session
 from homeport.plan import route
@@ -130,10 +131,19 @@ class Control:
             self._environment(place)
             return url
 
-    def deploy(self, place: Place, app: str, number: int, *, by: str, why: str, restart: bool = False) -> int:
-        """Number of the deployment that has begun. `restart`: every instance is replaced, also where nothing has
-        changed. Raises `Conflict` where one goes on, the release runs already or another app has one of its routes,
-        `NotFound` for the release."""
+    def deploy(
+        self,
+        place: Place,
+        app: str,
+        number: int,
+        *,
+        by: str,
+        why: str,
+        restart: bool = False,
+        pause_after: Amount | None = None,
+    ) -> int:
+        """Number of the deployment that has begun; what is said beside it: see `Wish`. Raises `Conflict` where one goes
+        on, the release runs already or another app has one of its routes, `NotFound` for the release."""
         with self.changed:
             release = Catalogue(self.store).get(app, place.name, number)
             self._check_alone(place, app)
@@ -143,9 +153,37 @@ class Control:
                 raise Conflict(f"{app} is going down in {place.id}", hint="homeport up, in a moment")
             environment = self.environments[place.id]
             control = environment.app(app)
-            deployment = control.begin(release, environment.observe(), by=by, why=why, restart=restart)
+            wish = Wish(by=by, why=why, restart=restart, pause_after=pause_after)
+            deployment = control.begin(release, environment.observe(), wish)
         self.wake()
         return deployment
+
+    def abort(self, environment: str, app: str, number: int | None, *, by: str, why: str) -> int:
+        """Number of the deployment that goes back because somebody says so. Raises as `AppControl.turn_back`, and
+        `NotFound`."""
+        with self.changed:
+            found = self._find(environment)
+            self._check_known(found, app)
+            number = found.app(app).turn_back(number, by=by, why=why)
+        self.wake()
+        return number
+
+    def go_on(self, environment: str, app: str, number: int | None, *, by: str) -> int:
+        """Number of the deployment that goes on from its gate. Raises as `AppControl.go_on`, and `NotFound`."""
+        with self.changed:
+            found = self._find(environment)
+            self._check_known(found, app)
+            number = found.app(app).go_on(number, by=by)
+        self.wake()
+        return number
+
+    def _check_known(self, found: EnvironmentControl, app: str) -> set[str]:
+        """The apps that are there. Raises `NotFound` where this one isn't."""
+        observed = found.observe()
+        there = set(observed.fence) | set(observed.launch)
+        if app not in there:
+            raise NotFound(f"{app} isn't up in {found.place.id}{instead(app, sorted(there))}")
+        return there
 
     def prepare(self, environment: str, app: str, number: int) -> Preparation | None:
         """How far it is that the release lies ready for whoever asks for it; None: it has only just begun. Raises
@@ -197,11 +235,8 @@ class Control:
             if app is None:
                 self.engine.begin_close(environment)
             else:
-                observed = found.observe()
-                there = set(observed.fence) | set(observed.launch)
-                if app not in there:
-                    raise NotFound(f"{app} isn't up in {environment}{instead(app, sorted(there))}")
-                if there - observed.leaving <= {app}:
+                there = self._check_known(found, app)
+                if there - found.observe().leaving <= {app}:
                     raise Invalid(f"{app} is all there is in {environment}", hint=f"homeport down -e {environment}")
                 self.engine.begin_leave(environment, app)
         self.wake()

@@ -11,23 +11,22 @@ import msgspec
 from homeport.control.diagnosis import complete
 from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
+from homeport.control.opening import Opening, Wish
 from homeport.errors import Conflict, HomeportError, NotFound, Unavailable
-from homeport.model.deployment import Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
+from homeport.model.deployment import Continued, Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
 from homeport.model.event import Event
 from homeport.model.fleet import Observation, SetLaunch, SetRoutes
 from homeport.model.platform import Place, Resolved
-from homeport.model.release import Release, Snapshot
-from homeport.plan.content import unchanged_groups
+from homeport.model.release import Release
 from homeport.plan.deployment import next_steps
-from homeport.plan.desired import group_changes
-from homeport.plan.journal import apply, fold, launch_release, routes_release
+from homeport.plan.journal import apply, fold, kept_until_at, launch_release, routes_release
 from homeport.plan.release import release_key
+from homeport.plan.way_back import aborted
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.hold import holding
-from homeport.releases.publish import read_snapshot
 
 
 class AppControl:
@@ -115,32 +114,37 @@ class AppControl:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def begin(self, release: Release, observed: Observation, *, by: str, why: str, restart: bool) -> int:
-        """Number of the deployment that has begun. `restart`: groups in which nothing has changed aren't kept. Raises
-        `Conflict` where one goes on, or the release runs already; `Unavailable` where the store doesn't answer, or
-        isn't the one it was."""
+    def begin(self, release: Release, observed: Observation, wish: Wish) -> int:
+        """Number of the deployment that has begun. Raises `Conflict` where one goes on, or the release runs already;
+        `Unavailable` where the store doesn't answer, or isn't the one it was."""
         self.load()
         if self.unfinished and self._may_act():
             self._finish()
         if self.active and self.deployment is not None:
             started = self.deployment.started
+            number = started.number
             raise Conflict(
-                f"{self.app} in {self.place.name} is being deployed: deployment {started.number} of r{started.release} "
+                f"{self.app} in {self.place.name} is being deployed: deployment {number} of r{started.release} "
                 f"by {started.by}, since {started.at:%H:%M:%S} UTC",
-                hint=f"homeport deployment show {started.number}, or wait and try again",
+                hint=f"homeport deployment show {number} --follow, or homeport deployment abort {number}",
             )
         previous = observed.launch.get(self.app)
         if previous == release.number:
-            raise Conflict(f"{release.id} of {self.app} already runs in {self.place.name}", hint="homeport status")
+            raise Conflict(
+                f"{release.id} of {self.app} already runs in {self.place.name}", hint="homeport deploy --force"
+            )
         if previous is not None and self.store.size(release_key(self.app, self.place.name, previous)) is None:
             raise Unavailable(
                 f"r{previous} of {self.app} runs in {self.place.name}, but isn't in the store: that was emptied, or is "
                 "another one",
                 hint="bring the store back (mount it, restore it); or homeport down, then up, to begin anew",
             )
-        fence = self.lease.take(by)
+        fence = self.lease.take(wish.by)
         try:
-            started = self._started(release, observed, previous, by=by, why=why, restart=restart)
+            opening = Opening(self.app, self.place, store=self.store, read=self.release)
+            sizes = self.engine.asked(self.place.id).sizes(self.app)
+            number = self.last_number() + 1
+            started = opening.started(release, observed, wish, number=number, newest=self.deployment, sizes=sizes)
             # The engine first: who comes after us finds the journals of the apps that it knows.
             self.engine.admit(self.place.id, self.app, fence=fence)
             self._write_first(release, started, fence)
@@ -149,47 +153,8 @@ class AppControl:
             raise
         self.entries = (started,)
         self.deployment = fold(self.entries)
-        self._note(f"deployment {started.number} of {release.id} begins: {why}", "deployment_started")
+        self._note(f"deployment {started.number} of {release.id} begins: {wish.why}", "deployment_started")
         return started.number
-
-    def _started(
-        self, release: Release, observed: Observation, previous: int | None, *, by: str, why: str, restart: bool
-    ) -> Started:
-        new = release.resolved
-        before = None if previous is None else self.release(previous)
-        old = None if before is None else before.resolved
-        unchanged = frozenset[str]() if before is None or restart else self._unchanged(before, release)
-        sizes = self.engine.asked(self.place.id).sizes(self.app)
-        return Started(
-            at=observed.at,
-            app=self.app,
-            environment=self.place.name,
-            number=self.last_number() + 1,
-            release=release.number,
-            previous=previous,
-            strategy=new.deploy.strategy,
-            groups=group_changes(old=old, new=new, old_sizes=sizes, new_sizes=sizes, unchanged=unchanged),
-            bake=new.deploy.bake,
-            grace=max((group.health.grace for group in new.groups), default=new.deploy.bake),
-            max_unavailable=new.deploy.max_unavailable,
-            task=new.release_task if release.run_release_task else None,
-            by=by,
-            why=why,
-        )
-
-    def _unchanged(self, old: Release, new: Release) -> frozenset[str]:
-        """Groups in which the two run the same. What can't be read counts as changed."""
-        try:
-            before, after = (self._variables(each, old.config == new.config) for each in (old, new))
-        except HomeportError:
-            return frozenset()
-        return unchanged_groups(old, new, before, after)
-
-    def _variables(self, release: Release, same: bool) -> Snapshot:
-        """Needn't be read to be compared where both have the same."""
-        if same:
-            return Snapshot(groups={})
-        return read_snapshot(self.store, self.app, self.place.name, release.config)
 
     def _write_first(self, release: Release, started: Started, fence: int) -> None:
         """From its first entry on, a journal keeps its releases from being cleaned up."""
@@ -224,9 +189,13 @@ class AppControl:
             self._finish()
 
     def wake_in(self, observed: Observation) -> float | None:
-        """Seconds until the next step may fall due by the clock alone."""
-        if not self.active or self.deployment is None:
+        """Seconds until the next step may fall due by the clock alone, or what was kept aside ends."""
+        if self.deployment is None:
             return None
+        if not self.active:
+            until_at = kept_until_at(self.deployment)
+            left = None if until_at is None else (until_at - self.clock.now()).total_seconds()
+            return left if left is not None and left > 0 else None
         wake_at = next_steps(self.deployment, observed, self._balanced(), self.clock.now()).wake_at
         return None if wake_at is None else max(0.0, (wake_at - self.clock.now()).total_seconds())
 
@@ -239,6 +208,49 @@ class AppControl:
             evidence = Evidence(summary=reason)
             self._write(Ended(at=self.clock.now(), verdict=Verdict.ABORTED, evidence=evidence))
             self._finish()
+
+    def turn_back(self, number: int | None, *, by: str, why: str) -> int:
+        """The deployment that goes on is taken back, whatever it is doing: its number. `number`: the one that is meant.
+        Raises `Conflict` where none goes on, another one does, or it goes back already; `Unavailable` without the
+        store, or the lease."""
+        going_on = self._going_on(number)
+        started = going_on.started
+        if going_on.phase is Phase.REVERTING:
+            raise Conflict(
+                f"deployment {started.number} of {self.app} goes back already",
+                hint=f"homeport deployment show {started.number} --follow",
+            )
+        self._write(aborted(going_on, by=by, why=why, at=self.clock.now()))
+        return started.number
+
+    def go_on(self, number: int | None, *, by: str) -> int:
+        """The deployment that waits at its gate goes on: its number. Raises as `turn_back`, and `Conflict` where it
+        doesn't wait."""
+        going_on = self._going_on(number)
+        if not going_on.waits_at_gate:
+            raise Conflict(
+                f"deployment {going_on.started.number} of {self.app} doesn't wait for anybody",
+                hint=f"homeport deployment show {going_on.started.number}",
+            )
+        self._write(Continued(at=self.clock.now(), by=by))
+        return going_on.started.number
+
+    def _going_on(self, number: int | None) -> Deployment:
+        """The deployment that goes on, with the lease for it."""
+        self.load()
+        if not self.active or self.deployment is None:
+            ended = self.deployment.ended if self.deployment is not None else None
+            last = f": deployment {self.last_number()} ended {ended.verdict.value}" if ended is not None else ""
+            raise Conflict(f"no deployment of {self.app} goes on in {self.place.name}{last}", hint="homeport rollback")
+        started = self.deployment.started
+        if number not in (None, started.number):
+            raise Conflict(
+                f"deployment {number} of {self.app} doesn't go on in {self.place.name}, {started.number} does",
+                hint=f"homeport deployment abort {started.number}",
+            )
+        if not self._may_act():
+            raise Unavailable(f"deployment {started.number} of {self.app} can't be changed now: {self.waits_for}")
+        return self.deployment
 
     def beat(self) -> None:
         """A sign of life for the lease; called from a thread of its own."""

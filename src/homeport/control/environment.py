@@ -177,6 +177,7 @@ class EnvironmentControl:
             releases=app.resolve(*wanted),
             asked=self.engine.asked(self.place.id),
             present=present,
+            now=self.clock.now(),
         )
 
     def _known(self, app: AppControl, observed: Observation) -> dict[int, Resolved]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from homeport.model.platform import Strategy
+from homeport.model.platform import Amount, Strategy
 
 
 class Verdict(enum.Enum):
@@ -39,6 +39,19 @@ class GroupChange(Struct, frozen=True, kw_only=True):
     in_place: bool = False
     kept: bool = False
     stage: int = 0
+    batches: tuple[int, ...] = ()
+    """In place: how many run the new release after each batch."""
+    zones: tuple[str, ...] = ()
+    """In place, by zone: that of each batch."""
+    surge: int = 0
+    """In place: so many of the new come beside the old."""
+    floor: int = 0
+    """In place: so many serve at least, on the way there and back."""
+    aside: int | None = None
+    """The release of instances that were kept for a way back, and run what the new release runs: they become its."""
+    aside_count: int = 0
+    turn: timedelta = timedelta()
+    """In place: how long the turn of one instance may take at most: drained, stopped, started."""
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -64,10 +77,14 @@ class Started(Struct, frozen=True, kw_only=True, tag=True):
     groups: tuple[GroupChange, ...]
     bake: timedelta
     grace: timedelta
-    max_unavailable: int
     task: str | None
     by: str
     why: str
+    keep_old: timedelta | None = None
+    """blue-green: for how long the old instances are kept aside after a good verdict."""
+    pause_after: Amount | None = None
+    """Where a person is waited for."""
+    timeout: timedelta | None = None
 
 
 class Prepared(Struct, frozen=True, kw_only=True, tag=True):
@@ -97,10 +114,26 @@ class Staged(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Moved(Struct, frozen=True, kw_only=True, tag=True):
-    """rolling: so many instances of each group of the stage shall now run the new release."""
+    """In place: batches of each group of the stage that shall have moved, this one the last. `groups`: how many run the
+    new release then, for people."""
 
     at: datetime
-    count: int
+    batch: int = 0
+    groups: dict[str, int] = {}
+
+
+class Paused(Struct, frozen=True, kw_only=True, tag=True):
+    """A person is waited for. `reached`: how far it is, for people."""
+
+    at: datetime
+    reached: str
+
+
+class Continued(Struct, frozen=True, kw_only=True, tag=True):
+    """A person has let it go on."""
+
+    at: datetime
+    by: str
 
 
 class Switched(Struct, frozen=True, kw_only=True, tag=True):
@@ -117,9 +150,13 @@ class Baking(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Reverting(Struct, frozen=True, kw_only=True, tag=True):
+    """Every group goes back to the release it had. `by`, `why`: of the person who aborted it; empty: nobody did."""
+
     at: datetime
     verdict: Verdict
     evidence: Evidence
+    by: str = ""
+    why: str = ""
 
 
 class Ended(Struct, frozen=True, kw_only=True, tag=True):
@@ -128,7 +165,10 @@ class Ended(Struct, frozen=True, kw_only=True, tag=True):
     evidence: Evidence
 
 
-Entry = Started | Prepared | TaskStarted | TaskEnded | Staged | Moved | Switched | Baking | Reverting | Ended
+Progress = Staged | Moved | Paused | Continued | Switched
+"""What follows in `LAUNCH`."""
+
+Entry = Started | Prepared | TaskStarted | TaskEnded | Progress | Baking | Reverting | Ended
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
@@ -141,7 +181,10 @@ class Deployment(Struct, frozen=True, kw_only=True):
     launch_at: datetime | None = None
     stage: int = 0
     moved: int = 0
+    """Batches of the stage."""
     moved_at: datetime | None = None
+    paused_at: datetime | None = None
+    continued_at: datetime | None = None
     switched_at: datetime | None = None
     bake_until_at: datetime | None = None
     reverting: Reverting | None = None
@@ -150,6 +193,10 @@ class Deployment(Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         return str(self.started.number)
+
+    @property
+    def waits_at_gate(self) -> bool:
+        return self.phase is Phase.LAUNCH and self.paused_at is not None and self.continued_at is None
 
     @property
     def task_id(self) -> str:

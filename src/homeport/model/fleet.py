@@ -208,7 +208,8 @@ class Observation(Struct, frozen=True, kw_only=True):
 class Cohort(Struct, frozen=True, kw_only=True):
     """`count` instances of one release in a group. `serving`: they get traffic. `launch` False: those there are kept,
     none is made. `in_place`: made of instances that no cohort wants, as their next generation. `inherits`: the release
-    whose instances run the very same, and become the cohort's as they are."""
+    whose instances run the very same, and become the cohort's as they are. `avoid`: zones whose instances are the first
+    to be given up."""
 
     release: int
     count: int
@@ -216,6 +217,7 @@ class Cohort(Struct, frozen=True, kw_only=True):
     launch: bool = True
     in_place: bool = False
     inherits: int | None = None
+    avoid: tuple[str, ...] = ()
 
 
 class GroupDesired(Struct, frozen=True, kw_only=True):
@@ -241,6 +243,8 @@ class GroupDesired(Struct, frozen=True, kw_only=True):
     trial: int | None = None
     """The release that a deployment is trying: it judges that one's instances, and nobody is replaced for his age."""
     asked: GroupAsked | None = None
+    floor: int = 0
+    """So many carry on at least while others become their next generation."""
 
 
 # --- actions: each one effect; an engine executes them and decides nothing -------------------------------------------

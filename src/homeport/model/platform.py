@@ -7,7 +7,9 @@ from msgspec import Struct
 
 EngineName = Literal["local", "aws", "memory"]
 Mode = Literal["review", "staging", "production"]
-Strategy = Literal["replace", "rolling"]
+Strategy = Literal["replace", "rolling", "blue-green", "canary"]
+Amount = int | str
+"""A number of instances, or a share of them such as "25%"."""
 HookResult = Literal["CONTINUE", "ABANDON"]
 StopSignal = Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "WINCH"]
 
@@ -79,6 +81,39 @@ class Hooks(Struct, frozen=True, kw_only=True):
     terminating: Hook | None = None
 
 
+class Weight(Struct, frozen=True, kw_only=True):
+    """A step of `canary`: the new release's share of the requests, and for how long it is watched."""
+
+    percent: int
+    pause: timedelta
+
+
+class Deploy(Struct, frozen=True, kw_only=True):
+    """How a release comes to its groups. A group may say `strategy`, `max_unavailable`, `max_surge` and `batch` for
+    itself."""
+
+    strategy: Strategy = "replace"
+    bake: timedelta = timedelta(seconds=5)
+    max_unavailable: Amount = 1
+    """rolling: of a group, at once. A share is rounded down."""
+    max_surge: Amount = 0
+    """rolling: so many more than the group has may be there meanwhile. A share is rounded up."""
+    batch: Literal["count", "zone"] = "count"
+    """rolling: "zone": all instances of one zone at a time, whatever their number."""
+    keep_old: timedelta = timedelta(minutes=10)
+    """blue-green: how long the old instances are kept aside after a good verdict."""
+    steps: tuple[Weight, ...] = ()
+    """canary."""
+    min_requests: int = 50
+    """canary: so many of each release a step must have seen to be judged."""
+    inconclusive: Literal["continue", "back"] = "back"
+    """canary: what follows a step that saw fewer."""
+    pause_after: Amount | None = None
+    """Once so many instances run the new release, a person must say `homeport deployment continue`."""
+    timeout: timedelta | None = None
+    """For the whole deployment, without what it is told to wait for; then it goes back. None: none."""
+
+
 class Group(Struct, frozen=True, kw_only=True):
     """n identical instances that run one or more process types of an app."""
 
@@ -104,6 +139,8 @@ class Group(Struct, frozen=True, kw_only=True):
     """Older ones are replaced; None: however old."""
     breaker: Breaker = Breaker()
     hooks: Hooks = Hooks()
+    deploy: Deploy | None = None
+    """None: as the whole release."""
 
     @property
     def serving(self) -> str | None:
@@ -131,14 +168,6 @@ class Tls(Struct, frozen=True, kw_only=True):
 
     certificate: str
     key: str
-
-
-class Deploy(Struct, frozen=True, kw_only=True):
-    """How a release comes to its groups. `max_unavailable`: of each group at once, in `rolling`."""
-
-    strategy: Strategy = "replace"
-    bake: timedelta = timedelta(seconds=5)
-    max_unavailable: int = 1
 
 
 class Retention(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 Pure; called by `plan.fleet`, after `plan.departure` has said who is not to be kept whatever the numbers say."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -44,7 +44,7 @@ def assign(
             free[each.id] = each
     for cohort in cohorts:
         members = [each for each in free.values() if release_of(each) == cohort.release]
-        kept = keep(members, cohort.count)
+        kept = keep(members, cohort.count, cohort.avoid)
         _give(roles, free, kept, Role(cohort=cohort))
         if cohort.inherits is not None:
             heirs = [each for each in free.values() if each.release == cohort.inherits and inheritable(each)]
@@ -52,9 +52,21 @@ def assign(
     for cohort in cohorts:
         if cohort.in_place:
             missing = cohort.count - sum(1 for role in roles.values() if role.cohort == cohort)
-            converted = [each for each in sorted(free.values(), key=age) if usable(each)]
-            _give(roles, free, converted[: max(0, missing)], Role(cohort=cohort, convert=True))
+            there = Counter(each.zone for each in instances if roles.get(each.id, SURPLUS).cohort == cohort)
+            converted = _evenly([each for each in free.values() if usable(each)], missing, there)
+            _give(roles, free, converted, Role(cohort=cohort, convert=True))
     return {each.id: roles.get(each.id, SURPLUS) for each in instances}
+
+
+def _evenly(candidates: Iterable[Instance], count: int, population: Counter[str]) -> list[Instance]:
+    """So many of them, oldest first, so that with those that are there already (`population`) zones are even."""
+    chosen: list[Instance] = []
+    rest = sorted(candidates, key=age)
+    while rest and len(chosen) < count:
+        chosen.append(min(rest, key=lambda each: population[each.zone]))
+        population[chosen[-1].zone] += 1
+        rest.remove(chosen[-1])
+    return chosen
 
 
 def _give(roles: dict[str, Role], free: dict[str, Instance], chosen: Iterable[Instance], role: Role) -> None:
@@ -63,19 +75,20 @@ def _give(roles: dict[str, Role], free: dict[str, Instance], chosen: Iterable[In
         del free[each.id]
 
 
-def keep(members: Collection[Instance], count: int) -> list[Instance]:
-    """`count` of the members, oldest first. What goes first: what isn't in service, then what isn't healthy, then what
-    stands in the fullest zone: there what is about to leave already, then the youngest."""
+def keep(members: Collection[Instance], count: int, avoid: Collection[str] = ()) -> list[Instance]:
+    """`count` of the members, oldest first. What goes first: what stands in a zone to avoid, then what isn't in
+    service, then what isn't healthy, then what stands in the fullest zone: there what is about to leave already, then
+    the youngest."""
     kept = sorted(members, key=age)
     surplus = len(kept) - max(0, count)
     if surplus <= 0:
         return kept
     population: dict[str, int] = defaultdict(int)
     # worst first → zone → its members, first to leave last
-    ranks: dict[tuple[bool, bool], dict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
+    ranks: dict[tuple[bool, ...], dict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
     for each in sorted(kept, key=_leaving):
         population[each.zone] += 1
-        ranks[_rank(each)][each.zone].append(each)
+        ranks[each.zone in avoid, *_rank(each)][each.zone].append(each)
     gone: set[str] = set()
     for rank in sorted(ranks, reverse=True):
         zones = ranks[rank]

@@ -4,14 +4,30 @@ get and the sizes that were asked for.
 Pure. Called by `control.environment`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.model.asked import Asked, GroupAsked
 from homeport.model.deployment import Deployment, GroupChange, Phase, Verdict
-from homeport.model.fleet import Cohort, GroupDesired
-from homeport.model.platform import ZONES, Group, Resolved
-from homeport.plan.journal import cohorts
+from homeport.model.fleet import Cohort, GroupDesired, Observation
+from homeport.model.platform import ZONES, Deploy, Group, Resolved
+from homeport.plan import batch
+from homeport.plan.journal import cohorts, kept_aside
+from homeport.plan.member import usable
 from homeport.plan.order import stages
+
+
+class Aside(Struct, frozen=True, kw_only=True):
+    """Instances that are kept for a way back. `counts`: of each group in which they run what a new release runs."""
+
+    release: int
+    counts: dict[str, int]
+
 
 NO_GROUP = Group(name="", run=())
 
@@ -25,33 +41,67 @@ def group_changes(
     *,
     old: Resolved | None,
     new: Resolved,
-    old_sizes: Mapping[str, int],
-    new_sizes: Mapping[str, int],
+    sizes: Mapping[str, int],
     unchanged: Collection[str] = (),
+    zones: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    aside: Aside | None = None,
 ) -> tuple[GroupChange, ...]:
-    """How each group changes from one release to the next. `unchanged`: those with the same content in both. In place
-    only where `rolling` leaves somebody serving: a group of one gets its successor beside it."""
+    """How each group changes from one release to the next. `sizes`: what `scale` asked for. `unchanged`: those with the
+    same content in both. `zones`: group → zone → its instances there. `aside`: they become the new release's."""
     names = dict.fromkeys([group.name for group in new.groups] + [group.name for group in (old.groups if old else ())])
     stage = stages({group.name: group.after for group in new.groups})
     changes = []
     for name in names:
         before = old.group(name) if old else None
         after = new.group(name)
-        old_count = size(before, old_sizes) if before else 0
-        new_count = size(after, new_sizes) if after else 0
+        old_count = size(before, sizes) if before else 0
+        new_count = size(after, sizes) if after else 0
         kept = name in unchanged
-        in_place = new.deploy.strategy == "rolling" and old_count > 1 and new_count > 0 and not kept
-        changes.append(
-            GroupChange(
-                name=name,
-                old_count=old_count,
-                new_count=new_count,
-                in_place=in_place,
-                kept=kept,
-                stage=0 if kept and old_count == new_count else stage.get(name, 0),
-            )
+        change = GroupChange(
+            name=name,
+            old_count=old_count,
+            new_count=new_count,
+            kept=kept,
+            stage=0 if kept and old_count == new_count else stage.get(name, 0),
         )
+        if aside is not None and name in aside.counts and not kept:
+            change = replace(change, aside=aside.release, aside_count=aside.counts[name])
+        elif after is not None and not kept:
+            change = _in_place(change, after, after.deploy or new.deploy, zones.get(name, {}))
+        changes.append(change)
     return tuple(changes)
+
+
+def _in_place(change: GroupChange, group: Group, deploy: Deploy, population: Mapping[str, int]) -> GroupChange:
+    """Only where `rolling` leaves somebody serving: a group of one gets its successor beside it."""
+    old, new = change.old_count, change.new_count
+    if deploy.strategy != "rolling" or old < 2 or new == 0:
+        return change
+    zones = tuple(zone for zone in ZONES if population.get(zone)) if deploy.batch == "zone" else ()
+    surge = 0 if zones else batch.amount(deploy.max_surge, old, up=True)
+    away = batch.unavailable(deploy.max_unavailable, old, surge)
+    if zones:
+        steps, away = batch.zone_batches(population, zones, new)
+    else:
+        steps = batch.batches(old, new, away=away, surge=surge)
+    return replace(
+        change,
+        in_place=True,
+        batches=steps,
+        zones=zones,
+        surge=surge,
+        floor=max(0, min(old, new) - away),
+        turn=group.drain + group.stop_grace + group.health.grace,
+    )
+
+
+def population(observed: Observation, app: str, *, release: int | None = None) -> dict[str, Counter[str]]:
+    """Group → zone → how many of its instances are there. `release`: of that one only."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in observed.instances:
+        if each.app == app and usable(each) and release in (None, each.release):
+            found[each.group][each.zone] += 1
+    return found
 
 
 def desired_groups(
@@ -62,10 +112,13 @@ def desired_groups(
     releases: Mapping[int, Resolved],
     asked: Asked,
     present: Iterable[str],
+    now: datetime | None = None,
 ) -> tuple[GroupDesired, ...]:
-    """One entry per group that is wanted or has instances (`present`). `deployment`: the app's newest, or None."""
+    """One entry per group that is wanted or has instances (`present`). `deployment`: the app's newest, or None. `now`:
+    by which it is told what is still kept aside; None: nothing is."""
     sizes = asked.sizes(app)
     trial = None
+    floors: dict[str, int] = {}
     wanted: dict[str, tuple[Cohort, ...]] = dict.fromkeys(present, ())
     resolved = releases.get(launch) if launch is not None else None
     if deployment is not None and deployment.phase is not Phase.ENDED:
@@ -74,9 +127,12 @@ def desired_groups(
         for change in deployment.started.groups:
             known = _group(change.name, resolved, releases.get(deployment.started.previous or 0))
             wanted[change.name] = cohorts(deployment, change, balanced=known.balanced)
+            floors[change.name] = change.floor
     elif launch is not None and resolved is not None:
         for group in resolved.groups:
             wanted[group.name] = (Cohort(release=launch, count=size(group, sizes)),)
+        for name, cohort in _kept_aside(deployment, releases, now):
+            wanted[name] = (*wanted.get(name, ()), cohort)
     elif deployment is not None and deployment.ended and deployment.ended.verdict is not Verdict.GOOD:
         resolved = releases.get(deployment.started.release)
         for change in deployment.started.groups:
@@ -84,9 +140,26 @@ def desired_groups(
     before = releases.get(deployment.started.previous or 0) if deployment is not None else None
     others = [releases[number] for number in sorted(releases, reverse=True)]
     return tuple(
-        _desired(app, name, cohorts_of, _group(name, resolved, before, *others), asked.of(app, name), trial)
+        replace(
+            _desired(app, name, cohorts_of, _group(name, resolved, before, *others), asked.of(app, name), trial),
+            floor=floors.get(name, 0),
+        )
         for name, cohorts_of in sorted(wanted.items())
     )
+
+
+def _kept_aside(
+    deployment: Deployment | None, releases: Mapping[int, Resolved], now: datetime | None
+) -> Iterator[tuple[str, Cohort]]:
+    """What stays after a good verdict for a way back, by group. Only of what gets requests: two versions of a worker
+    would both work."""
+    kept = None if deployment is None or now is None else kept_aside(deployment, now)
+    if deployment is None or kept is None or kept not in releases:
+        return
+    for change in deployment.started.groups:
+        group = releases[kept].group(change.name)
+        if group is not None and group.balanced and not change.kept and not change.in_place:
+            yield change.name, Cohort(release=kept, count=change.old_count, serving=False, launch=False)
 
 
 def _group(name: str, *resolved: Resolved | None) -> Group:

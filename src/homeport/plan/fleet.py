@@ -69,6 +69,7 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
     )
     carrying = _carrying(desired, present, roles)
     wanted = sum(cohort.count for cohort in desired.cohorts if cohort.serving)
+    held = _held(desired, present, roles)
     decisions = [Decision(subject=desired.name, reason=note) for note in found.notes]
     wakes = list(found.wakes)
     for instance in present:
@@ -80,6 +81,7 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
             enough=_enough(role, carrying, wanted),
             suspended=scene.suspended,
             now=now,
+            held=instance.id in held,
         )
         outcome = next(rule.then(situation) for rule in RULES if rule.when(situation))
         decisions.append(Decision(subject=instance.id, reason=outcome.reason, action=outcome.action))
@@ -108,6 +110,16 @@ def _carrying(desired: GroupDesired, present: Sequence[Instance], roles: Mapping
         and carries(each, balanced=desired.balanced)
     ]
     return len(checks), sum(1 for each in checks if each is Check.HEALTHY)
+
+
+def _held(desired: GroupDesired, present: Sequence[Instance], roles: Mapping[str, Role]) -> set[str]:
+    """Those that can't be spared yet for their next generation; who is sick goes first."""
+    if not desired.floor:
+        return set()
+    carrying = [each for each in present if carries(each, balanced=desired.balanced) and each.next_release is None]
+    turning = [each for each in carrying if roles[each.id].convert]
+    turning.sort(key=lambda each: (each.check is not Check.UNHEALTHY, age(each)))
+    return {each.id for each in turning[max(0, len(carrying) - desired.floor) :]}
 
 
 def _enough(role: Role, carrying: tuple[int, int], wanted: int) -> bool:

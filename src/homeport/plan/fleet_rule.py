@@ -44,6 +44,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     """So many wanted instances carry traffic that one that isn't wanted may go."""
     suspended: frozenset[Suspendable]
     now: datetime
+    held: bool = False
+    """It is to become its next generation, but not yet: fewer than the floor would carry."""
 
     def goes(self, *why: Why) -> bool:
         """It departs for one of these reasons."""
@@ -264,6 +266,11 @@ RULES: tuple[Rule, ...] = (
         then=lambda s: Outcome(
             reason="it carries on until its successors do" + (f": {_why_leaving(s)}" if s.role.departure else "")
         ),
+    ),
+    Rule(
+        name="floor",
+        when=lambda s: s.held,
+        then=lambda s: Outcome(reason=f"it carries on: {s.desired.floor} serve at least"),
     ),
     Rule(
         name="drain",

@@ -25,7 +25,7 @@ from homeport.model.platform import (
     Route,
     Tls,
 )
-from homeport.plan import platform_order
+from homeport.plan import platform_deploy, platform_order
 from homeport.plan.mistake import Mistake, instead
 from homeport.plan.platform_check import PLACE, SECTIONS, Data, Notes
 from homeport.plan.platform_name import LONGEST_NAME
@@ -129,12 +129,15 @@ class Resolving:
         order = platform_order.group_order(tables, run, types, self._note, app=self._app, apps=apps, unknown=unknown)
         for name in tables:
             platform_order.check_run(name, run[name], there, self._note)
+        deploy = platform_deploy.deploy(self._data.get("deploy", {}), ("deploy",), self._note)
+        groups = tuple(self._group(name, said, routes, order.get(name, ())) for name, said in tables.items())
+        platform_deploy.check(deploy, None if unknown else groups, self._note)
         return Resolved(
             app=self._app,
             place=self._place(),
-            groups=tuple(self._group(name, said, routes, order.get(name, ())) for name, said in tables.items()),
+            groups=groups,
             routes=routes,
-            deploy=Deploy(**self._data.get("deploy", {})),
+            deploy=deploy,
             processes=dict(self._procfile.processes) if self._procfile else {},
             release_task=self._procfile.release if self._procfile else None,
             types=types,
@@ -198,8 +201,12 @@ class Resolving:
             hooks=Hooks(
                 **{key: self._hook((*path, "hooks", key), each) for key, each in said.get("hooks", {}).items()}
             ),
+            deploy=self._deploy((*path, "deploy"), said["deploy"]) if "deploy" in said else None,
             **plain,
         )
+
+    def _deploy(self, path: Path, said: Data) -> Deploy:
+        return platform_deploy.deploy(merged(self._data.get("deploy", {}), said), path, self._note)
 
     def _breaker(self, path: Path, said: Data) -> Breaker:
         found = Breaker(**said)

@@ -4,6 +4,7 @@ Pure. Called by `plan.deployment`, `control.deployment` and `control.environment
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import reduce
 from typing import assert_never
 
@@ -11,13 +12,16 @@ from msgspec.structs import replace
 
 from homeport.model.deployment import (
     Baking,
+    Continued,
     Deployment,
     Ended,
     Entry,
     GroupChange,
     Moved,
+    Paused,
     Phase,
     Prepared,
+    Progress,
     Reverting,
     Staged,
     Started,
@@ -49,18 +53,30 @@ def apply(deployment: Deployment, entry: Entry) -> Deployment:
             return replace(deployment, task_started_at=entry.at)
         case TaskEnded():
             return replace(deployment, phase=Phase.LAUNCH, task_exit_code=entry.exit_code, launch_at=entry.at)
-        case Staged():
-            return replace(deployment, stage=entry.stage, moved=0)
-        case Moved():
-            return replace(deployment, moved=entry.count, moved_at=entry.at)
-        case Switched():
-            return replace(deployment, switched_at=entry.at)
+        case Staged() | Moved() | Paused() | Continued() | Switched():
+            return _progress(deployment, entry)
         case Baking():
             return replace(deployment, phase=Phase.BAKE, bake_until_at=entry.until_at)
         case Reverting():
             return replace(deployment, phase=Phase.REVERTING, reverting=entry)
         case Ended():
             return replace(deployment, phase=Phase.ENDED, ended=entry)
+        case _:
+            assert_never(entry)
+
+
+def _progress(deployment: Deployment, entry: Progress) -> Deployment:
+    match entry:
+        case Staged():
+            return replace(deployment, stage=entry.stage, moved=0)
+        case Moved():
+            return replace(deployment, moved=entry.batch, moved_at=entry.at)
+        case Paused():
+            return replace(deployment, paused_at=entry.at)
+        case Continued():
+            return replace(deployment, continued_at=entry.at)
+        case Switched():
+            return replace(deployment, switched_at=entry.at)
         case _:
             assert_never(entry)
 
@@ -75,14 +91,14 @@ def cohorts(deployment: Deployment, change: GroupChange, *, balanced: bool) -> t
         before = (Cohort(release=old, count=change.old_count, in_place=change.in_place, inherits=inherits),)
     match deployment.phase:
         case Phase.PREPARE | Phase.TASK:
-            return before
+            return (*before, *_aside(change))
         case Phase.REVERTING | Phase.ENDED:
             if deployment.ended is not None and deployment.ended.verdict is Verdict.GOOD:
                 return (Cohort(release=new, count=change.new_count),)
-            return before or (Cohort(release=new, count=1, serving=False, launch=False),)
+            return before or _specimen(deployment)
         case Phase.LAUNCH | Phase.BAKE:
             if deployment.stage < change.stage:
-                return before
+                return (*before, *_aside(change))
             if change.in_place:
                 return _in_place(deployment, change)
             return _beside(deployment, change, balanced=balanced)
@@ -90,21 +106,52 @@ def cohorts(deployment: Deployment, change: GroupChange, *, balanced: bool) -> t
             assert_never(deployment.phase)
 
 
+def _aside(change: GroupChange) -> tuple[Cohort, ...]:
+    """What was kept for a way back, until it is taken."""
+    if change.aside is None:
+        return ()
+    return (Cohort(release=change.aside, count=change.aside_count, serving=False, launch=False),)
+
+
+def kept_until_at(deployment: Deployment) -> datetime | None:
+    """Until when the instances of the release before are kept aside; None: they aren't."""
+    ended, started = deployment.ended, deployment.started
+    if ended is None or ended.verdict is not Verdict.GOOD or not started.keep_old or started.previous is None:
+        return None
+    return ended.at + started.keep_old
+
+
+def kept_aside(deployment: Deployment, now: datetime) -> int | None:
+    """The release whose instances are kept for a way back after a good verdict; None: there are none."""
+    until_at = kept_until_at(deployment)
+    return deployment.started.previous if until_at is not None and now < until_at else None
+
+
+def _specimen(deployment: Deployment) -> tuple[Cohort, ...]:
+    """Of a first release that wasn't good, one of each group is kept for a look; of one that was aborted, none."""
+    last = deployment.ended or deployment.reverting
+    if last is not None and last.verdict is Verdict.ABORTED:
+        return ()
+    return (Cohort(release=deployment.started.release, count=1, serving=False, launch=False),)
+
+
 def _in_place(deployment: Deployment, change: GroupChange) -> tuple[Cohort, ...]:
     started = deployment.started
     moved = moved_of(deployment, change)
-    after = Cohort(release=started.release, count=min(moved, change.new_count), in_place=True)
-    left = max(0, change.old_count - moved)
-    if started.previous is None or left == 0:
+    after = Cohort(release=started.release, count=moved, in_place=True)
+    # the surge comes beside, and goes when all have moved
+    left = min(change.old_count, change.old_count + change.surge - moved) if moved < change.new_count else 0
+    if started.previous is None or left <= 0:
         return (after,)
-    return (after, Cohort(release=started.previous, count=left))
+    avoid = change.zones[: deployment.moved] if deployment.stage == change.stage else ()
+    return (after, Cohort(release=started.previous, count=left, avoid=avoid))
 
 
 def moved_of(deployment: Deployment, change: GroupChange) -> int:
     """How many instances of a group that changes in place shall run the new release by now."""
-    if deployment.stage == change.stage:
-        return deployment.moved
-    return max(change.old_count, change.new_count) if deployment.stage > change.stage else 0
+    if deployment.stage != change.stage:
+        return change.new_count if deployment.stage > change.stage else 0
+    return change.batches[: deployment.moved][-1] if deployment.moved else 0
 
 
 def _beside(deployment: Deployment, change: GroupChange, *, balanced: bool) -> tuple[Cohort, ...]:
@@ -121,7 +168,7 @@ def _beside(deployment: Deployment, change: GroupChange, *, balanced: bool) -> t
         release=started.release,
         count=change.new_count if switched else change.new_count - stay,
         serving=switched,
-        inherits=started.previous if change.kept and switched else None,
+        inherits=started.previous if change.kept and switched else change.aside,
     )
     before = Cohort(
         release=started.previous,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from homeport.errors import Invalid
-from homeport.model.platform import HookResult, StopSignal
+from homeport.model.platform import HookResult, StopSignal, Strategy
 from homeport.plan import platform_value as typed
 from homeport.plan.env_file import check_variable
 from homeport.plan.mistake import Mistake, meant
@@ -155,7 +155,25 @@ HOOK: dict[str, Reader] = {
     "heartbeat": leaf(typed.duration(zero=False)),
     "result": leaf(typed.one_of(*get_args(HookResult))),
 }
+_ONE_FOR_ALL = "it is one for all groups, and belongs in [deploy]"
 HOOKS: dict[str, Reader] = {"launching": table(HOOK), "terminating": table(HOOK)}
+GROUP_DEPLOY: dict[str, Reader] = {
+    "strategy": leaf(typed.one_of(*get_args(Strategy))),
+    "max_unavailable": leaf(typed.amount(0)),
+    "max_surge": leaf(typed.amount(0)),
+    "batch": leaf(typed.one_of("count", "zone")),
+}
+STEP: dict[str, Reader] = {"weight": leaf(typed.weight), "pause": leaf(typed.duration(zero=False))}
+DEPLOY: dict[str, Reader] = {
+    **GROUP_DEPLOY,
+    "bake": leaf(typed.duration(zero=True)),
+    "keep_old": leaf(typed.duration(zero=True)),
+    "steps": rows(table(STEP, required=("weight", "pause"))),
+    "min_requests": leaf(typed.count(10)),
+    "inconclusive": leaf(typed.one_of("continue", "back")),
+    "pause_after": leaf(typed.amount(1)),
+    "timeout": leaf(typed.duration(zero=False)),
+}
 GROUP: dict[str, Reader] = {
     "run": leaf(typed.names),
     "instances": _instances,
@@ -170,6 +188,7 @@ GROUP: dict[str, Reader] = {
     "max_lifetime": leaf(typed.duration(zero=False)),
     "breaker": table(BREAKER),
     "hooks": table(HOOKS),
+    "deploy": table(GROUP_DEPLOY, misplaced=dict.fromkeys(set(DEPLOY) - set(GROUP_DEPLOY), _ONE_FOR_ALL)),
 }
 PROCESS: dict[str, Reader] = {
     "after": leaf(typed.names),
@@ -181,11 +200,6 @@ ROUTE: dict[str, Reader] = {
     "host": leaf(typed.host),
     "path": leaf(typed.matching(typed.URL_PATH, 'a path that starts with "/", such as "/blog"')),
     "strip_prefix": leaf(typed.boolean),
-}
-DEPLOY: dict[str, Reader] = {
-    "strategy": leaf(typed.one_of("replace", "rolling")),
-    "bake": leaf(typed.duration(zero=True)),
-    "max_unavailable": leaf(typed.count(1)),
 }
 RETENTION: dict[str, Reader] = {
     "releases": leaf(typed.count(1)),

@@ -26,6 +26,7 @@ REF = re.compile(r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)))[A-Za-z0-9_][A-Za-z0-9._/+
 FILE_INSIDE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 NO_NODE = "none"
 
+_PERCENT = re.compile(r"(0|[1-9][0-9]{0,2})%")
 _SCHEME = re.compile(r"(?:https?|ssh|git|file)://")
 _SSH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^/].*")
 """git's short form: git@github.com:shop/blog.git."""
@@ -94,6 +95,26 @@ def count(least: int) -> Convert:
         return value
 
     return convert
+
+
+def amount(least: int) -> Convert:
+    """A number, or a share such as "25%"."""
+
+    def convert(value: Any) -> int | str:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= 10_000:
+            return value
+        if isinstance(value, str) and _PERCENT.fullmatch(value) and least <= int(value[:-1]) <= 100:
+            return value
+        raise Invalid(f'expected a number from {least} to 10000 or a share such as "25%", found {found(value)}')
+
+    return convert
+
+
+def weight(value: Any) -> int:
+    """Percent."""
+    if isinstance(value, str) and _PERCENT.fullmatch(value) and 1 <= int(value[:-1]) <= 99:
+        return int(value[:-1])
+    raise Invalid(f'expected a share from "1%" to "99%" (all of it comes after the last step), found {found(value)}')
 
 
 def duration(*, zero: bool) -> Convert:

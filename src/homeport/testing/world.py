@@ -9,7 +9,7 @@ from homeport.engines.memory.clock import VirtualClock
 from homeport.engines.memory.engine import MemoryEngine
 from homeport.model.deployment import Deployment, Verdict
 from homeport.model.fleet import Action, Observation, Run, State, Target
-from homeport.model.platform import Place
+from homeport.model.platform import Amount, Place
 from homeport.model.release import Release
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
@@ -110,8 +110,10 @@ class Controlled:
         self.control = Control(cast(Engine, self.recorder), self.world.store, self.world.clock, holder=holder)
         return self.control
 
-    def deploy(self, number: int, *, restart: bool = False) -> int:
-        return self.control.deploy(self.world.place, APP, number, by="tester", why="test", restart=restart)
+    def deploy(self, number: int, *, restart: bool = False, pause_after: Amount | None = None) -> int:
+        return self.control.deploy(
+            self.world.place, APP, number, by="tester", why="test", restart=restart, pause_after=pause_after
+        )
 
     def settle(self, ready: Callable[[], bool], ticks: int = 700) -> None:
         """Ticks until `ready`, within 35 s of virtual time. Raises AssertionError where it doesn't come."""

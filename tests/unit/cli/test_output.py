@@ -171,7 +171,6 @@ def test_a_journal_in_words() -> None:
         groups=groups,
         bake=timedelta(seconds=5),
         grace=timedelta(seconds=30),
-        max_unavailable=1,
         task=None,
         by="Ada",
         why="deploy",

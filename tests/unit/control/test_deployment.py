@@ -32,6 +32,10 @@ def rolling(number: int = BETTER, **fields: Any) -> dict[int, Any]:
     return {number: formation(strategy="rolling", web=4, **fields), GOOD: formation(web=4)}
 
 
+def abort(world: Controlled) -> None:
+    world.control.abort(world.world.place.id, APP, None, by="ada", why="wrong branch")
+
+
 def instances(world: Controlled, group: str, release: int) -> list[Instance]:
     """That have not ended."""
     observed = world.world.engine.observe(world.world.place.id).instances
@@ -250,12 +254,74 @@ def check_scale_persists_over_the_file(path: Path) -> None:
     assert world.world.engine.asked(world.world.place.id).sizes(APP) == {"web": 4}
 
 
+def check_aborted_while_its_task_runs(path: Path) -> None:
+    world = up(path, behaviours={BETTER: Behaviour(task_seconds=3)})
+    world.deploy(BETTER)
+    world.settle(lambda: any(isinstance(each, RunTask) and each.release == BETTER for each in world.recorder.actions))
+    before = len(world.recorder.actions)
+    abort(world)
+    for _ in range(20):
+        world.world.pause(world.control.tick())
+    assert "isn't interrupted" in world.control.deployment(world.world.place.id, APP, 2)[1]
+    assert world.newest.ended is None
+    assert world.verdict() is Verdict.ABORTED
+    (task,) = [each for each in world.world.engine.observe(world.world.place.id).tasks if each.id.endswith("d2")]
+    assert task.exit_code == 0
+    assert not {type(each) for each in world.recorder.actions[before:]} & {Launch, Drain, SetLaunch}
+
+
 CHECKS: list[Callable[[Path], None]] = [each for name, each in list(globals().items()) if name.startswith("check_")]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda each: each.__name__.removeprefix("check_"))
 def test_deployment(check: Callable[[Path], None], tmp_path: Path) -> None:
     check(tmp_path)
+
+
+PHASES: dict[str, Callable[[Controlled], bool]] = {
+    "prepare": lambda world: world.newest.phase is Phase.PREPARE,
+    "launch": lambda world: world.newest.phase is Phase.LAUNCH,
+    "switched": lambda world: world.newest.switched_at is not None,
+    "bake": lambda world: world.newest.phase is Phase.BAKE,
+}
+
+
+@pytest.mark.parametrize("strategy", ["replace", "rolling"])
+@pytest.mark.parametrize("moment", PHASES.values(), ids=PHASES)
+def test_aborted_at_any_moment(tmp_path: Path, moment: Callable[[Controlled], bool], strategy: Any) -> None:
+    world = up(tmp_path, {GOOD: formation(web=4), BETTER: formation(web=4, strategy=strategy)})
+    ids = world.serving()
+    world.deploy(BETTER)
+    world.settle(lambda: moment(world))
+    abort(world)
+    assert fewest_serving(world) >= 3
+    assert world.verdict() is Verdict.ABORTED
+    assert world.newest.ended is not None
+    assert world.newest.ended.evidence.summary == "aborted by ada: wrong branch"
+    (said,) = [
+        each for each in world.control.deployment(world.world.place.id, APP, 2)[0] if isinstance(each, Reverting)
+    ]
+    assert (said.by, said.why) == ("ada", "wrong branch")
+    world.quiet()
+    assert world.serving() == ids, "by the fastest road"
+    observed = world.world.engine.observe(world.world.place.id)
+    assert (observed.launch, observed.routes) == ({APP: GOOD}, {APP: GOOD})
+    with pytest.raises(Conflict, match="deployment 2 ended aborted"):
+        abort(world)
+
+
+def test_an_aborted_first_release_leaves_nothing(tmp_path: Path) -> None:
+    world = controlled(tmp_path, behaviours={GOOD: Behaviour(healthy_after=None)})
+    world.deploy(GOOD)
+    world.settle(lambda: world.newest.phase is Phase.LAUNCH)
+    with pytest.raises(Conflict, match="deployment 7"):
+        world.control.abort(world.world.place.id, APP, 7, by="ada", why="x")
+    abort(world)
+    with pytest.raises(Conflict, match="goes back already"):
+        abort(world)
+    assert world.verdict() is Verdict.ABORTED
+    world.quiet()
+    assert instances(world, "web", GOOD) == []
 
 
 def test_second_caller_is_told(tmp_path: Path) -> None:

@@ -151,6 +151,13 @@ def check_converts_in_place() -> None:
     assert actions(plan) == (Stop(instance="web-3", next_release=2),)
 
 
+def check_converts_no_more_than_the_floor_allows() -> None:
+    wanted = desired(Cohort(release=2, count=3, in_place=True), floor=2)
+    assert len(actions(reconcile(wanted, observation(*THREE), NOW))) == 1
+    sick = instance("web-3", zone="c", check=Check.UNHEALTHY)
+    assert actions(reconcile(wanted, observation(*THREE[:2], sick), NOW)) == (Drain(instance="web-3"),)
+
+
 def check_inherits_what_runs_the_same() -> None:
     wanted = desired(Cohort(release=2, count=4, inherits=1))
     sick, booting = (

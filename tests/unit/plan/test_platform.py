@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from homeport.errors import Invalid, NotFound
 from homeport.model.platform import (
@@ -19,6 +20,7 @@ from homeport.model.platform import (
     Resolved,
     Route,
     Tls,
+    Weight,
 )
 from homeport.plan import platform, platform_check, platform_name, procfile
 
@@ -36,6 +38,8 @@ def mistakes(text: str) -> tuple[str, ...]:
     return caught.value.details
 
 
+STEPS = (Weight(percent=5, pause=timedelta(minutes=2)), Weight(percent=25, pause=timedelta(minutes=2)))
+DEPLOY = Deploy(timeout=timedelta(minutes=30), pause_after="25%", steps=STEPS)
 LONG_SICK = Health(unhealthy_after=timedelta(seconds=10))
 
 
@@ -67,6 +71,7 @@ def test_the_reference_page_loads_and_means_what_it_says() -> None:
             launching=Hook(command="./warm-up", heartbeat=timedelta(minutes=2)),
             terminating=Hook(url="https://example.net/leaves", result="CONTINUE"),
         ),
+        deploy=replace(DEPLOY, max_unavailable="50%"),
     )
     blog = Route(to="https://blog.example.net", host="www.example.com", path="/blog", strip_prefix=True)
     assert resolve(REFERENCE.read_text()) == Resolved(
@@ -74,7 +79,7 @@ def test_the_reference_page_loads_and_means_what_it_says() -> None:
         place=Place(platform="shop", name="staging", listen="127.0.0.1:8080"),
         groups=(web, Group(name="jobs", run=("worker",), after=("web",), health=LONG_SICK)),
         routes=(Route(to="web"), blog),
-        deploy=Deploy(),
+        deploy=DEPLOY,
         processes={"web": "serve", "worker": "work"},
         release_task="migrate",
         types={"worker": ProcessType(after=("web",), stop="bin/finish $PID", stop_signal="INT")},
@@ -104,7 +109,7 @@ def test_care_that_makes_no_sense_is_refused(written: str, expected: str) -> Non
 def test_environments_of_the_reference_page_override() -> None:
     text = REFERENCE.read_text()
     production, demo = resolve(text, "production"), resolve(text, "demo")
-    assert production.deploy == Deploy(strategy="rolling")
+    assert production.deploy == replace(DEPLOY, strategy="rolling")
     assert (production.place.engine, production.place.mode) == ("aws", "production")
     web = production.group("web")
     assert web is not None
@@ -266,7 +271,7 @@ host = "http://x"
 [environments.prod]
 listen = "8080"
 tls = { certificate = "x" }
-deploy.strategy = "blue-green"
+deploy.strategy = "blue-grean"
 build.python = "3"
 [environments.Common]
 [build]
@@ -293,7 +298,8 @@ env = { PORT = "1" }
         'homeport.toml:20: environments.prod.listen: expected an address and a port such as "127.0.0.1:8080", '
         'found "8080"',
         "homeport.toml:21: environments.prod.tls.key: missing",
-        'homeport.toml:22: environments.prod.deploy.strategy: expected "replace" or "rolling", found "blue-green"',
+        'homeport.toml:22: environments.prod.deploy.strategy: expected "replace" or "rolling" or "blue-green" or '
+        '"canary", found "blue-grean", did you mean "blue-green"?',
         "homeport.toml:23: environments.prod.build: unknown key; a slug is built once, for every environment",
         'homeport.toml:24: environments.Common: a name is made of a–z, 0–9 and inner hyphens, found "Common"',
         'homeport.toml:26: build.python: expected a version as text such as "3.11", found 3.11',
@@ -320,6 +326,46 @@ env = { PORT = "1" }
         (f'app = "{"a" * 41}"', "1: app: a name has at most 40 characters, found 41"),
         ('app = "a"\ngroups = 3', "2: groups: expected a table for each group, found 3"),
         ('app = "a"\n[routes]\nto = "web"', "2: routes: expected an array of tables, found a table; write [[routes]]"),
+        (
+            'app = "a"\n[deploy]\nstrategy = "rolling"\nmax_unavailable = "0%"',
+            "4: deploy.max_unavailable: no instance may be away, and none may come beside (max_surge): none can move",
+        ),
+        (
+            'app = "a"\n[deploy]\nmax_surge = "200%"',
+            '3: deploy.max_surge: expected a number from 0 to 10000 or a share such as "25%", found "200%"',
+        ),
+        (
+            'app = "a"\n[deploy]\nstrategy = "canary"',
+            '3: deploy.strategy: canary needs steps, such as steps = [{ weight = "5%", pause = "2m" }]',
+        ),
+        (
+            'app = "a"\n[deploy]\nsteps = [{ weight = "100%", pause = "1m" }]',
+            '3: deploy.steps[1].weight: expected a share from "1%" to "99%" (all of it comes after the last step), '
+            'found "100%"',
+        ),
+        (
+            'app = "a"\n[deploy]\nsteps = [{ weight = "50%", pause = "1m" }, { weight = "5%", pause = "1m" }]',
+            "3: deploy.steps: expected weights that rise, found 50% before 5%",
+        ),
+        (
+            'app = "a"\n[deploy]\nsteps = [{ weight = "50%" }]',
+            "3: deploy.steps[1].pause: missing",
+        ),
+        (
+            'app = "a"\nroutes = []\n[groups.w]\n[deploy]\nstrategy = "canary"\n'
+            'steps = [{ weight = "5%", pause = "1m" }]',
+            "5: deploy.strategy: canary shares requests, and no group gets any",
+        ),
+        (
+            'app = "a"\n[groups.w]\ndeploy.strategy = "canary"\n[groups.web]\n[deploy]\n'
+            'steps = [{ weight = "5%", pause = "1m" }]',
+            "3: groups.w.deploy.strategy: canary shares requests, and w gets none",
+        ),
+        ('app = "a"\n[deploy]\ntimeout = "0s"', '3: deploy.timeout: expected more than zero, found "0s"'),
+        (
+            'app = "a"\n[groups.w]\ndeploy.bake = "1s"',
+            "3: groups.w.deploy.bake: unknown key; it is one for all groups, and belongs in [deploy]",
+        ),
         ('app = "a"\n[groups]\nweb = true', "3: groups.web: expected a table, found true"),
         (
             'app = "a"\n[groups.web]\ninstances = true',

@@ -29,7 +29,6 @@ def deployment(previous: int | None) -> Deployment:
         groups=groups,
         bake=timedelta(seconds=5),
         grace=timedelta(seconds=30),
-        max_unavailable=1,
         task=None,
         by="tester",
         why="test",

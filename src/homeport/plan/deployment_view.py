@@ -1,0 +1,70 @@
+"""What a rule of the deployment decider looks at, and what it answers. Pure.
+
+Called by `plan.deployment` and the modules that its rules lie in."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec import Struct
+
+from homeport.model.deployment import Deployment, Entry, Phase, Started
+from homeport.model.fleet import Action, Check, Instance, Observation, Run, State, Task
+from homeport.plan.member import carries
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """`entry`: to be journalled before anything else happens. `action`: to be executed. Neither: `waits_for` says why.
+    `blames`: the instance whose last words belong into the entry's evidence."""
+
+    entry: Entry | None = None
+    action: Action | None = None
+    waits_for: str = ""
+    wake_at: datetime | None = None
+    blames: str = ""
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """All that a rule may look at."""
+
+    deployment: Deployment
+    observed: Observation
+    balanced: frozenset[str]
+    """Names of the groups whose instances are targets."""
+    now: datetime
+
+    @property
+    def started(self) -> Started:
+        return self.deployment.started
+
+    @property
+    def task(self) -> Task | None:
+        """The release task, once the engine knows of it."""
+        return next((each for each in self.observed.tasks if each.id == self.deployment.task_id), None)
+
+    def members(self, group: str, release: int | None) -> list[Instance]:
+        """Instances of the release in the group that are neither ended nor between generations."""
+        return [
+            each
+            for each in self.observed.instances
+            if each.app == self.started.app
+            and each.group == group
+            and each.release == release
+            and each.next_release is None
+            and each.state not in (State.TERMINATED, State.TERMINATING)
+            and each.run is not Run.STOPPED
+        ]
+
+    def healthy(self, group: str) -> int:
+        return sum(1 for each in self.members(group, self.started.release) if each.check is Check.HEALTHY)
+
+    def carrying(self, group: str, release: int | None) -> int:
+        balanced = group in self.balanced
+        return sum(1 for each in self.members(group, release) if carries(each, balanced=balanced))
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """`phases`: where it applies. `then` answers None where the rule doesn't fit; the first answer counts."""
+
+    name: str
+    phases: tuple[Phase, ...]
+    then: Callable[[View], Step | None]
