@@ -240,7 +240,7 @@ def test_so_it_does_with_the_same_boot_id_and_where_somebody_has_taken_an_addres
     with socket.create_server((private, 8080)):
         site.power_up()
         site.serves()
-        assert f"{private}:8080 is taken" in site.person("engine", "logs")
+        assert f"{private}:8080 is taken" in site.person("engine", "logs", "-n", "5000")
     assert site.instances().keys().isdisjoint(before)
     assert "the machine was restarted" not in site.ends(len(before))
     until(lambda: " r2 " in answer(f"http://{private}:8080/"), "the private name is served again", PATIENCE_SECONDS)

@@ -253,7 +253,7 @@ def test_open_connections_get_the_drain_time(site: Site) -> None:
     web_socket = WebSocket(site.world.url)
     with contextlib.closing(web_socket), load(site.world.url) as running:
         (old,) = {web_socket.ask("before").partition(":")[0]}
-        site.begin(site.release())
+        site.begin(site.release(APP_ANOTHER="yes"))
         site.until(lambda: old not in ids(site))
         assert web_socket.ask("draining") == f"{old}: draining"
         opcode, said = web_socket.receive()
