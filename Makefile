@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+# Each command of a test is a process: compiled once, they start in half the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Debian's own interpreter: what a stranger has, and what releases are proved on.
 PYTHON ?= /usr/bin/python3
