@@ -38,6 +38,12 @@ def alive(pid: int, started: int) -> bool:
     return start_time(pid) == started
 
 
+def stopped(pid: int) -> bool:
+    """Whether it is stopped by a signal, or gone."""
+    fields = _stat(pid)
+    return fields is None or fields[0] in "TtZX"
+
+
 def start_time_of_first(pid: int) -> int | None:
     """As `start_time`, if it is the first process of a pid namespace below the first one; None else, too."""
     started = start_time(pid)

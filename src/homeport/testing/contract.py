@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from homeport.errors import Conflict, NotFound
+from homeport.errors import Conflict, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, Suspendable, ZoneAsked
 from homeport.model.event import Event
 from homeport.model.fleet import (
@@ -249,6 +249,26 @@ class EngineContract:
         assert world.engine.observe(world.place.id).failed_zones == ("b",)
         world.engine.ask(world.place.id, ZoneAsked(zone="b", failure=None, since_at=world.clock.now()))
         assert world.engine.observe(world.place.id).failed_zones == ()
+
+    def test_what_is_in_a_zone_that_is_killed_dies_and_nothing_is_launched_there(self, world: World) -> None:
+        healthy(world)
+        world.engine.ask(world.place.id, ZoneAsked(zone="a", failure="kill", since_at=world.clock.now()))
+        dead = when(world, "web-1", lambda each: each.run is Run.STOPPED)
+        assert (dead.died, dead.reason) == (True, "zone a failed")
+        with pytest.raises(Unavailable):
+            launch(world, id_="web-2")
+        world.engine.ask(world.place.id, ZoneAsked(zone="a", failure=None, since_at=world.clock.now()))
+        healthy(world, "web-2")
+
+    def test_nobody_knows_what_is_in_a_frozen_zone_and_it_goes_on_afterwards(self, world: World) -> None:
+        first = healthy(world)
+        run(world, PutInService(instance="web-1"))
+        world.engine.ask(world.place.id, ZoneAsked(zone="a", failure="freeze", since_at=world.clock.now()))
+        seen = when(world, "web-1", lambda each: each.run is Run.UNKNOWN)
+        assert (seen.check, seen.died) == (Check.UNKNOWN, False)
+        world.engine.ask(world.place.id, ZoneAsked(zone="a", failure=None, since_at=world.clock.now()))
+        again = when(world, "web-1", lambda each: each.check is Check.HEALTHY)
+        assert (again.run, again.pid) == (Run.RUNNING, first.pid)
 
     def test_standby_and_back(self, world: World) -> None:
         healthy(world)

@@ -22,6 +22,7 @@ from homeport.engines.local.session_watch import SessionWatch
 from homeport.engines.local.task import Tasks
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
+from homeport.engines.local.zone import Zones
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.instance import log as logs
 from homeport.instance.address import Addresses, Claim
@@ -85,6 +86,7 @@ class LocalEngine:
         self.addresses = Addresses(home, clock)
         self.work = Work(self._changed)
         self.remover = Remover()
+        self.zones = Zones(self.records)
         self.observer = Observer(launcher, sandbox, clock, on_change=self._changed)
         self.traffic = Traffic(home, self.records, self.addresses, balancer)
         self.tasks = Tasks(
@@ -104,6 +106,7 @@ class LocalEngine:
             addresses=self.addresses,
             work=self.work,
             remover=self.remover,
+            zones=self.zones,
             clock=clock,
             lock=self._lock,
         )
@@ -162,6 +165,7 @@ class LocalEngine:
             # Its record goes last: without it nobody would look for the rest.
             self.remover.begin(self.home.instances / environment)
             self.records.forget_environment(environment)
+            self.zones.forget(environment)
             self.traffic.sync()
             self.addresses.release(environment)
             self.tasks.forget(environment)
@@ -230,7 +234,7 @@ class LocalEngine:
                 leaving=frozenset(app for app, each in apps.items() if each.leaving),
                 last_ordinal=self.records.ordinals(environment),
                 fence={app: each.fence for app, each in apps.items()},
-                failed_zones=tuple(each.zone for each in self.records.asked(environment).zones),
+                failed_zones=self.zones.failed(environment),
                 fail_open=tuple((app, group) for app, each in apps.items() for group in each.fail_open),
             )
 
@@ -342,7 +346,10 @@ class LocalEngine:
     def ask(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
         with self._lock:
             self.records.environment(environment)
-            self.records.keep_asked(environment, said)
+            if isinstance(said, ZoneAsked):
+                self.zones.ask(environment, said)
+            else:
+                self.records.keep_asked(environment, said)
         self._changed()
 
     def record(self, event: Event) -> None:

@@ -13,6 +13,7 @@ from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Rec
 from homeport.engines.local.removal import Remover
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Work
+from homeport.engines.local.zone import Zones
 from homeport.errors import HomeportError, NotFound
 from homeport.instance import supervision
 from homeport.instance.address import Addresses
@@ -38,6 +39,7 @@ class Generations:
         addresses: Addresses,
         work: Work,
         remover: Remover,
+        zones: Zones,
         clock: Clock,
         lock: threading.RLock,
     ) -> None:
@@ -48,6 +50,7 @@ class Generations:
         self.addresses = addresses
         self.work = work
         self.remover = remover
+        self.zones = zones
         self.clock = clock
         self.lock = lock
         self._told: dict[tuple[str, str], set[str]] = {}
@@ -64,11 +67,13 @@ class Generations:
                 self._watch(kept, current)
                 if current.seen.stop_at is not None:
                     self._tell_to_stop(environment, current.seen)
+                self.zones.apply(environment, current)
 
     def launch(self, kept: EnvironmentRecord, action: Launch) -> None:
         environment = kept.place.id
         if self.records.instance(environment, action.instance) is not None:
             return
+        self.zones.check_launch(environment, action.zone)
         self.records.use_ordinal(environment, action.group, int(action.instance.rpartition("-")[2]))
         seen = Instance(
             id=action.instance,
@@ -165,7 +170,7 @@ class Generations:
         )
         if seen.run is Run.STOPPING:
             self._tell_to_stop(environment, seen)
-        return seen
+        return self.zones.seen(environment, seen)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -237,6 +242,7 @@ class Generations:
             self._watch(kept, running)
             if running.seen.stop_at is not None:
                 self._tell_to_stop(environment, running.seen)
+            self.zones.apply(environment, running)
 
     def _watch(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         known = self.records.release(kept.place.id, found.seen.app, found.seen.release)

@@ -299,6 +299,8 @@ class MemoryEngine:
     def _launch(self, found: MemoryEnvironment, action: Launch, now: datetime) -> None:
         if action.instance in found.instances:
             return
+        if action.zone in found.asked_zones:
+            raise Unavailable(f"zone {action.zone} of {found.place.id} has failed on purpose")
         ordinal = int(action.instance.rpartition("-")[2])
         group = self.releases(action.app, found.place.name, action.release).resolved.group(action.group)
         balanced = group is not None and group.balanced
