@@ -5,6 +5,7 @@ Names are found without parsing: only what may say `region:` or `environment:` i
 of the stacks that need it, and of no other.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -67,6 +68,8 @@ class Project:
         self._layers: dict[str, Located | HomeportError] = {}
         self._stacks: dict[str, Stack] = {}
         self._seen: set[str] = set()
+        self._axes: dict[tuple[str, str], tuple[str, ...] | str | None] = {}
+        self._above: dict[str, tuple[str, ...]] = {}
 
     # --- names
 
@@ -96,31 +99,34 @@ class Project:
         while queue:
             directory = queue.pop(0)
             found.append(directory)
-            for each in sorted((self.root / directory).iterdir()):
-                if (
-                    each.is_dir()
-                    and not each.name.startswith(".")
-                    and (is_region(each.name) or (each / SETTINGS).is_file())
-                ):
-                    queue.append(f"{directory}/{each.name}".lstrip("/"))
+            for name in self._listed[directory][0]:
+                path = f"{directory}/{name}".lstrip("/")
+                if is_region(name) or (self.root / path / SETTINGS).is_file():
+                    queue.append(path)
         return tuple(found)
+
+    @cached_property
+    def _listed(self) -> "_Listing":
+        return _Listing(self.root)
 
     def _files(self, directory: str) -> dict[str, str]:
         """Stack's name → path below the root. Raises `Invalid` for two files of one name."""
         found: dict[str, str] = {}
-        for path in sorted((self.root / directory).iterdir()):
-            if path.suffix not in SUFFIXES or path.name.startswith(".") or path.name == SETTINGS or not path.is_file():
+        for name in self._listed[directory][1]:
+            stem, suffix = os.path.splitext(name)
+            if suffix not in SUFFIXES or name == SETTINGS:
                 continue
-            if path.stem in found:
-                first = self._shown(found[path.stem])
-                raise Invalid(f"two files for one stack: {first} and {path.name}", hint="remove one of them")
-            found[path.stem] = f"{directory}/{path.name}".lstrip("/")
+            if stem in found:
+                raise Invalid(
+                    f"two files for one stack: {self._shown(found[stem])} and {name}", hint="remove one of them"
+                )
+            found[stem] = f"{directory}/{name}".lstrip("/")
         return found
 
     def _expand(self, directory: str, name: str, file: str) -> Iterable[Entry]:
         """The stacks that a file stands for: itself, or one in each environment and region that are listed."""
         try:
-            own = self._layer(file) if AXIS.search((self.root / file).read_bytes()) else None
+            own = self._layer(file) if self._says_axis(file) else None
             environments = self._nearest("environment", directory, own) if not directory else None
         except HomeportError as error:
             yield self._entry(directory, name, file, problem=error)
@@ -140,14 +146,26 @@ class Project:
             else:
                 yield self._entry(place, name, file, _region_in(place))
 
+    def _says_axis(self, file: str) -> bool:
+        try:
+            with open(f"{self.root}/{file}", "rb", buffering=0) as stream:
+                return AXIS.search(stream.read()) is not None
+        except OSError as error:
+            raise Invalid(f"can't read {self._shown(file)}: {error.strerror}") from error
+
     def _entry(self, place: str, name: str, file: str, region: str = "", problem: HomeportError | None = None) -> Entry:
         return Entry(id=f"{place}/{name}".lstrip("/"), files=(file,), region=region, problem=problem)
 
     def _nearest(self, key: str, directory: str, own: Located | None) -> tuple[str, ...] | str | None:
         """What the stack's file says, else the settings of the nearest directory."""
-        layers = [own] if own else []
-        layers += [self._layer(path) for path in reversed(self._settings(directory))]
-        return next((found for layer in layers if (found := setting.axis(layer, key)) is not None), None)
+        found = setting.axis(own, key) if own else None
+        if found is not None:
+            return found
+        if (key, directory) not in self._axes:
+            layers = [self._layer(path) for path in reversed(self._settings(directory))]
+            said = (setting.axis(layer, key) for layer in layers)
+            self._axes[key, directory] = next((each for each in said if each is not None), None)
+        return self._axes[key, directory]
 
     # --- contents
 
@@ -226,8 +244,10 @@ class Project:
 
     def _settings(self, directory: str) -> tuple[str, ...]:
         """The settings files of a directory and of what it lies in, the top's first."""
-        paths = (f"{each}/{SETTINGS}".lstrip("/") for each in above(directory))
-        return tuple(path for path in paths if (self.root / path).is_file())
+        if directory not in self._above:
+            paths = (f"{each}/{SETTINGS}".lstrip("/") for each in above(directory))
+            self._above[directory] = tuple(path for path in paths if (self.root / path).is_file())
+        return self._above[directory]
 
     def _layer(self, path: str) -> Located:
         """One file of settings, read once. Raises `Invalid`."""
@@ -253,6 +273,20 @@ class Project:
 
     def _shown(self, path: str) -> str:
         return f"{self.root.name}/{path}"
+
+
+class _Listing(dict[str, tuple[list[str], list[str]]]):
+    """Directory below `root` → names of directories and of files in it that aren't hidden; looked at when asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+
+    def __missing__(self, directory: str) -> tuple[list[str], list[str]]:
+        with os.scandir(self.root / directory) as entries:
+            found = sorted((each.name, each.is_dir()) for each in entries if not each.name.startswith("."))
+        self[directory] = [name for name, is_dir in found if is_dir], [name for name, is_dir in found if not is_dir]
+        return self[directory]
 
 
 def _region_in(directory: str) -> str:

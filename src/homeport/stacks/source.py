@@ -6,9 +6,6 @@ its own.
 
 import io
 import posixpath
-import urllib.error
-import urllib.request
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,6 @@ from homeport.model.stack import Template
 from homeport.plan.mistake import instead
 from homeport.plan.stack import template
 from homeport.plan.stack.text import decode
-from homeport.stacks.component import composed
 
 REMOTE = ("https://", "s3://")
 LARGEST_BYTES = 50_000_000
@@ -47,6 +43,8 @@ class Sources:
         place = self._name(package, by)
         if not place.startswith(REMOTE) and (self._path(place)).is_dir():
             return self.module(f"{package.rstrip('/')}/{name}", by)
+        import zipfile
+
         inner = posixpath.normpath(name)
         try:
             with zipfile.ZipFile(io.BytesIO(self._read(place, by))) as archive:
@@ -65,6 +63,8 @@ class Sources:
         if name.startswith(REMOTE):
             raise Invalid(f"{by}: {name}: programs are only run from files of the project")
         self._read(name, by)
+        from homeport.stacks.component import composed  # its imports are heavier than most templates
+
         body, values = composed(self._path(name), name, given)
         return body, name, values
 
@@ -107,6 +107,9 @@ class Sources:
 def _fetched(url: str, by: str) -> bytes:
     if not url.startswith("https://"):
         raise Invalid(f"{by}: {url}: modules are read from files and from https", hint="copy it beside the template")
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:
             found: bytes = answer.read(LARGEST_BYTES + 1)
