@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from homeport.cli import follow, place, publish
+from homeport.cli import follow, freeze, place, publish
 from homeport.cli.client import Client
 from homeport.cli.code import Asked, Code
 from homeport.cli.follow import Outcome
@@ -29,6 +29,7 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
         # Once more, for a command that was killed before it came to that.
         tag_release(wanted.source, release.app, release.environment, release.number, alone=wanted.alone)
         return release, False
+    freeze.check(catalogue.store, wanted.resolved.place.id, asked.over_freeze)
     home = wiring.home()
     what = "the work tree" if wanted.source.dirty else f"{wanted.source.commit[:10]} {wanted.source.subject}"
     where = f" of {wanted.source.url}" if wanted.source.url else ""
@@ -71,9 +72,11 @@ def bring(
     progress: Progress,
     restart: bool = False,
     pause_after: Amount | None = None,
+    over_freeze: str | None = None,
 ) -> Outcome:
     """The release runs in its environment. `restart`: in new instances only. `pause_after`: then a person is waited
-    for. Raises `Failed` with the evidence, `Conflict` where another deployment goes on."""
+    for. `over_freeze`: why a freeze doesn't count. Raises `Failed` with the evidence, `Conflict` where another
+    deployment goes on, or the environment is frozen."""
     environment = release.resolved.place.id
     if launched(api, environment, release.app) == release.id and going_on(api, environment, release.app) is None:
         return _outcome(api, release, None, "good", changed=False)
@@ -85,6 +88,7 @@ def bring(
         why=why,
         restart=restart,
         pause_after=pause_after,
+        over_freeze=over_freeze,
     )
     ended = follow.follow(api, environment, release.app, number, progress)
     progress.clear()

@@ -61,6 +61,7 @@ class Client:
         why: str,
         restart: bool = False,
         pause_after: Amount | None = None,
+        over_freeze: str | None = None,
     ) -> int:
         """Number of the deployment that has begun."""
         body = views.DeployRequest(
@@ -70,6 +71,7 @@ class Client:
             why=why,
             restart=restart,
             pause_after=pause_after,
+            over_freeze=over_freeze,
         )
         return self._ask("POST", _path(environment, "deployments"), views.Begun, body=body).number
 

@@ -39,6 +39,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     tarball: Path | None = None
     force: bool = False
     pause_after: Amount | None = None
+    over_freeze: str | None = None
+    """Why a freeze doesn't count; None: it does."""
     why: str = "deploy"
 
 

@@ -11,6 +11,7 @@ from homeport.cli.commands import Commands
 from homeport.errors import Failed, Invalid
 
 if TYPE_CHECKING:
+    from homeport.cli.code import Asked
     from homeport.model.release import ConfigValue
     from homeport.plan.config import ConfigLayer
     from homeport.releases.catalogue import Catalogue
@@ -49,6 +50,7 @@ def config() -> None:
 )
 @group_option
 @no_deploy
+@options.over_freeze
 @options.app
 @options.common
 def set_(
@@ -61,11 +63,14 @@ def set_(
     stdin_key: str | None,
     group: str | None,
     no_deploy: bool,
+    over_freeze: str | None,
 ) -> None:
     """Set variables, and deploy a release that has them where the environment is up.
 
     Newlines, quotes and trailing blanks are kept; bytes that aren't UTF-8 only with --secret.
     """
+    from homeport.cli.code import Asked
+
     values = dict(_pair(each) for each in pairs)
     if stdin_key is not None:
         data = sys.stdin.buffer.read()
@@ -73,7 +78,8 @@ def set_(
     if not values:
         raise Invalid("nothing to set", hint="homeport config set KEY=VALUE, or --from-stdin KEY")
     made = {key: _value(key, text, secret=secret) for key, text in values.items()}
-    _change(environment, directory, app, group, dict(made), no_deploy=no_deploy, as_json=as_json)
+    asked = Asked(directory=directory, environment=environment, app=app, over_freeze=over_freeze)
+    _change(asked, group, dict(made), no_deploy=no_deploy, as_json=as_json)
 
 
 @config.command(
@@ -88,6 +94,7 @@ def set_(
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...", shell_complete=candidates.config_keys)
 @group_option
 @no_deploy
+@options.over_freeze
 @options.app
 @options.common
 def unset(
@@ -98,13 +105,16 @@ def unset(
     keys: tuple[str, ...],
     group: str | None,
     no_deploy: bool,
+    over_freeze: str | None,
 ) -> None:
     """Unset variables, also those that the repository sets."""
+    from homeport.cli.code import Asked
     from homeport.plan.config import check_key
 
     for key in keys:
         check_key(key)
-    _change(environment, directory, app, group, dict.fromkeys(keys), no_deploy=no_deploy, as_json=as_json)
+    asked = Asked(directory=directory, environment=environment, app=app, over_freeze=over_freeze)
+    _change(asked, group, dict.fromkeys(keys), no_deploy=no_deploy, as_json=as_json)
 
 
 @config.command(
@@ -212,9 +222,7 @@ def _value(key: str, text: str, *, secret: bool) -> "ConfigValue":
 
 
 def _change(
-    environment: str | None,
-    directory: Path,
-    app: str | None,
+    asked: "Asked",
     group: str | None,
     values: "dict[str, ConfigValue | None]",
     *,
@@ -222,18 +230,23 @@ def _change(
     as_json: bool,
 ) -> None:
     """A page in the store; then a release with it, deployed, where the app runs."""
+    from msgspec.structs import replace
+
     from homeport import wiring
-    from homeport.cli import bring, code, publish
+    from homeport.cli import bring, freeze, publish
     from homeport.cli.deploy import finish
     from homeport.releases.catalogue import ConfigPage
     from homeport.system.clock import SystemClock
 
-    where = place.stored_environment(directory, environment)
-    app = place.app_name(directory, where, app)
+    directory = asked.directory
+    where = place.stored_environment(directory, asked.environment)
+    app = place.app_name(directory, where, asked.app)
     catalogue = wiring.catalogue(wiring.store(wiring.home()))
     running = bring.running_if_up(catalogue, where, app)
     if group is not None:
         _check_group(directory, [each.name for each in running.resolved.groups] if running else [], group)
+    if running is not None and not no_deploy:
+        freeze.check(catalogue.store, where, asked.over_freeze)
     by, now = place.person(directory), SystemClock().now()
     page = ConfigPage(values=values, group=group, created_at=now, created_by=by)
     number = catalogue.append_config(app, where.partition("/")[2], page)
@@ -245,7 +258,7 @@ def _change(
         release = publish.configure(running, catalogue, by=by, why=what, now=now)
     if release is not None:
         try:
-            finish(code.Asked(directory=directory, why=what), release, as_json=as_json)
+            finish(replace(asked, why=what), release, as_json=as_json)
         except Failed as error:
             stays = f"config #{number} stays set, for the next deploy too: homeport config set or unset changes it"
             raise Failed(error.message, hint=error.hint, details=(*error.details, stays)) from error

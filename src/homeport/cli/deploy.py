@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 )
 @options.by_file
 @options.tarball
+@options.over_freeze
 @options.app
 @options.common
 def deploy(
@@ -49,6 +50,7 @@ def deploy(
     as_json: bool,
     dirty: bool,
     tarball: Path | None,
+    over_freeze: str | None,
     app: str | None,
     release_name: str | None,
     force: bool,
@@ -72,7 +74,7 @@ def deploy(
             from homeport.cli.rehearsal import rehearse_existing
 
             return rehearse_existing(directory, environment, app, release_name, as_json=as_json)
-        asked = Asked(directory=directory, pause_after=pause_after)
+        asked = Asked(directory=directory, pause_after=pause_after, over_freeze=over_freeze)
         _deploy_existing(environment, app, release_name, asked, as_json=as_json)
         return 0
     from homeport.cli.up import deploy_all
@@ -85,6 +87,7 @@ def deploy(
         tarball=tarball,
         force=force,
         pause_after=pause_after,
+        over_freeze=over_freeze,
     )
     if dry_run:
         from homeport.cli.rehearsal import rehearse
@@ -136,6 +139,7 @@ def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:
             why=asked.why,
             progress=progress,
             pause_after=asked.pause_after,
+            over_freeze=asked.over_freeze,
         )
         for note in outcome.notes:
             progress.say(f"note: {note}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homeport.cli import candidates, options, output, place
+from homeport.cli import candidates, freeze, options, output, place
 from homeport.errors import CHANGES_EXIT_CODE, Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Take the --release even though it has no good verdict in FROM.")
 @click.option("--why", metavar="TEXT", help="Kept with the release.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@options.over_freeze
 @click.option("--dry-run", is_flag=True, help="Only show what changes; exit code 10 if something does.")
 @options.app
 @options.directory
@@ -50,6 +51,7 @@ def promote(
     why: str | None,
     yes: bool,
     dry_run: bool,
+    over_freeze: str | None,
     app: str | None,
     directory: Path,
     as_json: bool,
@@ -68,8 +70,9 @@ def promote(
         if as_json:
             output.emit(wanted.document())
         return CHANGES_EXIT_CODE
+    freeze.check(wanted.catalogue.store, wanted.target, over_freeze)
     _confirm(wanted, yes=yes, as_json=as_json)
-    _carry_out(wanted, why=why, as_json=as_json)
+    _carry_out(wanted, why=why, over_freeze=over_freeze, as_json=as_json)
     return 0
 
 
@@ -254,7 +257,7 @@ def _confirm(wanted: _Wanted, *, yes: bool, as_json: bool) -> None:
     click.confirm(f"Deploy this to {wanted.target}?", abort=True)
 
 
-def _carry_out(wanted: _Wanted, *, why: str | None, as_json: bool) -> None:
+def _carry_out(wanted: _Wanted, *, why: str | None, over_freeze: str | None, as_json: bool) -> None:
     from msgspec import to_builtins
 
     from homeport.cli import bring, publish
@@ -275,7 +278,7 @@ def _carry_out(wanted: _Wanted, *, why: str | None, as_json: bool) -> None:
             progress.say(f"released {release.id} of {release.app} for {shown.name}")
         if notice := _tag(wanted, release):
             progress.say(f"note: {notice}")
-        outcome = bring.bring(api, release, by=by, why=said, progress=progress)
+        outcome = bring.bring(api, release, by=by, why=said, progress=progress, over_freeze=over_freeze)
         for note in outcome.notes:
             progress.say(f"note: {note}")
     if as_json:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--abort", is_flag=True, help="Where a deployment goes on: abort it first. Without --to, that is the way back."
 )
+@options.over_freeze
 @options.app
 @options.common
 def rollback(
@@ -42,6 +43,7 @@ def rollback(
     target_name: str | None,
     keep_config: bool,
     abort: bool,
+    over_freeze: str | None,
 ) -> None:
     """Deploy what was good before.
 
@@ -49,7 +51,7 @@ def rollback(
     refused, before anything is done.
     """
     from homeport import wiring
-    from homeport.cli import bring, code, publish, standing
+    from homeport.cli import bring, code, freeze, publish, standing
     from homeport.cli.deploy import finish
     from homeport.system.clock import SystemClock
 
@@ -58,6 +60,8 @@ def rollback(
     app = place.app_name(directory, where, app)
     catalogue = wiring.catalogue(wiring.store(wiring.home()))
     number = bring.going_on(api, where, app)
+    if number is None or target_name is not None:
+        freeze.check(catalogue.store, where, over_freeze)
     if number is not None:
         _abort(api, where, app, number, directory, allowed=abort, as_json=as_json and target_name is None)
         if target_name is None:
@@ -75,7 +79,7 @@ def rollback(
         print(output.printable(f"{app}: from {running.id} back to {target.id} ({was}), as {release.id}"))
         if changes := standing.change_in_short(directory, catalogue, running, release):
             print(f"  changes: {changes}")
-    asked = code.Asked(directory=directory, why=release.why)
+    asked = code.Asked(directory=directory, why=release.why, over_freeze=over_freeze)
     finish(asked, release, as_json=as_json)
 
 

@@ -8,6 +8,7 @@ from homeport.cli import candidates, options, output, place
 from homeport.cli.watch import present
 from homeport.console.views import AppView, CertificateView, DeploymentView, DiskView, StatusView
 from homeport.errors import Invalid
+from homeport.plan.freeze import in_words
 from homeport.plan.route import shown
 
 
@@ -68,6 +69,8 @@ def show(found: StatusView) -> None:
     print(f"{found.environment}  {' '.join(found.urls)}{state}")
     if found.trouble:
         output.line(f"  trouble: {found.trouble}")
+    if found.freeze is not None:
+        output.line(f"  frozen {in_words(found.freeze)}")
     if found.certificate is not None:
         _show_certificate(found.certificate)
     for app in found.apps:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 )
 @options.by_file
 @options.tarball
+@options.over_freeze
 @options.app
 @click.option("--yes", is_flag=True, help="Ask nothing (nothing is asked so far).")
 @options.common
@@ -31,6 +32,7 @@ def up(
     as_json: bool,
     dirty: bool,
     tarball: Path | None,
+    over_freeze: str | None,
     app: str | None,
     yes: bool,
 ) -> None:
@@ -49,6 +51,7 @@ def up(
         app=app,
         dirty=dirty,
         tarball=tarball,
+        over_freeze=over_freeze,
         why="up",
     )
     deploy_all(asked, as_json=as_json)
@@ -91,6 +94,7 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
                 progress=progress,
                 restart=asked.force,
                 pause_after=asked.pause_after,
+                over_freeze=asked.over_freeze,
             )
             outcomes.append(outcome)
             if not outcome.changed:

@@ -77,4 +77,5 @@ def _started(entry: Started) -> str:
     parts = [f"{entry.strategy}: {changes}"] if changes else []
     parts += [f"unchanged, kept: {', '.join(kept)}"] if kept else []
     head = f"deployment {entry.number}: r{entry.release} of {entry.app}{before} in {entry.environment}"
-    return f"{head} ({'; '.join(parts)})"
+    over = f", over the freeze: {entry.over_freeze}" if entry.over_freeze else ""
+    return f"{head} ({'; '.join(parts)}){over}"

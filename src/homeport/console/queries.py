@@ -9,6 +9,7 @@ from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Invalid, NotFound
 from homeport.model.deployment import Ended
 from homeport.model.fleet import Observation, Preparation
+from homeport.model.freeze import Freeze
 from homeport.model.platform import Route
 from homeport.releases.catalogue import Catalogue
 
@@ -52,6 +53,7 @@ class Queries:
             store=self.store(),
             disk=self._disk(environment),
             certificate=derive.certificate_view(certificate, shown, observed.at),
+            freeze=self._freeze(environment),
         )
 
     def store(self) -> views.StoreView:
@@ -72,6 +74,12 @@ class Queries:
         except OSError:
             return None
         return derive.disk_view(room, self.control.cleaner.usage, environment)
+
+    def _freeze(self, environment: str) -> Freeze | None:
+        try:
+            return self.control.freeze(environment)
+        except HomeportError:
+            return None
 
     def clean(self, *, dry_run: bool) -> views.CleanedView:
         return derive.cleaned_view(self.control.cleaner.clean(dry_run=dry_run))
@@ -122,6 +130,7 @@ class Queries:
             why=asked.why,
             restart=asked.restart,
             pause_after=asked.pause_after,
+            over_freeze=asked.over_freeze,
         )
         return views.Begun(app=asked.app, number=number)
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from homeport.errors import HomeportError, Unavailable
 from homeport.model.deployment import Entry
 from homeport.model.event import Event
+from homeport.model.freeze import Freeze
 from homeport.model.platform import Amount, Route
 from homeport.model.retention import Kept, Removal
 
@@ -165,6 +166,8 @@ class StatusView(Struct, frozen=True, kw_only=True):
     """None: it can't be looked at."""
     certificate: CertificateView | None = None
     """None: it speaks plain HTTP."""
+    freeze: Freeze | None = None
+    """None: one may deploy, or nobody knows (`store` says why)."""
 
 
 class EnvironmentView(Struct, frozen=True, kw_only=True):
@@ -207,7 +210,7 @@ class VersionView(Struct, frozen=True, kw_only=True):
 
 class DeployRequest(Struct, frozen=True, kw_only=True):
     """`restart`: every instance is replaced, also of groups in which nothing has changed. `pause_after`: over what the
-    release says."""
+    release says. `over_freeze`: why a freeze doesn't count; None: it does."""
 
     app: str
     release: int
@@ -215,6 +218,7 @@ class DeployRequest(Struct, frozen=True, kw_only=True):
     why: str
     restart: bool = False
     pause_after: Amount | None = None
+    over_freeze: str | None = None
 
 
 class Word(Struct, frozen=True, kw_only=True):

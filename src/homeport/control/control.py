@@ -16,15 +16,17 @@ from homeport.control.retention import Cleaner, Demand
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.model.deployment import Deployment, Entry, Verdict
 from homeport.model.fleet import Observation, Preparation, Prepare
+from homeport.model.freeze import Freeze
 from homeport.model.platform import Amount, Place
 from homeport.model.release import Release
 from homeport.model.session import Session
-from homeport.plan import route
+from homeport.plan import freeze, route
 from homeport.plan.mistake import instead
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
+from homeport.releases.freeze import Freezes
 
 log = logging.getLogger("homeport.control")
 BEAT_SECONDS = 1.0
@@ -141,10 +143,15 @@ class Control:
         why: str,
         restart: bool = False,
         pause_after: Amount | None = None,
+        over_freeze: str | None = None,
     ) -> int:
         """Number of the deployment that has begun; what is said beside it: see `Wish`. Raises `Conflict` where one goes
-        on, the release runs already or another app has one of its routes, `NotFound` for the release."""
+        on, the release runs already, another app has one of its routes or the environment is frozen, `NotFound` for the
+        release."""
         with self.changed:
+            frozen = self.freeze(place.id)
+            if frozen is not None and over_freeze is None:
+                raise freeze.refusal(frozen, place.id)
             release = Catalogue(self.store).get(app, place.name, number)
             self._check_alone(place, app)
             self._check_routes(release)
@@ -153,10 +160,15 @@ class Control:
                 raise Conflict(f"{app} is going down in {place.id}", hint="homeport up, in a moment")
             environment = self.environments[place.id]
             control = environment.app(app)
-            wish = Wish(by=by, why=why, restart=restart, pause_after=pause_after)
+            over = "" if frozen is None or over_freeze is None else over_freeze
+            wish = Wish(by=by, why=why, restart=restart, pause_after=pause_after, over_freeze=over)
             deployment = control.begin(release, environment.observe(), wish)
         self.wake()
         return deployment
+
+    def freeze(self, environment: str) -> Freeze | None:
+        """The freeze that holds, as the store has it; None: nothing does. Raises `Unavailable`, `Failed`."""
+        return freeze.holding(Freezes(self.store).newest(environment), self.clock.now())
 
     def abort(self, environment: str, app: str, number: int | None, *, by: str, why: str) -> int:
         """Number of the deployment that goes back because somebody says so. Raises as `AppControl.turn_back`, and

@@ -154,6 +154,9 @@ class AppControl:
         self.entries = (started,)
         self.deployment = fold(self.entries)
         self._note(f"deployment {started.number} of {release.id} begins: {wish.why}", "deployment_started")
+        if wish.over_freeze:
+            said = f"deployment {started.number}: {wish.by} overrides the freeze: {wish.over_freeze}"
+            self._note(said, "freeze_overridden")
         return started.number
 
     def _write_first(self, release: Release, started: Started, fence: int) -> None:

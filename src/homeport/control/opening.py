@@ -19,12 +19,13 @@ from homeport.releases.publish import read_snapshot
 
 class Wish(Struct, frozen=True, kw_only=True):
     """What whoever deploys says. `restart`: every instance is replaced, also where nothing has changed.
-    `pause_after`: over what the release says; None: as it says."""
+    `pause_after`: over what the release says; None: as it says. `over_freeze`: why a freeze doesn't count."""
 
     by: str
     why: str
     restart: bool = False
     pause_after: Amount | None = None
+    over_freeze: str = ""
 
 
 class Opening:
@@ -76,6 +77,7 @@ class Opening:
             timeout=deploy.timeout,
             by=wish.by,
             why=wish.why,
+            over_freeze=wish.over_freeze,
         )
 
     def _aside(self, release: Release, observed: Observation, newest: Deployment | None) -> Aside | None:

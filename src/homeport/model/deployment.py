@@ -80,6 +80,8 @@ class Started(Struct, frozen=True, kw_only=True, tag=True):
     task: str | None
     by: str
     why: str
+    over_freeze: str = ""
+    """Why it was begun although the environment was frozen; empty: it wasn't."""
     keep_old: timedelta | None = None
     """blue-green: for how long the old instances are kept aside after a good verdict."""
     pause_after: Amount | None = None
