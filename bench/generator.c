@@ -10,8 +10,8 @@
  *
  * Says "begun" once it has begun. After COUNT requests (0: any number), or when its standard input ends, none begins any
  * more; when the last answer has come, standard output has a line of JSON (sent, failed, late_us: the latest that a
- * request began after it was due, failures: the first of them in words, releases: answers per third word of the body)
- * and after it one 32-bit number per request: its latency in microseconds from when it was due, or -1.
+ * request began after it was due, failures: the first of them in words, releases: answers per third word of the body,
+ * last_us: when the last one of each came, by the monotonic clock) and after it one 32-bit number per request: its latency in microseconds from when it was due, or -1.
  *
  * Compiled and read by bench/rate.py.
  */
@@ -53,6 +53,7 @@ static int64_t begun, late, timeout_us;
 static char words[WORDS][LONGEST_WORD];
 static char releases[RELEASES][16];
 static int answers[RELEASES], known;
+static int64_t last[RELEASES];
 static struct sockaddr_in target;
 static const char *methods, *post_path, *expect;
 static int fresh_every, echoes;
@@ -92,15 +93,12 @@ static void count_release(const char *body, int length) {
     char word[16] = "";
     if (space) space = memchr(space + 1, ' ', body + length - space - 1);
     for (int i = 0; space && i < 15 && space + 1 + i < body + length && space[1 + i] > ' '; i++) word[i] = space[1 + i];
-    for (int i = known - 1; i >= 0; i--)
-        if (!strcmp(releases[i], word)) {
-            answers[i]++;
-            return;
-        }
-    if (known < RELEASES) {
-        strcpy(releases[known], word);
-        answers[known++] = 1;
-    }
+    int i = known - 1;
+    while (i >= 0 && strcmp(releases[i], word)) i--;
+    if (i < 0 && known == RELEASES) return;
+    if (i < 0) strcpy(releases[i = known++], word);
+    answers[i]++;
+    last[i] = now_us();
 }
 
 /* The right answer to the request is there, whole. */
@@ -235,6 +233,8 @@ static void report(void) {
     for (int i = 0; i < failed && i < WORDS; i++) printf("%s\"%s\"", i ? ", " : "", words[i]);
     printf("], \"releases\": {");
     for (int i = 0; i < known; i++) printf("%s\"%s\": %d", i ? ", " : "", releases[i], answers[i]);
+    printf("}, \"last_us\": {");
+    for (int i = 0; i < known; i++) printf("%s\"%s\": %lld", i ? ", " : "", releases[i], (long long)last[i]);
     printf("}}\n");
     fwrite(latencies, sizeof *latencies, sent, stdout);
 }

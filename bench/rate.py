@@ -22,13 +22,14 @@ GET_AND_POST = "GPGG"
 
 class Said(Struct, frozen=True, kw_only=True):
     """The generator's line. `failures`: the first forty in words. `late_us`: the latest that a request began after the
-    moment when it was due."""
+    moment when it was due. `releases`: answers of each, `last_us`: when the last one came, by the monotonic clock."""
 
     sent: int
     failed: int
     late_us: int
     failures: list[str]
     releases: dict[str, int]
+    last_us: dict[str, int]
 
 
 class Report(Struct, frozen=True, kw_only=True):

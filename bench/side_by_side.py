@@ -13,21 +13,18 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.balancer_cpu import by_hand
 from bench.rate import Report, load, percentile
-from bench.site import Figure, answer, free_port, publish, site, until
+from bench.site import Figure, Site, answer, free_port, publish, site, until
 from homeport.system.clock import pause
-from tests.app_repository import commit
 
 RUNS = int(os.environ.get("BENCH_RUNS", "7"))
 RATE = float(os.environ.get("BENCH_RATE", "417"))
 WORKERS = 3
-LOOK_SECONDS = 0.005
 AFTER_SECONDS = 1.0
 """The window goes on for so long after the command's end: gunicorn isn't waited for by Capistrano."""
 RECIPE = Path(__file__).with_name("capistrano")
@@ -104,31 +101,18 @@ class Deploy:
     """One deploy under load, in seconds from the commit: when the command had ended, when the last answer of the old
     version came. `report`: of the requests meanwhile."""
 
-    def __init__(self, url: str, repository: Path, deploy: Callable[[], object]) -> None:
+    def __init__(self, place: Site, url: str, deploy: Callable[[], object]) -> None:
         port = int(url.rpartition(":")[2])
-        version = f"v{time.monotonic_ns() // 1000 % 10**9}"
-        over = threading.Event()
-        last = [0.0]
-
-        def look() -> None:
-            while not over.is_set():
-                if not answer("127.0.0.1", port).startswith(version):
-                    last[0] = time.monotonic()
-                pause(LOOK_SECONDS)
-
+        old = answer("127.0.0.1", port).split()[0]
         with load(url, RATE) as running:
-            commit(repository, {"VERSION": version + "\n"})
+            place.commit()
             begun = time.monotonic()
-            looking = threading.Thread(target=look)
-            looking.start()
             deploy()
             self.ended = time.monotonic() - begun
             pause(AFTER_SECONDS)
-            over.set()
-            looking.join()
-        self.moved = last[0] - begun
+        self.moved = running.report.said.last_us[old] / 1e6 - begun
         self.report: Report = running.report
-        assert version in self.report.said.releases, (version, self.report.said)
+        assert len(self.report.said.releases) == 2, self.report.said
 
 
 def main() -> None:
@@ -145,8 +129,8 @@ def main() -> None:
             ):
                 until(lambda: answer("127.0.0.1", int(url.rpartition(":")[2])))
                 for _ in range(RUNS):
-                    theirs.append(Deploy(url, place.app, deploy))
-                    ours.append(Deploy(place.url, place.app, lambda: place("deploy")))
+                    theirs.append(Deploy(place, url, deploy))
+                    ours.append(Deploy(place, place.url, lambda: place("deploy")))
     pooled = [[ms for each in some for ms in each.report.latencies_ms] for some in (ours, theirs)]
     publish(
         "side_by_side",

@@ -88,7 +88,8 @@ class Site:
 
     def commit(self) -> None:
         """Another release's worth of change: the source layer is built anew."""
-        commit(self.app, {"change.txt": str(time.monotonic_ns())})
+        now = time.monotonic_ns() // 1000
+        commit(self.app, {"VERSION": f"v{now % 10**9}\n"} if self.name == "wsgi" else {"change.txt": str(now)})
 
     def release(self) -> str:
         """Whose answer the next request gets: `r3 web-7`, or "" where there is none."""

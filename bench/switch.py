@@ -2,59 +2,44 @@
 processes started by hand under the same load. Build and publishing apart, the verdict apart."""
 
 import os
-import threading
 import time
 from datetime import datetime
 from itertools import pairwise
 
+from bench.rate import Report
 from bench.site import Figure, Goal, Site, by_hand, publish, site
-from homeport.system.clock import pause
 
 RUNS = int(os.environ.get("BENCH_RUNS", "7"))
 RATE = float(os.environ.get("BENCH_RATE", "417"))
 INSTANCES = 3
 APPS = ("plain", "wsgi")
 """One that boots in no time, so that what is left is ours; one of some size, under gunicorn."""
-LOOK_SECONDS = 0.002
 STEPS = ("Started", "Prepared", "Switched", "Baking", "Ended")
 
 
 class Deploy:
-    """One deploy, in seconds since the epoch. `steps`: entries of the journal → when. `last_old`: when the last answer
-    of the old release had come."""
+    """One deploy, in seconds since the machine's start. `steps`: entries of the journal → when. `old`: the release that
+    is replaced."""
 
     def __init__(self, place: Site) -> None:
-        old = place.release().split()[0]
+        self.old = place.release().split()[0]
         place.commit()
-        self.begun = self.last_old = time.time()
-        over = threading.Event()
-
-        def look() -> None:
-            while not over.is_set():
-                if place.release().split()[0] == old:
-                    self.last_old = time.time()
-                pause(LOOK_SECONDS)
-
-        looking = threading.Thread(target=look)
-        looking.start()
+        self.begun = time.monotonic()
         place("deploy")
-        self.ended = time.time()
-        over.set()
-        looking.join()
-        entries = place.document("deployment", "list")["deployments"]
-        newest = max(each["number"] for each in entries)
-        shown = place.document("deployment", "show", str(newest))
-        self.steps = {each["type"]: datetime.fromisoformat(each["at"]).timestamp() for each in shown["entries"]}
-
-    @property
-    def switching(self) -> float:
-        """Seconds from the deployment's begin until all traffic was on the new release."""
-        return self.last_old - self.steps["Started"]
+        self.ended = time.monotonic()
+        newest = max(each["number"] for each in place.document("deployment", "list")["deployments"])
+        entries = place.document("deployment", "show", str(newest))["entries"]
+        since = time.time() - time.monotonic()
+        self.steps = {each["type"]: datetime.fromisoformat(each["at"]).timestamp() - since for each in entries}
 
     @property
     def building(self) -> float:
         """Seconds from the commit until the deployment's begin."""
         return self.steps["Started"] - self.begun
+
+    def switching(self, load: Report) -> float:
+        """Seconds from the deployment's begin until the last answer of the old release had come."""
+        return load.said.last_us[self.old] / 1e6 - self.steps["Started"]
 
 
 def measured(app: str) -> list[Figure]:
@@ -66,7 +51,7 @@ def measured(app: str) -> list[Figure]:
                 controls.append(by_hand(place, INSTANCES))
                 deploys.append(Deploy(place))
         assert running.report.failed == 0, running.report.said
-    boots = [each.switching for each in deploys]
+    boots = [each.switching(running.report) for each in deploys]
     return [
         Figure(f"{app}: deployment begun to all traffic on the new release", "s", boots, controls, Goal("ratio", 1.2)),
         Figure(
