@@ -14,9 +14,15 @@ from homeport.engines.aws.cloud import AwsCloud
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound, Unavailable
 from homeport.model.secret import Secret
 from homeport.model.stack import ChangeRequest, ChangeSetStatus, Status, Target
+from homeport.model.stack_plan import Action
+from homeport.stacks.apply import Applier, Outcome, Wishes
+from homeport.stacks.planner import Planner, Tools
+from homeport.stores.encryption import AgeEncryption
+from homeport.system.clock import SystemClock, pause
 from tests.bucket import Server
 from tests.certificates import certificate
 from tests.e2e.role import wait_for
+from tests.stack_project import SETTINGS, Site
 
 TARGET = Target("123456789012", "eu-west-1")
 TEMPLATE = """
@@ -85,6 +91,28 @@ def test_a_stack_is_made_and_described(cloud: AwsCloud) -> None:
         formation.template("web")
 
 
+def test_a_project_is_planned_applied_and_deleted(cloud: AwsCloud, tmp_path: Path) -> None:
+    files = {"config.yaml": SETTINGS, "a.yaml": "template: t\nparameters: {Name: one, Password: !env {name: PW}}\n"}
+    site = Site(tmp_path, {**files, "t": TEMPLATE}, environ={"PW": "hunter2"})
+
+    def planner() -> Planner:
+        tools = Tools(cloud=lambda: cloud, encryption=lambda: AgeEncryption(tmp_path / "id"), environ=site.environ)
+        return Planner(site.project, tools)
+
+    def apply(planner: Planner) -> Outcome:
+        plan = planner.plan(("a",))
+        assert plan.problems == ()
+        (result,) = Applier(planner, SystemClock(), pause, lambda id, what: None).apply(plan, Wishes())
+        return result.outcome
+
+    assert apply(planner()) is Outcome.DONE
+    assert [each.action for each in planner().plan(("a",)).stacks] == [Action.NONE]
+    going = planner()
+    going.removing = frozenset({"a"})
+    assert apply(going) is Outcome.DONE
+    assert [each.action for each in planner().plan(("a",)).stacks] == [Action.CREATE]
+
+
 def test_large_templates_lie_in_a_bucket_once(cloud: AwsCloud) -> None:
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="templates")
     formation = cloud.cloudformation(TARGET)
@@ -145,6 +173,11 @@ def test_what_resolvers_ask_for(cloud: AwsCloud, tmp_path: Path) -> None:
             missing()
     with pytest.raises(Invalid, match="are a security group default"):
         lookup.security_group("default")
+
+
+def test_an_answer_that_is_none(server: Server, cloud: AwsCloud) -> None:
+    with pytest.raises(Unavailable, match="the termination protection of web"):  # moto fails at it, in HTML
+        AwsCloud(attempts=1).cloudformation(TARGET).set_termination_protection("web", True)
 
 
 class Refusing(BaseHTTPRequestHandler):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from botocore import exceptions
+from botocore.parsers import ResponseParserError
 
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound, Unavailable
 
@@ -58,7 +59,7 @@ def translated(what: str) -> Iterator[None]:
         raise Invalid(f"{what}: no region is stated") from error
     except exceptions.ParamValidationError as error:
         raise Invalid(f"{what}: {error}") from error
-    except exceptions.BotoCoreError as error:
+    except (exceptions.BotoCoreError, ResponseParserError) as error:
         raise Unavailable(f"{what}: {error}") from error
 
 
