@@ -28,7 +28,7 @@ def compile_(stack: str | None, template: Path | None, directory: Path, as_json:
     """Print a template as CloudFormation gets it."""
     from homeport import wiring
     from homeport.plan.stack import template as writer
-    from homeport.stacks.compose import Composer
+    from homeport.stacks.compose import Composer, given_by
 
     if (stack is None) == (template is None):
         raise Invalid("expected either a stack or --template FILE", hint="homeport stack compile --template web.yaml")
@@ -39,7 +39,8 @@ def compile_(stack: str | None, template: Path | None, directory: Path, as_json:
         ids = project.select((stack or "",))
         if len(ids) != 1:
             raise Invalid(f"{stack!r} means {len(ids)} stacks; expected one", hint=f"homeport stack compile {ids[0]}")
-        composed = Composer(project.root, project.root.name).compose(project.stack(ids[0]).template)
+        found = project.stack(ids[0])
+        composed = Composer(project.root, project.root.name).compose(found.template, given_by(found))
     if as_json:
         print(writer.as_json(composed.body))
     elif composed.text.lstrip().startswith("{"):

@@ -17,7 +17,7 @@ from homeport.model.stack import Stack, Unknown, Value
 from homeport.plan.stack import parameter
 from homeport.plan.stack.database import WHY, databases
 from homeport.plan.stack.setting import text_of
-from homeport.stacks.compose import Composed, Composer
+from homeport.stacks.compose import Composed, Composer, given_by
 from homeport.stacks.lint import Compiled, guard, lint
 from homeport.stacks.package import packaged
 from homeport.stacks.project import Project
@@ -48,7 +48,7 @@ class Checker:
             if stack.obsolete:
                 continue
             try:
-                composed = self.composer.compose(stack.template)
+                composed = self.composer.compose(stack.template, given_by(stack))
                 packaged(composed, stack)
                 found += self._of_stack(stack, composed)
             except HomeportError as error:

@@ -5,15 +5,20 @@ it was written, with its comments.
 """
 
 import posixpath
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from homeport.errors import Invalid, NotFound
-from homeport.model.stack import Template
+from homeport.model.located import Located, Tagged
+from homeport.model.stack import Stack, Template
 from homeport.plan.stack import package, template
 from homeport.plan.stack.module.expand import expand, uses_modules
+from homeport.plan.stack.module.substitute import MISSING
+from homeport.plan.stack.setting import text_of
 from homeport.plan.stack.text import decode
 from homeport.stacks.source import Sources
 
@@ -40,7 +45,9 @@ class Composer:
         self.root = root
         self.shown = shown
         self.sources = Sources(root, shown)
-        self._made: dict[str, Composed] = {}
+        self._made: dict[tuple[str, str], Composed] = {}
+        self._composed: set[str] = set()
+        """Templates that use modules: what they are may depend on what is given."""
         self._read: set[str] = set()
 
     @property
@@ -48,13 +55,17 @@ class Composer:
         """Templates that were read, nested ones too; modules are `sources`' to say."""
         return frozenset(self._read)
 
-    def compose(self, path: str) -> Composed:
-        """Raises `NotFound` for a file that isn't there, `Invalid` for what isn't a template or is too large."""
-        if path not in self._made:
-            self._made[path] = self._compose(path)
-        return self._made[path]
+    def compose(self, path: str, given: Mapping[str, Any] = {}) -> Composed:
+        """`given`: see `given_by`; only loops look at it. Raises `NotFound` for a file that isn't there, `Invalid` for
+        what isn't a template or is too large."""
+        key = (path, repr(sorted(given.items())) if path in self._composed else "")
+        if key not in self._made:
+            made = self._compose(path, given)
+            key = (path, repr(sorted(given.items())) if path in self._composed else "")
+            self._made[key] = made
+        return self._made[key]
 
-    def _compose(self, path: str, around: tuple[str, ...] = ()) -> Composed:
+    def _compose(self, path: str, given: Mapping[str, Any], around: tuple[str, ...] = ()) -> Composed:
         name = f"{self.shown}/{path}" if self.shown else path
         try:
             data = (self.root / path).read_bytes()
@@ -65,7 +76,8 @@ class Composer:
         self._read.add(path)
         found = template.parse(decode(data, name), name)
         if uses_modules(found.body):
-            found = replace(found, body=expand(found.body, name, self.sources), rewritten=True)
+            self._composed.add(path)
+            found = replace(found, body=expand(found.body, name, self.sources, given), rewritten=True)
         text = template.as_yaml(found.body) if found.rewritten else found.text
         nested = {id: self._nested(inner, path, (*around, path)) for id, inner in package.nested(found.body).items()}
         sendable = _sendable(text, found.body, name)
@@ -76,7 +88,22 @@ class Composer:
         file = posixpath.normpath(posixpath.join(posixpath.dirname(path), inner))
         if file in around:
             raise Invalid(f"templates nest each other in a circle: {' → '.join((*around, file))}")
-        return self._compose(file, around)
+        return self._compose(file, {}, around)
+
+
+def given_by(stack: Stack) -> dict[str, Any]:
+    """What a stack's parameters are known to be without asking anybody; MISSING: a resolver knows."""
+    return {name: _known(node) for name, node in stack.parameters.items()}
+
+
+def _known(node: Located) -> Any:
+    match node.value:
+        case list() as items:
+            found = [_known(each) for each in items]
+            return MISSING if MISSING in found else found
+        case dict() | Tagged() | None:
+            return MISSING
+    return text_of(node)
 
 
 def sent(body: Template, file: str) -> str:

@@ -25,7 +25,7 @@ from homeport.plan.stack.state import Observed, Wanted
 from homeport.plan.stack.text import decode, read
 from homeport.ports.cloudformation import Cloud, CloudFormation
 from homeport.ports.encryption import Encryption
-from homeport.stacks.compose import Composer
+from homeport.stacks.compose import Composer, given_by
 from homeport.stacks.package import Package, packaged, templates
 from homeport.stacks.project import Project
 from homeport.stacks.resolver import Context, resolve
@@ -97,7 +97,11 @@ class Planner:
         """The stack with its template and all values. `output`: (id, output's name) → value. Raises what reading and
         resolvers raise."""
         pinned = self.pinned.get(stack.id)
-        composed = packaged(self.composer.compose(stack.template), stack) if pinned is None else _as_it_was(pinned)
+        composed = (
+            packaged(self.composer.compose(stack.template, given_by(stack)), stack)
+            if pinned is None
+            else _as_it_was(pinned)
+        )
         context = self._context(stack, output)
         known = parameter.declared(composed.body)
         given = {name: _resolved(node, name, context) for name, node in stack.parameters.items()}

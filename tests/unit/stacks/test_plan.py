@@ -206,3 +206,32 @@ def test_credentials_that_expired_change_nothing(tmp_path: Path) -> None:
     site.cloud.expire()
     plan = site.plan("data")
     assert (plan.problems[0].kind, plan.problems[0].message) == ("invalid", "data: the credentials are expired")
+
+
+def test_loops_go_by_what_the_stack_gives(tmp_path: Path) -> None:
+    template = """
+Parameters: {Names: {Type: CommaDelimitedList, Default: "a,b,c"}}
+Resources: {T: {Type: "AWS::SNS::Topic", ForEach: !Ref Names, Properties: {DisplayName: $Identifier}}}
+"""
+    files = {"config.yaml": SETTINGS, "t": template, "a.yaml": "template: t\n"}
+    site = Site(tmp_path, {**files, "b.yaml": "template: t\nparameters: {Names: [x, y]}\n"})
+    assert [each.logical_id for each in site.one("a").resources] == ["T0", "T1", "T2"]
+    assert [each.logical_id for each in site.one("b").resources] == ["T0", "T1"]
+    site.write({"b.yaml": "template: t\nparameters: {Names: !env NAMES}\n"})
+    assert "ForEach needs a list that is known" in site.plan("b").problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("weather", "kind", "expected"),
+    [
+        ("throttle", "unavailable", "CloudFormation throttles"),
+        ("offline", "unavailable", "no network"),
+        ("expire", "invalid", "the credentials are expired"),
+    ],
+)
+def test_a_cloud_that_refuses_is_told_as_it_is(tmp_path: Path, weather: str, kind: str, expected: str) -> None:
+    site = Site(tmp_path)
+    getattr(site.cloud, weather)(10)
+    problem = site.plan("data").problems[0]
+    assert (problem.kind, expected in problem.message) == (kind, True)
+    assert site.cloud.world.stacks == {}

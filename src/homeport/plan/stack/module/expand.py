@@ -86,9 +86,10 @@ def _called(value: Any) -> str:
     return found or next((name for each in inner if (name := _called(each))), "")
 
 
-def expand(body: Template, file: str, files: Files) -> Template:
-    """The template with all modules composed. Raises `Invalid` with the file that is wrong, and what `files` raises."""
-    return _Composition(files).template(body, file)
+def expand(body: Template, file: str, files: Files, given: Mapping[str, Any] = {}) -> Template:
+    """The template with all modules composed. `given`: what parameters of the template are known to be, for loops;
+    MISSING: a value that nobody knows yet. Raises `Invalid` with the file that is wrong, and what `files` raises."""
+    return _Composition(files).template(body, file, given)
 
 
 class _Composition:
@@ -100,11 +101,12 @@ class _Composition:
         self.mappings: dict[str, Any] = {}
         self.transforms: list[Any] = []
 
-    def template(self, body: Template, file: str) -> Template:
+    def template(self, body: Template, file: str, given: Mapping[str, Any]) -> Template:
         body = prepared(body, file, self.files.text)
         self.defaults = {
             name: said["Default"] for name, said in section(body, "Parameters", file).items() if "Default" in said
         }
+        self.defaults |= {name: value for name, value in given.items() if name in section(body, "Parameters", file)}
         self.conditions = dict(section(body, CONDITIONS, file))
         self.mappings = dict(section(body, MAPPINGS, file))
         part = self.part(body, Place(file, _packages(body, file)))
