@@ -162,7 +162,8 @@ def outputs(contents: Contents, stack: str, account: str, region: str) -> dict[s
     read = attributes(body.get("Outputs", {}))
     found = {}
     for name, said in evaluate(_with_attributes(body, contents, read), values)["Outputs"].items():
-        found[name] = scalar(said.get("Value"))
+        if "Value" in said:
+            found[name] = scalar(said["Value"])
     return found
 
 

@@ -235,3 +235,27 @@ def test_a_cloud_that_refuses_is_told_as_it_is(tmp_path: Path, weather: str, kin
     problem = site.plan("data").problems[0]
     assert (problem.kind, expected in problem.message) == (kind, True)
     assert site.cloud.world.stacks == {}
+
+
+def test_loops_of_cloudformations_own_are_one_change(tmp_path: Path) -> None:
+    template = """
+Transform: AWS::LanguageExtensions
+Resources:
+  Fn::ForEach::Topics:
+    - Name
+    - [a, b]
+    - "Topic${Name}": {Type: "AWS::SNS::Topic", Properties: {DisplayName: !Sub "${Name}"}}
+Outputs:
+  Fn::ForEach::Out:
+    - Name
+    - [a, b]
+    - "Arn${Name}": {Value: !Ref "Topic${Name}"}
+"""
+    site = Site(tmp_path, {"config.yaml": SETTINGS, "t": template, "a.yaml": "template: t\n"})
+    (loop,) = site.one("a").resources
+    assert (loop.logical_id, loop.type) == ("Fn::ForEach::Topics", "Fn::ForEach")
+    site.apply()
+    assert site.one("a").action is Action.NONE
+    site.edit("t", "- [a, b]", "- [a, b, c]")
+    (loop,) = site.one("a").resources
+    assert loop.causes[0] == 'Loop[1]: ["a","b"] → ["a","b","c"]'

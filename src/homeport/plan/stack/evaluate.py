@@ -15,19 +15,21 @@ UNKNOWN = "Homeport::Unknown"
 HIDDEN = "Homeport::Hidden"
 LOOKED_UP = "Homeport::LookedUp"
 """Markers: known after apply, a secret, found by CloudFormation itself (a parameter of an SSM type)."""
+LOOP = "Fn::ForEach"
 VARIABLE = re.compile(r"\$\{(!?)([^}]*)\}")
 NOTHING = object()
 """What AWS::NoValue stands for."""
 
 
 def evaluate(template: Template, parameters: Mapping[str, Any]) -> Template:
-    """The template with what is known put in; resources and outputs of conditions that don't hold are left out.
-    `parameters`: values by name, pseudo parameters (`AWS::Region`) and markers too."""
+    """The template with what is known put in; resources and outputs of conditions that don't hold are left out. A loop
+    of CloudFormation's own (Fn::ForEach) among the resources becomes one of the type LOOP. `parameters`: values by name,
+    pseudo parameters (`AWS::Region`) and markers too."""
     scene = Scene(template, parameters)
     found = {section: content for section, content in template.items() if section not in ("Resources", "Outputs")}
     for section in ("Resources", "Outputs"):
         found[section] = {
-            name: scene.fold(each)
+            name: scene.fold(each if isinstance(each, dict) else {"Type": LOOP, "Properties": {"Loop": each}})
             for name, each in template.get(section, {}).items()
             if not (isinstance(each, dict) and scene.holds(each.get("Condition")) is False)
         }

@@ -36,6 +36,7 @@ SECTIONS = (
     "AWSTemplateFormatVersion",
     "Conditions",
     "Description",
+    "Globals",
     "Hooks",
     "Mappings",
     "Metadata",
