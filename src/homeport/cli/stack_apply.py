@@ -62,7 +62,7 @@ def apply(
     found = planner(directory)
     pin(found, stacks, to)
     file = _plan_file(stacks)
-    wishes = Wishes(allow=frozenset(allow), surprises=file is None, at_once=at_once)
+    wishes = Wishes(allow=frozenset(allow), surprises=yes and file is None, at_once=at_once)
     with output.Progress(quiet=as_json) as progress:
         plan = _reviewed(found, file) if file else make(found, stacks, with_needs=with_needs, progress=progress)
     return finish(found, plan, wishes, yes=yes or file is not None, why=why, as_json=as_json)

@@ -197,7 +197,6 @@ class ChangeRequest(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     service_role: str = ""
     notifications: tuple[str, ...] = ()
-    token: str = ""
 
 
 class Replacement(StrEnum):

@@ -1,6 +1,6 @@
 """One stack is brought to its plan: change set, review, execution, events until the end. Called by `stacks.apply`.
 
-Everything may be repeated: the change set's name and the operation's token follow from what is wanted, so that a
+Everything may be repeated: the change set's name follows from what is wanted, the operation's token from it, so that a
 program that was killed finds its own when it comes again.
 """
 
@@ -122,7 +122,7 @@ class Operation:
         changed = change_set.status is ChangeSetStatus.READY
         if changed:
             self._review(change_set, review)
-            self._execute(change_set, request.token)
+            self._execute(change_set)
         else:
             self._discard(change_set)
         return self._settings(wanted) or changed
@@ -144,7 +144,6 @@ class Operation:
             capabilities=wanted.capabilities,
             service_role=stack.service_role,
             notifications=stack.notifications,
-            token=f"{OURS}{token}",
         )
 
     def _change_set(self, request: ChangeRequest) -> ChangeSet:
@@ -207,7 +206,9 @@ class Operation:
 
     # --- operations
 
-    def _execute(self, change_set: ChangeSet, token: str) -> None:
+    def _execute(self, change_set: ChangeSet) -> None:
+        # of the change set: one that is made anew for the same wish is another operation to CloudFormation
+        token = f"{OURS}{hashlib.sha256(change_set.id.encode()).hexdigest()[:20]}"
         self._known_events(change_set.stack)
         self._start(change_set, token)
         ended = self._follow(change_set.stack)

@@ -187,7 +187,7 @@ class Planner:
             return Observed()
         text = formation.template(stack.name)
         body = _read(text, stack)
-        policy = formation.policy(stack.name)
+        policy = formation.policy(stack.name) if stack.policy else ""  # a call less where nobody states one
         nested = self._look_inside(formation, stack, deployed.id, body)
         return Observed(deployed=deployed, template=body, text=text, policy=policy, nested=nested)
 

@@ -68,7 +68,6 @@ class AwsCloudFormation:
             ],
             "Tags": [{"Key": name, "Value": value} for name, value in request.tags.items()],
             "Capabilities": list(request.capabilities),
-            "ClientToken": request.token or request.name,
         }
         asked |= {"TemplateURL": request.template_url} if request.template_url else {"TemplateBody": request.template}
         if request.service_role:

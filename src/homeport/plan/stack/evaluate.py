@@ -23,8 +23,8 @@ NOTHING = object()
 
 def evaluate(template: Template, parameters: Mapping[str, Any]) -> Template:
     """The template with what is known put in; resources and outputs of conditions that don't hold are left out. A loop
-    of CloudFormation's own (Fn::ForEach) among the resources becomes one of the type LOOP. `parameters`: values by name,
-    pseudo parameters (`AWS::Region`) and markers too."""
+    of CloudFormation's own (Fn::ForEach) among the resources becomes one of the type LOOP. `parameters`: values by
+    name, pseudo parameters (`AWS::Region`) and markers too."""
     scene = Scene(template, parameters)
     found = {section: content for section, content in template.items() if section not in ("Resources", "Outputs")}
     for section in ("Resources", "Outputs"):
