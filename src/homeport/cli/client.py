@@ -109,6 +109,24 @@ class Client:
         path, query = _path(environment, "prepared"), {"wait": f"{seconds:g}"}
         return self._ask("POST", path, views.Prepared, query=query, body=body, seconds=seconds)
 
+    def ask_zone(self, environment: str, asked: views.ZoneRequest) -> bool:
+        """Whether that changed anything."""
+        return self._ask("POST", _path(environment, "fleet", "zones"), views.Done, body=asked).changed
+
+    def ask_processes(self, environment: str, asked: views.ProcessesRequest) -> None:
+        self._ask("POST", _path(environment, "fleet", "processes"), views.Done, body=asked)
+
+    def ask_standby(self, environment: str, asked: views.StandbyRequest) -> bool:
+        """Whether that changed anything."""
+        return self._ask("POST", _path(environment, "fleet", "standby"), views.Done, body=asked).changed
+
+    def ask_cycle(self, environment: str, asked: views.CycleRequest) -> bool:
+        """Whether that changed anything."""
+        return self._ask("POST", _path(environment, "fleet", "cycle"), views.Done, body=asked).changed
+
+    def reset_breakers(self, environment: str, asked: views.BreakerRequest) -> None:
+        self._ask("POST", _path(environment, "fleet", "breakers"), views.Done, body=asked)
+
     def down(self, environment: str, app: str | None = None) -> None:
         self._ask("POST", _path(environment, "down"), None, query={} if app is None else {"app": app})
 

@@ -31,6 +31,13 @@ SECTIONS = {
         "unfreeze": "freeze:unfreeze",
         "down": "down:down",
     },
+    "Keep it well": {
+        "standby": "standby:standby",
+        "cycle": "cycle:cycle",
+        "breaker": "breaker:breaker",
+        "fleet": "fleet:fleet",
+        "zone": "zone:zone",
+    },
     "Look at it": {
         "ps": "ps:ps",
         "status": "status:status",

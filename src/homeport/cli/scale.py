@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import candidates, options, output, place
+from homeport.cli import candidates, group, options, output, place
 from homeport.cli.client import Client
-from homeport.console.views import GroupView, StatusView
-from homeport.errors import Failed, Invalid, NotFound
+from homeport.console.views import GroupView
+from homeport.errors import Failed, Invalid
 
 POLL_SECONDS = 0.1
 
@@ -44,45 +44,25 @@ def scale(
     where = place.environment_id(directory, environment, api)
     known = api.status(where)
     # all names first: a slip of the pen in the second changes nothing
-    named = [(_find(known, group), count) for group, count in asked]
-    scaled = {(app, group): api.scale(where, app=app, group=group, count=count) for (app, group), count in named}
+    named = [(group.find(known, name, f"homeport scale …={count}"), count) for name, count in asked]
+    scaled = {(app, name): api.scale(where, app=app, group=name, count=count) for (app, name), count in named}
     if not no_wait:
         with output.Progress(quiet=as_json) as progress:
             progress.goes_on("the sizes are kept, and the engine sees to the instances", "homeport ps --watch")
             _wait(api, where, scaled, progress, seconds)
     if as_json:
-        rows = [{"app": app, "group": group, "desired": count} for (app, group), count in scaled.items()]
+        rows = [{"app": app, "group": name, "desired": count} for (app, name), count in scaled.items()]
         output.emit({"environment": where, "groups": rows})
         return
-    for (app, group), count in scaled.items():
-        print(f"{app}/{group}: {output.plural(count, 'instance')}")
+    for (app, name), count in scaled.items():
+        print(f"{app}/{name}: {output.plural(count, 'instance')}")
 
 
 def _parse(text: str) -> tuple[str, int]:
-    group, _, count = text.partition("=")
-    if not group or not count.isascii() or not count.isdigit():
+    name, _, count = text.partition("=")
+    if not name or not count.isascii() or not count.isdigit():
         raise Invalid(f"{text!r}: expected GROUP=COUNT, such as web=3")
-    return group, int(count)
-
-
-def _find(known: StatusView, named: str) -> tuple[str, str]:
-    """(app, group) of `web` or `shop/web`."""
-    app, _, group = named.rpartition("/")
-    there = [(each.app, row.name) for each in known.apps if each.release is not None for row in each.groups]
-    fits = [each for each in there if each[1] == group and app in ("", each[0])]
-    if len(fits) == 1:
-        return fits[0]
-    names = ", ".join("/".join(each) for each in there) or "none"
-    if not fits:
-        for each in known.apps:
-            if each.release is None and app in ("", each.app):
-                from homeport.cli.bring import no_release
-
-                raise no_release(known.environment, each)
-        raise NotFound(f"{known.environment} has no group {named!r}; there is {names}")
-    raise Invalid(
-        f"{named!r} is a group of several apps; there is {names}", hint=f"homeport scale {'/'.join(fits[0])}=…"
-    )
+    return name, int(count)
 
 
 def _wait(
@@ -93,11 +73,11 @@ def _wait(
     clock = SystemClock()
     until = clock.monotonic() + seconds
     while True:
-        groups = {(app.app, row.name): row for app in api.status(where).apps for row in app.groups}
+        rows = {(app.app, row.name): row for app in api.status(where).apps for row in app.groups}
         left = [
-            f"{app}/{group} {groups[(app, group)].healthy}/{count}"
-            for (app, group), count in wanted.items()
-            if not _there(groups.get((app, group)), count)
+            f"{app}/{name} {rows[(app, name)].healthy}/{count}"
+            for (app, name), count in wanted.items()
+            if not _there(rows.get((app, name)), count)
         ]
         if not left:
             return
@@ -109,5 +89,5 @@ def _wait(
         pause(POLL_SECONDS)
 
 
-def _there(group: GroupView | None, count: int) -> bool:
-    return group is None or (group.healthy == count and group.running == count)
+def _there(row: GroupView | None, count: int) -> bool:
+    return row is None or (row.healthy == count and row.running == count)

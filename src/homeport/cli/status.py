@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import candidates, options, output, place
+from homeport.cli import candidates, options, output, place, zone
+from homeport.cli.care import care_in_words
 from homeport.cli.watch import present
 from homeport.console.views import AppView, CertificateView, DeploymentView, DiskView, StatusView
 from homeport.errors import Invalid
@@ -71,6 +72,9 @@ def show(found: StatusView) -> None:
         output.line(f"  trouble: {found.trouble}")
     if found.freeze is not None:
         output.line(f"  frozen {in_words(found.freeze)}")
+    for one in found.zones:
+        if one.failure:
+            output.line(f"  zone {one.zone} {zone.in_words(one)}  → homeport zone restore {one.zone}")
     if found.certificate is not None:
         _show_certificate(found.certificate)
     for app in found.apps:
@@ -101,6 +105,9 @@ def _show_app(app: AppView) -> None:
     ]
     if rows:
         output.table(("GROUP", "INSTANCES", "RELEASE"), rows, indent="  ")
+    for group in app.groups:
+        for each in care_in_words(group):
+            output.line(f"  {group.name}: {each}", hanging=4)
     if app.routes:
         output.line(f"  routes: {', '.join(f'{shown(each)} → {each.to}' for each in app.routes)}")
     if app.deployment is not None:

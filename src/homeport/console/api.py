@@ -14,9 +14,10 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from homeport.console import views
+from homeport.console import fleet, views
 from homeport.console.queries import Queries
 from homeport.control.control import Control
+from homeport.control.fleet import Fleets
 from homeport.errors import Bug, Conflict, HomeportError, Invalid, NotFound
 
 VERSION_HEADER = "Homeport-Version"
@@ -43,8 +44,9 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
             down,
             events,
             clean,
+            *fleet.HANDLERS,
         ],
-        state=State({"queries": Queries(control, stopping), "version": version}),
+        state=State({"queries": Queries(control, stopping), "fleets": Fleets(control), "version": version}),
         before_request=check_version,
         exception_handlers={HomeportError: on_error, HTTPException: on_http_error, Exception: on_bug},
         openapi_config=None,

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 
 from homeport.console import derive, views
+from homeport.console.fleet import with_care, zone_views
 from homeport.control.control import Control
 from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Invalid, NotFound
@@ -54,6 +55,7 @@ class Queries:
             disk=self._disk(environment),
             certificate=derive.certificate_view(certificate, shown, observed.at),
             freeze=self._freeze(environment),
+            zones=zone_views(observed, self.control.engine.asked(environment)),
         )
 
     def store(self) -> views.StoreView:
@@ -87,6 +89,7 @@ class Queries:
     def _app(self, environment: str, name: str, observed: Observation) -> views.AppView:
         app = self.control.environments[environment].app(name)
         sizes = self.control.engine.asked(environment).sizes(name)
+        care = self.control.environments[environment].care
         launch = observed.launch.get(name)
         resolved = None
         deployment = None
@@ -100,7 +103,8 @@ class Queries:
         except HomeportError:
             # the store is gone: what runs is shown all the same, and `trouble` says why the rest isn't
             pass
-        return derive.app_view(name, observed, resolved=resolved, sizes=sizes, deployment=deployment, routes=routes)
+        view = derive.app_view(name, observed, resolved=resolved, sizes=sizes, deployment=deployment, routes=routes)
+        return with_care(view, observed, self.control.engine.asked(environment), care)
 
     def _newest(self, app: AppControl) -> views.DeploymentView | None:
         app.load()

@@ -2,10 +2,12 @@
 field names are the stable names of `--json`. Imports little: every command waits for it."""
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 
 from homeport.errors import HomeportError, Unavailable
+from homeport.model.asked import Suspendable
 from homeport.model.deployment import Entry
 from homeport.model.event import Event
 from homeport.model.freeze import Freeze
@@ -72,8 +74,36 @@ class InstanceList(Struct, frozen=True, kw_only=True):
     sessions: tuple[SessionView, ...] = ()
 
 
+class BreakerView(Struct, frozen=True, kw_only=True):
+    """A launch breaker that isn't closed. `phase`: "waiting", "open", "half-open". `failures`: rounds in a row.
+    `spent_hours`: instance-hours in them. `until_at`: no launch before. `specimen`: kept for a look; empty: none."""
+
+    release: str
+    phase: str
+    failures: int
+    launches: int
+    spent_hours: float
+    last_at: datetime | None
+    until_at: datetime | None
+    reason: str
+    specimen: str
+
+
+class CycleView(Struct, frozen=True, kw_only=True):
+    """`left`: instances that are still to be replaced."""
+
+    left: int
+    batch: int
+    by: str
+    since_at: datetime
+    older_than_at: datetime
+
+
 class GroupView(Struct, frozen=True, kw_only=True):
-    """`desired` None: nothing is known of the release that new instances get. `scaled`: what `scale` asked for, None
+    """`notes`: what isn't done for it just now, and why. `fail_open`: all its targets are unhealthy, and get requests
+    all the same. `suspended`: what it doesn't do by itself.
+
+    `desired` None: nothing is known of the release that new instances get. `scaled`: what `scale` asked for, None
     where the file's count holds. `healthy`: InService and healthy."""
 
     name: str
@@ -83,6 +113,12 @@ class GroupView(Struct, frozen=True, kw_only=True):
     releases: tuple[str, ...]
     balanced: bool
     scaled: int | None = None
+    breakers: tuple[BreakerView, ...] = ()
+    notes: tuple[str, ...] = ()
+    fail_open: bool = False
+    suspended: tuple[str, ...] = ()
+    standby: tuple[str, ...] = ()
+    cycle: CycleView | None = None
 
 
 class DeploymentView(Struct, frozen=True, kw_only=True):
@@ -111,6 +147,16 @@ class AppView(Struct, frozen=True, kw_only=True):
     groups: tuple[GroupView, ...]
     deployment: DeploymentView | None
     routes: tuple[Route, ...] = ()
+
+
+class ZoneView(Struct, frozen=True, kw_only=True):
+    """`failure`: "kill" or "freeze", since `since_at`; empty: it is well. `instances`: that live in it, as far as
+    anybody knows."""
+
+    zone: str
+    failure: str
+    since_at: datetime | None
+    instances: int
 
 
 class CertificateView(Struct, frozen=True, kw_only=True):
@@ -168,6 +214,57 @@ class StatusView(Struct, frozen=True, kw_only=True):
     """None: it speaks plain HTTP."""
     freeze: Freeze | None = None
     """None: one may deploy, or nobody knows (`store` says why)."""
+    zones: tuple[ZoneView, ...] = ()
+
+
+class ZoneRequest(Struct, frozen=True, kw_only=True):
+    """`failure` None: it is restored."""
+
+    zone: str
+    failure: Literal["kill", "freeze"] | None
+    by: str
+
+
+class ProcessesRequest(Struct, frozen=True, kw_only=True):
+    """`groups`: (app, group) of each. `resume`: they do it again; else they are told not to."""
+
+    groups: tuple[tuple[str, str], ...]
+    processes: tuple[Suspendable, ...]
+    resume: bool
+    by: str
+
+
+class StandbyRequest(Struct, frozen=True, kw_only=True):
+    """`enter` False: it comes back."""
+
+    instance: str
+    enter: bool
+    by: str
+    decrement: bool = False
+
+
+class CycleRequest(Struct, frozen=True, kw_only=True):
+    """`cancel`: the one that goes on is given up."""
+
+    app: str
+    group: str
+    by: str
+    max_age_seconds: float = 0
+    batch: int = 1
+    cancel: bool = False
+
+
+class BreakerRequest(Struct, frozen=True, kw_only=True):
+    """`groups`: (app, group) of each."""
+
+    groups: tuple[tuple[str, str], ...]
+    by: str
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """`changed` False: it was so already."""
+
+    changed: bool = True
 
 
 class EnvironmentView(Struct, frozen=True, kw_only=True):

@@ -244,8 +244,15 @@ class Control:
         `Invalid` for its last app, without which the environment would be nothing."""
         with self.changed:
             found = self._find(environment)
+            failed = self.engine.asked(environment).zones
             if app is None:
+                for each in failed:  # nothing ends in a zone that nobody reaches
+                    self.engine.ask(environment, replace(each, failure=None))
                 self.engine.begin_close(environment)
+            elif failed:
+                zone = failed[0].zone
+                hint = f"homeport zone restore {zone}"
+                raise Conflict(f"zone {zone} has failed: what {app} has there can't end", hint=hint)
             else:
                 there = self._check_known(found, app)
                 if there - found.observe().leaving <= {app}:

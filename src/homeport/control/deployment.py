@@ -18,6 +18,7 @@ from homeport.model.event import Event
 from homeport.model.fleet import Observation, SetLaunch, SetRoutes
 from homeport.model.platform import Place, Resolved
 from homeport.model.release import Release
+from homeport.plan.asked import refuse_suspended
 from homeport.plan.deployment import next_steps
 from homeport.plan.journal import apply, fold, kept_until_at, launch_release, routes_release
 from homeport.plan.release import release_key
@@ -139,6 +140,7 @@ class AppControl:
                 "another one",
                 hint="bring the store back (mount it, restore it); or homeport down, then up, to begin anew",
             )
+        refuse_suspended(self.engine.asked(self.place.id), release)
         fence = self.lease.take(wish.by)
         try:
             opening = Opening(self.app, self.place, store=self.store, read=self.release)

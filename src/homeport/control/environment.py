@@ -11,11 +11,13 @@ from msgspec import Struct
 from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Unavailable
 from homeport.model.asked import Asked
+from homeport.model.breaker import BreakerState
 from homeport.model.event import Event
 from homeport.model.fleet import Decision, GroupDesired, Launch, Observation, Plan, State
 from homeport.model.platform import Place, Resolved, Retention
+from homeport.plan.asked import outstanding
 from homeport.plan.desired import desired_groups
-from homeport.plan.fleet import by_group, reconcile
+from homeport.plan.fleet import Members, by_group, reconcile
 from homeport.plan.route import Holder
 from homeport.plan.session import ending
 from homeport.ports.clock import Clock
@@ -34,6 +36,14 @@ class Needs(Struct, frozen=True, kw_only=True):
     logs: timedelta
 
 
+class Care(Struct, frozen=True, kw_only=True):
+    """How a group fares beyond its instances. `notes`: what isn't done, and why. `breakers`: those that aren't
+    closed."""
+
+    notes: tuple[str, ...] = ()
+    breakers: tuple[BreakerState, ...] = ()
+
+
 class EnvironmentControl:
     """All apps of one environment. Not thread-safe: its owner holds a lock."""
 
@@ -46,6 +56,8 @@ class EnvironmentControl:
         self.apps: dict[str, AppControl] = {}
         self.reasons: dict[str, str] = {}
         """Instance or group → why it is as it is, from the last tick."""
+        self.care: dict[tuple[str, str], Care] = {}
+        """(app, group) → what else the last tick found."""
         self.trouble = ""
         """Why the last tick couldn't do everything; empty: it could."""
         self._said = ""
@@ -153,7 +165,11 @@ class EnvironmentControl:
             return []
         members = by_group(observed)
         plans = [reconcile(group, observed, now, members.get((group.app, group.name), ())) for group in desired]
+        for group, plan in zip(desired, plans, strict=True):
+            notes = tuple(each.reason for each in plan.decisions if each.action is None and each.subject == group.name)
+            self.care[group.app, group.name] = Care(notes=notes, breakers=plan.breakers)
         self._guarded(partial(self._carry_out_all, app, plans, observed))
+        self._guarded(partial(self._put_away, app, members))
         wakes = [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]
         if (wake := app.wake_in(observed)) is not None:
             wakes.append(wake)
@@ -180,6 +196,15 @@ class EnvironmentControl:
             now=self.clock.now(),
         )
 
+    def _put_away(self, app: AppControl, members: Members) -> None:
+        """What people asked for and has been done is asked no more."""
+        for said in self.engine.asked(self.place.id).groups:
+            left = outstanding(said, members.get((said.app, said.group), ())) if said.app == app.app else said
+            if left != said:
+                self.engine.ask(self.place.id, left)
+            if said.cycle is not None and left.cycle is None:
+                self._record(app.app, "cycle", said.group, f"the cycle that {said.cycle.by} asked for is done")
+
     def _known(self, app: AppControl, observed: Observation) -> dict[int, Resolved]:
         """What is known of the releases that run: for how long their instances may take to end."""
         found = {}
@@ -203,16 +228,12 @@ class EnvironmentControl:
         if action is None:
             return
         self._guarded(partial(self.engine.execute, self.place.id, action, fence=fence))
-        self.engine.record(
-            Event(
-                at=self.clock.now(),
-                environment=self.place.id,
-                app=app.app,
-                kind=_snake(type(action).__name__),
-                subject=decision.subject,
-                message=decision.reason,
-            )
-        )
+        self._record(app.app, _snake(type(action).__name__), decision.subject, decision.reason)
+
+    def _record(self, app: str, kind: str, subject: str, message: str) -> None:
+        at = self.clock.now()
+        event = Event(at=at, environment=self.place.id, app=app, kind=kind, subject=subject, message=message)
+        self.engine.record(event)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """One thing that fails doesn't keep the others from being done; it is tried again at the next tick."""

@@ -156,6 +156,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     """How often the kernel killed one of its processes for want of memory."""
     disk_full: bool = False
     """What it may write to is full."""
+    zone_failed: bool = False
+    """It ended with its zone."""
     hook: HookWait | None = None
     """The hook that was asked last: at its launch, or once it is Terminating:Wait, at its end."""
     reason: str = ""

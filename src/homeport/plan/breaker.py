@@ -72,7 +72,9 @@ def judge(
     """The breaker's state. `history`: the group's instances, those that have ended included, as far as they are known.
     `grace` None: only death counts, as for a release that was never good. `reset_at`: earlier launches don't count."""
     counted = [
-        each for each in history if each.release == release and (reset_at is None or launched_at(each) >= reset_at)
+        each
+        for each in history
+        if each.release == release and not each.zone_failed and (reset_at is None or launched_at(each) >= reset_at)
     ]
     failures = _streak(counted, settings, grace, now)
     rounds = _rounds(failures)
@@ -83,7 +85,9 @@ def judge(
     since = [each for each in counted if launched_at(each) >= last.at and each.state is not State.TERMINATED]
     serves = any(each.state is State.IN_SERVICE and each.check is not Check.UNHEALTHY for each in since)
     trying = any(each.state is not State.TERMINATING and each.run is not Run.STOPPED for each in since)
-    phase = BreakerPhase.OPEN if rounds >= settings.failures else BreakerPhase.WAITING
+    # for want of disk no release is to blame: launches pause, and go on when there is some
+    blamed = _rounds([each for each in failures if not each.instance.disk_full])
+    phase = BreakerPhase.OPEN if blamed >= settings.failures else BreakerPhase.WAITING
     return BreakerState(
         release=release,
         phase=BreakerPhase.HALF_OPEN if serves or trying else phase,

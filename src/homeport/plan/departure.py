@@ -189,7 +189,8 @@ def _failed(scene: Scene, overdue: Sequence[Instance], trials: Sequence[Instance
         if each.id in found.departures:
             continue
         breaker = found.breakers[each.release]
-        if breaker.failures >= scene.desired.breaker.failures and not breaker.specimen and room > 0:
+        looping = breaker.failures >= scene.desired.breaker.failures and not each.disk_full
+        if looping and not breaker.specimen and room > 0:
             found.breakers[each.release] = replace(breaker, specimen=each.id)
             reason = f"kept for a look, without traffic: {describe(each)}"
             found.departures[each.id] = Departure(why=Why.SPECIMEN, reason=reason)

@@ -54,7 +54,7 @@ def troubled(v: View) -> Step | None:
             continue
         if (each.started_at or each.created_at) < v.started.at and each.group not in back_again:
             continue  # inherited: what it does was no news to anybody
-        if each.zone in v.observed.failed_zones:  # lost with it, whatever it runs
+        if each.zone_failed or each.zone in v.observed.failed_zones:  # lost with it, whatever it runs
             continue
         found = trouble(
             each, since_at=v.started.at, grace=v.started.grace, baking_since_at=baking_since_at

@@ -61,7 +61,7 @@ class Zones:
         """As it looks from outside of its zone: nobody knows what one that is frozen does."""
         failure = self._failure(environment, instance)
         if failure == "kill" and instance.died:
-            return replace(instance, reason=f"zone {instance.zone} failed")
+            return replace(instance, reason=f"zone {instance.zone} failed", zone_failed=True)
         if failure == "freeze" and instance.run in (Run.RUNNING, Run.STOPPING):
             return replace(instance, run=Run.UNKNOWN, check=Check.UNKNOWN, check_since_at=None)
         return instance

@@ -436,7 +436,7 @@ class MemoryEngine:
     def _kill_zone(self, found: MemoryEnvironment, zone: str) -> None:
         for each in found.instances.values():
             if each.zone == zone and each.state is not State.TERMINATED:
-                dead = replace(each, run=Run.STOPPED, died=True, reason=f"zone {zone} failed")
+                dead = replace(each, run=Run.STOPPED, died=True, zone_failed=True, reason=f"zone {zone} failed")
                 found.instances[each.id] = dead
 
     def record(self, event: Event) -> None:
