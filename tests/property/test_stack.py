@@ -154,6 +154,9 @@ class Files:
     def component(self, source: str, by: str, given: object) -> tuple[Template, str, dict[str, Any]]:
         raise AssertionError
 
+    def place(self, file: str, *keys: str) -> str:
+        return file
+
     def text(self, path: str, by: str) -> str:
         raise AssertionError
 

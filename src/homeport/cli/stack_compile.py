@@ -26,9 +26,12 @@ from homeport.errors import Invalid
 @click.option("--json", "as_json", is_flag=True, help="As JSON. Default: YAML, as it was written where that can be.")
 def compile_(stack: str | None, template: Path | None, directory: Path, as_json: bool) -> None:
     """Print a template as CloudFormation gets it."""
+    from msgspec.structs import replace
+
     from homeport import wiring
     from homeport.plan.stack import template as writer
     from homeport.stacks.compose import Composer, given_by
+    from homeport.stacks.package import packaged
 
     if (stack is None) == (template is None):
         raise Invalid("expected either a stack or --template FILE", hint="homeport stack compile --template web.yaml")
@@ -41,6 +44,9 @@ def compile_(stack: str | None, template: Path | None, directory: Path, as_json:
             raise Invalid(f"{stack!r} means {len(ids)} stacks; expected one", hint=f"homeport stack compile {ids[0]}")
         found = project.stack(ids[0])
         composed = Composer(project.root, project.root.name).compose(found.template, given_by(found))
+        if found.bucket:  # else the places of nested templates are shown as they were written
+            package = packaged(composed, found)
+            composed = replace(composed, body=package.body, text=package.text)
     if as_json:
         print(writer.as_json(composed.body))
     elif composed.text.lstrip().startswith("{"):

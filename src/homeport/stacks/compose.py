@@ -77,6 +77,7 @@ class Composer:
         found = template.parse(decode(data, name), name)
         if uses_modules(found.body):
             self._composed.add(path)
+            self.sources.note(name, data)
             found = replace(found, body=expand(found.body, name, self.sources, given), rewritten=True)
         text = template.as_yaml(found.body) if found.rewritten else found.text
         nested = {id: self._nested(inner, path, (*around, path)) for id, inner in package.nested(found.body).items()}

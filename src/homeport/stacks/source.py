@@ -14,7 +14,7 @@ from homeport.errors import Invalid, NotFound, Unavailable
 from homeport.model.stack import Template
 from homeport.plan.mistake import instead
 from homeport.plan.stack import template
-from homeport.plan.stack.text import decode
+from homeport.plan.stack.text import decode, locate
 
 REMOTE = ("https://", "s3://")
 LARGEST_BYTES = 50_000_000
@@ -71,6 +71,14 @@ class Sources:
     def text(self, path: str, by: str) -> str:
         name = self._name(path, by)
         return decode(self._read(name, by), name)
+
+    def place(self, file: str, *keys: str) -> str:
+        data = self._bytes.get(file)
+        return locate(data.decode("utf-8", "replace"), file, *keys) if data is not None else file
+
+    def note(self, file: str, data: bytes) -> None:
+        """A file that somebody else has read."""
+        self._bytes[file] = data
 
     def _body(self, name: str, data: bytes) -> Template:
         if name not in self._bodies:

@@ -263,11 +263,11 @@ Resources: {A: {Type: A::B::C, Properties: {Cidr: !Ref Net.Cidr, Dns: !GetAtt Ne
     ("template", "expected"),
     [
         ("Modules: {M: {Source: none.yaml}}", r"template.yaml: no file none.yaml"),
-        ("Modules: {M: {Properties: {}}}", r"template.yaml: the module M names no Source"),
+        ("Modules: {M: {Properties: {}}}", r"template.yaml:1:11: the module M names no Source"),
         ("Modules: {M: {Source: bucket.yaml}}", r"bucket.yaml: the parameter Name has no value"),
         (
             "Modules: {M: {Source: bucket.yaml, Properties: {Nmae: a}}}",
-            r'the module M \(bucket.yaml\): there is no parameter Nmae, did you mean "Name"',
+            r'template.yaml:1:11: the module M \(bucket.yaml\): there is no parameter Nmae, did you mean "Name"',
         ),
         (
             "Modules: {M: {Source: bucket.yaml, Properties: {Name: a}}}\nOutputs: {A: {Value: !GetAtt M.Anr}}",

@@ -69,6 +69,22 @@ def mark(node: yaml.Node, file: str) -> Mark:
     return Mark(file, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
+def locate(text: str, file: str, *keys: str) -> str:
+    """The place of what stands under these keys, as far as they lead: `file:3:5`; for what isn't YAML only the file."""
+    try:
+        node = yaml.compose(text, Loader=LOADER)
+    except (yaml.YAMLError, RecursionError):
+        return file
+    found = file
+    for key in keys:
+        pairs_of = node.value if isinstance(node, yaml.MappingNode) else ()
+        match = next(((one, value) for one, value in pairs_of if getattr(one, "value", None) == key), None)
+        if match is None:
+            break
+        found, node = str(mark(match[0], file)), match[1]
+    return found
+
+
 def children(node: yaml.Node) -> Iterator[yaml.Node]:
     """Direct ones; of a mapping its keys and values."""
     if isinstance(node, yaml.SequenceNode):

@@ -5,9 +5,9 @@ that uses it, their logical ids behind the module's name. All names are made who
 values of every level can stand side by side; then loops, modules in it, and at last references to their outputs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct, field
 
@@ -21,6 +21,7 @@ from homeport.plan.stack.module.prepare import prepared
 from homeport.plan.stack.module.reference import Instance, Known, resolved
 from homeport.plan.stack.module.substitute import MISSING, paths, substitute
 
+T = TypeVar("T")
 LOCAL_MODULE = "LocalModule"
 OURS = (MODULES, "Constants", "Packages")
 FUNCTIONS = ("Fn::Merge", "Fn::Flatten", "Fn::Invoke", "Fn::InsertFile", "Fn::UserData")
@@ -44,6 +45,10 @@ class Files(Protocol):
         ...
 
     def text(self, path: str, by: str) -> str: ...
+
+    def place(self, file: str, *keys: str) -> str:
+        """Where something stands in a file that was read, for people; asked only for errors."""
+        ...
 
 
 class Place(Struct, frozen=True):
@@ -173,24 +178,40 @@ class _Composition:
     def instance(self, name: str, config: Any, place: Place) -> dict[str, Any]:
         """Its resources; it is known from here on."""
         if not isinstance(config, dict) or not isinstance(config.get("Source"), str):
-            raise Invalid(f"{place.file}: the module {name} names no Source", hint="Source: ./module.yaml")
+            at = self.files.place(place.file, MODULES, name)
+            raise Invalid(f"{at}: the module {name} names no Source", hint="Source: ./module.yaml")
         given: dict[str, Any] = next((config[each] for each in GIVEN if isinstance(config.get(each), dict)), {})
         body, inner, made = self._read(name, config["Source"], place, given)
-        where = f"{place.file}: the module {name} ({inner.file})"
-        values = parameter.values(body, given, where) if made is None else made
+        where = f"the module {name} ({inner.file})"
+        values = self._at(place.file, name, where, lambda: parameter.values(body, given)) if made is None else made
         names = Names.of(body, name, inner.file)
         body = substitute(names.renamed(body), _lookup(values, names, inner.file))
         body = self._decided(looked_up(body, body.get(MAPPINGS, {})), name, inner.file)
         part = self.part(body, inner)
-        resources = _overridden(part.resources, config.get("Overrides", {}), names, self.known, where)
+        overrides = config.get("Overrides", {})
+        resources = self._at(place.file, name, where, lambda: _overridden(part.resources, overrides, names, self.known))
         resources = self._guarded(resources, config.get("Condition"), name)
         self.known.modules[name] = Instance(
-            outputs=_outputs(part.outputs, inner.file),
+            outputs=self._outputs(part.outputs, inner.file),
             properties=values,
             resources=tuple(resources),
             again=lambda more: self._invoked(name, {**config, "Properties": {**given, **more}}, place),
         )
         return resources
+
+    def _at(self, file: str, name: str, what: str, made: Callable[[], T]) -> T:
+        """Mistakes in how a module is used have the place of that."""
+        try:
+            return made()
+        except Invalid as error:
+            at = self.files.place(file, MODULES, name)
+            raise Invalid(f"{at}: {what}: {error.message}", hint=error.hint, details=error.details) from error
+
+    def _outputs(self, said: Mapping[str, Any], file: str) -> dict[str, Any]:
+        for name, each in said.items():
+            if not isinstance(each, dict) or "Value" not in each:
+                raise Invalid(f"{self.files.place(file, OUTPUTS, name)}: the output {name} has no Value")
+        return {name: each["Value"] for name, each in said.items()}
 
     def _read(
         self, name: str, source: str, place: Place, given: Mapping[str, Any]
@@ -313,24 +334,17 @@ def _by_need(modules: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(modules)
 
 
-def _outputs(said: Mapping[str, Any], file: str) -> dict[str, Any]:
-    for name, each in said.items():
-        if not isinstance(each, dict) or "Value" not in each:
-            raise Invalid(f"{file}: the output {name} has no Value")
-    return {name: each["Value"] for name, each in said.items()}
-
-
-def _overridden(resources: dict[str, Any], overrides: Any, names: Names, known: Known, where: str) -> dict[str, Any]:
+def _overridden(resources: dict[str, Any], overrides: Any, names: Names, known: Known) -> dict[str, Any]:
     """What a condition left out can't be overridden, and needn't be."""
     if not isinstance(overrides, dict):
-        raise Invalid(f"{where}: expected Overrides as Resource: …")
+        raise Invalid("expected Overrides as Resource: …")
     made = dict(resources)
     for local, content in overrides.items():
         ids = [each for each in known.resources_of(names.prefix + local) if each in made]
         made |= {id: overlay(made[id], content) for id in ids}
         if not ids and local not in names.resources:
             inside = [each.removeprefix(names.prefix) for each in resources]
-            raise Invalid(f"{where}: there is no resource {local} to override{instead(local, inside)}")
+            raise Invalid(f"there is no resource {local} to override{instead(local, inside)}")
     return made
 
 

@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 STEP = re.compile(r"\[([^\]]*)\]|\.?([^.\[\]]+)")
 
 
-def values(body: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dict[str, Any]:
+def values(body: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Values by name; a parameter that got none and has no default is MISSING. Raises `Invalid` with all mistakes."""
     known = {**body.get("Inputs", {}), **body.get("Parameters", {})}
     schemas = body.get("ParameterSchema", {})
@@ -41,7 +41,7 @@ def values(body: Mapping[str, Any], given: Mapping[str, Any], where: str) -> dic
             wrong += _disallowed(name, value, rules)
         found[name] = value
     if wrong:
-        raise Invalid(f"{where}: {wrong[0]}", details=tuple(wrong[1:]))
+        raise Invalid(wrong[0], details=tuple(wrong[1:]))
     return found
 
 
