@@ -103,6 +103,13 @@ class Client:
         body = views.ScaleRequest(app=app, group=group, count=count)
         return self._ask("POST", _path(environment, "scale"), views.Scaled, body=body).desired
 
+    def maintain(
+        self, environment: str, *, on: bool, app: str | None, by: str, why: str = "", allow: tuple[str, ...] = ()
+    ) -> tuple[views.MaintenanceView, ...]:
+        """What is closed then."""
+        body = views.MaintenanceRequest(on=on, by=by, app=app, why=why, allow=allow)
+        return self._ask("POST", _path(environment, "maintenance"), views.MaintenanceList, body=body).maintenance
+
     def prepare(self, environment: str, *, app: str, release: int, seconds: float) -> views.Prepared:
         """How far it is, at the latest after `seconds`."""
         body = views.PrepareRequest(app=app, release=release)

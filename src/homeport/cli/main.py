@@ -27,6 +27,7 @@ SECTIONS = {
         "rollback": "rollback:rollback",
         "scale": "scale:scale",
         "config": "config:config",
+        "maintenance": "maintenance:maintenance",
         "freeze": "freeze:freeze",
         "unfreeze": "freeze:unfreeze",
         "down": "down:down",

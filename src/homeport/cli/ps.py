@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from homeport.cli import options, output, place
+from homeport.cli.maintenance import closed_in_words
 from homeport.cli.watch import present
 from homeport.console.views import InstanceList
 
@@ -29,6 +30,8 @@ def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, wat
 
 
 def _show(found: InstanceList) -> None:
+    for each in found.maintenance:
+        output.line(closed_in_words(each))
     if found.instances:
         _show_instances(found)
     else:

@@ -17,6 +17,7 @@ from homeport.model.platform import Resolved
 from homeport.model.release import ConfigValue, Release, Slug, Snapshot
 from homeport.plan import detect, platform, procfile
 from homeport.plan.config import effective, ignored_files, repository_layers
+from homeport.plan.maintenance import check_page
 from homeport.plan.release import layer_key
 from homeport.plan.static import Static, with_web
 from homeport.ports.objects import ObjectStore
@@ -81,6 +82,9 @@ def read_wanted(source: Source, *, app: str, environment: str, text: str) -> Wan
     unused = platform.unused_processes(described, processes, app)
     notices += [f"no group runs the process type {each}" for each in unused]
     resolved = platform.resolve(described, environment=environment, app=app, procfile=processes)
+    if resolved.maintenance.page is not None:
+        page = read_files(source, (resolved.maintenance.page,)).get(resolved.maintenance.page)
+        check_page(resolved.maintenance.page, None if page is None else _bytes(page))
     config = {path: _bytes(content) for path, content in files.items() if path.startswith("config/")}
     notices += ignored_files(config, groups={environment: [group.name for group in resolved.groups]})
     return Wanted(

@@ -6,6 +6,7 @@ import click
 
 from homeport.cli import candidates, options, output, place, zone
 from homeport.cli.care import care_in_words
+from homeport.cli.maintenance import closed_in_words
 from homeport.cli.watch import present
 from homeport.console.views import AppView, CertificateView, DeploymentView, DiskView, StatusView
 from homeport.errors import Invalid
@@ -70,6 +71,8 @@ def show(found: StatusView) -> None:
     print(f"{found.environment}  {' '.join(found.urls)}{state}")
     if found.trouble:
         output.line(f"  trouble: {found.trouble}")
+    for each in found.maintenance:
+        output.line(f"  {closed_in_words(each)}")
     if found.freeze is not None:
         output.line(f"  frozen {in_words(found.freeze)}")
     for one in found.zones:

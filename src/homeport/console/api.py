@@ -40,6 +40,7 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
             abort,
             go_on,
             scale,
+            maintain,
             prepare,
             down,
             events,
@@ -138,6 +139,13 @@ def scale(
     state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.ScaleRequest]
 ) -> views.Scaled:
     return queries(state).scale(f"{platform}/{name}", data)
+
+
+@post("/v1/environments/{platform:str}/{name:str}/maintenance", sync_to_thread=True)
+def maintain(
+    state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.MaintenanceRequest]
+) -> views.MaintenanceList:
+    return queries(state).maintain(f"{platform}/{name}", data)
 
 
 @post("/v1/environments/{platform:str}/{name:str}/prepared", sync_to_thread=True)

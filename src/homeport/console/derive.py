@@ -13,9 +13,11 @@ from homeport.console.views import (
     EnvironmentView,
     GroupView,
     InstanceView,
+    MaintenanceView,
     ProcessView,
     SessionView,
 )
+from homeport.model.asked import Asked
 from homeport.model.certificate import Certificate
 from homeport.model.deployment import Entry, Phase
 from homeport.model.fleet import Check, Instance, Observation, Process, State
@@ -48,6 +50,21 @@ def instance_view(instance: Instance, reasons: Mapping[str, str]) -> InstanceVie
         started_at=instance.started_at,
         in_flight=instance.in_flight,
         processes=tuple(process_view(each) for each in instance.processes),
+    )
+
+
+def maintenance_views(asked: Asked) -> tuple[MaintenanceView, ...]:
+    """Of the whole environment first."""
+    return tuple(
+        MaintenanceView(
+            app=each.app or None,
+            since_at=each.since_at,
+            by=each.by,
+            why=each.why,
+            allow=each.allow,
+            own_page=bool(each.page),
+        )
+        for each in sorted(asked.maintenance, key=lambda each: each.app)
     )
 
 

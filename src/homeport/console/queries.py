@@ -56,6 +56,7 @@ class Queries:
             certificate=derive.certificate_view(certificate, shown, observed.at),
             freeze=self._freeze(environment),
             zones=zone_views(observed, self.control.engine.asked(environment)),
+            maintenance=derive.maintenance_views(self.control.engine.asked(environment)),
         )
 
     def store(self) -> views.StoreView:
@@ -117,6 +118,7 @@ class Queries:
             environment=environment,
             instances=derive.instance_views(observed, reasons, ended=ended),
             sessions=derive.session_views(sessions, ended=ended),
+            maintenance=derive.maintenance_views(self.control.engine.asked(environment)),
         )
 
     def deploy(self, environment: str, asked: views.DeployRequest) -> views.Begun:
@@ -187,6 +189,13 @@ class Queries:
     def scale(self, environment: str, asked: views.ScaleRequest) -> views.Scaled:
         desired = self.control.scale(environment, asked.app, asked.group, asked.count)
         return views.Scaled(app=asked.app, group=asked.group, desired=desired)
+
+    def maintain(self, environment: str, asked: views.MaintenanceRequest) -> views.MaintenanceList:
+        if asked.on:
+            self.control.close(environment, asked.app, by=asked.by, why=asked.why, allow=asked.allow)
+        else:
+            self.control.reopen(environment, asked.app, by=asked.by)
+        return views.MaintenanceList(maintenance=derive.maintenance_views(self.control.engine.asked(environment)))
 
     def down(self, environment: str, app: str | None) -> None:
         self.control.down(environment, app)

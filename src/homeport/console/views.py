@@ -68,10 +68,23 @@ class SessionView(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class MaintenanceView(Struct, frozen=True, kw_only=True):
+    """The public side of `app` (None: of all apps) answers 503 to all but the networks of `allow`. `own_page`: with a
+    page of the app's."""
+
+    app: str | None
+    since_at: datetime
+    by: str
+    why: str
+    allow: tuple[str, ...]
+    own_page: bool
+
+
 class InstanceList(Struct, frozen=True, kw_only=True):
     environment: str
     instances: tuple[InstanceView, ...]
     sessions: tuple[SessionView, ...] = ()
+    maintenance: tuple[MaintenanceView, ...] = ()
 
 
 class BreakerView(Struct, frozen=True, kw_only=True):
@@ -215,6 +228,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     freeze: Freeze | None = None
     """None: one may deploy, or nobody knows (`store` says why)."""
     zones: tuple[ZoneView, ...] = ()
+    maintenance: tuple[MaintenanceView, ...] = ()
 
 
 class ZoneRequest(Struct, frozen=True, kw_only=True):
@@ -325,6 +339,22 @@ class Word(Struct, frozen=True, kw_only=True):
     by: str
     why: str
     number: int | None = None
+
+
+class MaintenanceRequest(Struct, frozen=True, kw_only=True):
+    """`app` None: the whole environment. `allow`: networks beside those of the file."""
+
+    on: bool
+    by: str
+    app: str | None = None
+    why: str = ""
+    allow: tuple[str, ...] = ()
+
+
+class MaintenanceList(Struct, frozen=True, kw_only=True):
+    """What is closed now."""
+
+    maintenance: tuple[MaintenanceView, ...]
 
 
 class PrepareRequest(Struct, frozen=True, kw_only=True):

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from homeport.control import maintenance
 from homeport.control.environment import EnvironmentControl
 from homeport.control.opening import Wish
 from homeport.control.retention import Cleaner, Demand
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
+from homeport.model.asked import MaintenanceAsked
 from homeport.model.deployment import Deployment, Entry, Verdict
 from homeport.model.fleet import Observation, Preparation, Prepare
 from homeport.model.freeze import Freeze
@@ -169,6 +171,20 @@ class Control:
     def freeze(self, environment: str) -> Freeze | None:
         """The freeze that holds, as the store has it; None: nothing does. Raises `Unavailable`, `Failed`."""
         return freeze.holding(Freezes(self.store).newest(environment), self.clock.now())
+
+    def close(self, environment: str, app: str | None, *, by: str, why: str, allow: tuple[str, ...]) -> None:
+        """The public side of an app, or of all (None), is in maintenance. Raises as `maintenance.begin`, and
+        `NotFound`."""
+        with self.changed:
+            found = self._find(environment)
+            if app is not None:
+                self._check_known(found, app)
+            maintenance.begin(found, app, by=by, why=why, allow=allow)
+
+    def reopen(self, environment: str, app: str | None, *, by: str) -> MaintenanceAsked | None:
+        """The maintenance that is over; None: there was none. Raises `NotFound`."""
+        with self.changed:
+            return maintenance.end(self._find(environment), app, by=by)
 
     def abort(self, environment: str, app: str, number: int | None, *, by: str, why: str) -> int:
         """Number of the deployment that goes back because somebody says so. Raises as `AppControl.turn_back`, and

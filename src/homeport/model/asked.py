@@ -3,7 +3,7 @@
 On AWS these are attributes of the Auto Scaling group; the words are AWS's."""
 
 import enum
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
@@ -64,11 +64,27 @@ class ZoneAsked(Struct, frozen=True, kw_only=True):
     since_at: datetime
 
 
+class MaintenanceAsked(Struct, frozen=True, kw_only=True):
+    """The public side of an app, or with an empty `app` of the whole environment, answers 503 with `page` (empty: a
+    plain one) to all but the networks of `allow`. `on` False: it doesn't any more."""
+
+    app: str
+    on: bool
+    since_at: datetime
+    by: str
+    why: str = ""
+    page: str = ""
+    allow: tuple[str, ...] = ()
+    retry_after: timedelta = timedelta(minutes=5)
+
+
 class Asked(Struct, frozen=True, kw_only=True):
-    """Of one environment. Groups of which nothing is asked, and zones that are well, aren't in it."""
+    """Of one environment. Groups of which nothing is asked, zones that are well, and maintenance that is over, aren't
+    in it."""
 
     groups: tuple[GroupAsked, ...] = ()
     zones: tuple[ZoneAsked, ...] = ()
+    maintenance: tuple[MaintenanceAsked, ...] = ()
 
     def of(self, app: str, group: str) -> GroupAsked:
         """What is asked of a group; nothing, where it isn't known."""

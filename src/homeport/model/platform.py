@@ -178,6 +178,15 @@ class Retention(Struct, frozen=True, kw_only=True):
     logs: timedelta = timedelta(days=14)
 
 
+class Maintenance(Struct, frozen=True, kw_only=True):
+    """What `homeport maintenance on` shows, and whom it lets through. `page`: a file of the app's; None: a plain page.
+    `allow`: networks, as "10.0.0.0/8"."""
+
+    page: str | None = None
+    allow: tuple[str, ...] = ()
+    retry_after: timedelta = timedelta(minutes=5)
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """An environment as the platform file describes it."""
 
@@ -211,6 +220,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
     types: dict[str, ProcessType] = {}
     """Process type → what the file says of it; those it doesn't name are absent."""
     retention: Retention = Retention()
+    maintenance: Maintenance = Maintenance()
 
     def group(self, name: str) -> Group | None:
         return next((each for each in self.groups if each.name == name), None)

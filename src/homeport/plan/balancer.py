@@ -67,6 +67,18 @@ class Forward(Struct, frozen=True, kw_only=True):
     strip_prefix: bool = False
 
 
+class Closed(Struct, frozen=True, kw_only=True):
+    """What a frontend answers itself, with status 503 and `page`: requests that go to `backends` (empty: all that it
+    has a route for), but for those from the networks `allow`, and those for `open_paths`."""
+
+    name: str
+    page: str
+    backends: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    open_paths: tuple[str, ...] = ()
+    retry_after: timedelta = timedelta(minutes=5)
+
+
 class Frontend(Struct, frozen=True, kw_only=True):
     """One listening address and its route table: an environment's public side, or a group's private name.
     `redirect_from`: another `address:port`, plain HTTP, whose requests are sent to this one by HTTPS."""
@@ -76,6 +88,7 @@ class Frontend(Struct, frozen=True, kw_only=True):
     routes: tuple[Forward, ...] = ()
     tls: Tls | None = None
     redirect_from: str | None = None
+    closed: tuple[Closed, ...] = ()
 
 
 class Balancer(Struct, frozen=True, kw_only=True):

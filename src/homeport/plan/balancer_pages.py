@@ -20,4 +20,7 @@ PAGES = {
     "504": _page("No answer in time", "The server took too long to answer. Please try again later."),
 }
 
+MAINTENANCE_PAGE = _page("Back soon", "This site is being worked on. Please come back in a few minutes.")
+"""For an environment, or an app, that has no page of its own."""
+
 UNRELEASED_PAGE = _page("Nothing is released here yet", "This place is being set up. Please try again later.")

@@ -7,6 +7,7 @@ differs, a reload is needed. The text always says the current servers with `disa
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from homeport.plan.balancer import (
     UNRELEASED,
     Backend,
     Balancer,
+    Closed,
     Forward,
     Frontend,
     Server,
@@ -69,7 +71,8 @@ def render(desired: Balancer, setting: Setting) -> Files:
     for backend in backends:
         lines += _backend(backend, setting)
     lines += _unreleased(setting)
-    pages = {f"haproxy/{name}.html": text for name, text in {**PAGES, UNRELEASED: UNRELEASED_PAGE}.items()}
+    own = {f"closed.{each.name}": each.page for frontend in desired.frontends for each in frontend.closed}
+    pages = {f"haproxy/{name}.html": text for name, text in {**PAGES, UNRELEASED: UNRELEASED_PAGE, **own}.items()}
     fixed = "\n".join([*lines, *pages.values()])
     fingerprint = hashlib.sha256(fixed.encode()).hexdigest()[:16]
     servers = {
@@ -212,9 +215,9 @@ def _defaults(setting: Setting) -> list[str]:
     ]
 
 
-def _answer(status: str, page: str, setting: Setting) -> str:
+def _answer(status: str, page: str, setting: Setting, again_seconds: int = 5) -> str:
     """What an `http-error` or `http-request return` says to answer with a page."""
-    again = " hdr Retry-After 5" if status == "503" else ""
+    again = f" hdr Retry-After {again_seconds}" if status == "503" else ""
     return (
         f'status {status} content-type "text/html; charset=utf-8"'
         f" file {setting.directory}/haproxy/{page}.html hdr Cache-Control no-store{again}"
@@ -239,7 +242,9 @@ def _frontend(frontend: Frontend, setting: Setting) -> list[str]:
     bind = f"    bind {frontend.listen}"
     if frontend.tls is not None:
         bind += f" ssl crt {setting.certificates[frontend.name]} alpn h2,http/1.1"
-    lines = ["", f"frontend {frontend.name} from front", bind, "    use_backend %[var(txn.route),field(1,|)]"]
+    lines = ["", f"frontend {frontend.name} from front", bind]
+    lines += _closed(frontend.closed, setting)
+    lines.append("    use_backend %[var(txn.route),field(1,|)]")
     if frontend.redirect_from is not None:
         port = frontend.listen.rpartition(":")[2]
         suffix = "" if port == "443" else f":{port}"
@@ -251,6 +256,30 @@ def _frontend(frontend: Frontend, setting: Setting) -> list[str]:
             "    http-request return status 400 unless { req.hdr(host) -m found }",
             f"    http-request redirect code 308 location https://%[req.hdr(host),host_only]{suffix}%[pathq]",
         ]
+    return lines
+
+
+def _closed(closed: Sequence[Closed], setting: Setting) -> list[str]:
+    """After the rules of `front`: the route is known."""
+    if not closed:
+        return []
+    lines = [
+        "    http-request set-var(txn.client) src",
+        # a proxy on this machine says whom it speaks for; nobody else may
+        "    http-request set-var(txn.client) req.hdr_ip(x-forwarded-for,-1)"
+        " if { src 127.0.0.0/8 ::1 } { req.hdr(x-forwarded-for) -m found }",
+    ]
+    for each in sorted(closed, key=lambda each: each.name):
+        answer = _answer("503", f"closed.{each.name}", setting, max(1, round(each.retry_after.total_seconds())))
+        conditions = []
+        if each.backends:
+            conditions.append(f"{{ var(txn.route),field(1,|) -m str {' '.join(each.backends)} }}")
+        if each.allow:
+            conditions.append(f"!{{ var(txn.client) -m ip {' '.join(each.allow)} }}")
+        if each.open_paths:
+            paths = " ".join(f"'{path}'" for path in each.open_paths)
+            conditions.append(f"!{{ var(txn.path) -m str {paths} }}")
+        lines.append(f"    http-request return {answer}{' if ' if conditions else ''}{' '.join(conditions)}")
     return lines
 
 

@@ -18,6 +18,7 @@ from homeport.model.platform import (
     Hook,
     Hooks,
     Instances,
+    Maintenance,
     Mode,
     Place,
     Resolved,
@@ -142,6 +143,7 @@ class Resolving:
             release_task=self._procfile.release if self._procfile else None,
             types=types,
             retention=Retention(**self._data.get("retention", {})),
+            maintenance=Maintenance(**self._data.get("maintenance", {})),
         )
 
     def _note(self, path: Path, text: str) -> None:

@@ -205,6 +205,11 @@ RETENTION: dict[str, Reader] = {
     "releases": leaf(typed.count(1)),
     "logs": leaf(typed.duration(zero=True)),
 }
+MAINTENANCE: dict[str, Reader] = {
+    "page": leaf(typed.matching(typed.FILE_INSIDE, 'a file of the app such as "maintenance.html"')),
+    "allow": leaf(typed.networks),
+    "retry_after": leaf(typed.duration(zero=False)),
+}
 DEPENDENCIES: dict[str, Reader] = {"command": leaf(typed.text("npm ci")), "paths": leaf(typed.paths_inside)}
 BUILD: dict[str, Reader] = {
     "python": leaf(typed.python),
@@ -231,6 +236,7 @@ SECTIONS: dict[str, Reader] = {
     "routes": rows(table(ROUTE, required=("to",))),
     "deploy": table(DEPLOY),
     "retention": table(RETENTION),
+    "maintenance": table(MAINTENANCE),
 }
 PLACE: dict[str, Reader] = {
     "engine": leaf(typed.one_of("local", "aws", "memory")),
@@ -274,6 +280,7 @@ PLATFORM: Reader = table(
         "routes": SECTIONS["routes"],
         "deploy": _section(DEPLOY),
         "retention": _section(RETENTION),
+        "maintenance": _section(MAINTENANCE),
         "environments": named(
             table(
                 {**PLACE, **SECTIONS, "apps": named(table(SECTIONS, misplaced=_ENVIRONMENT_MISPLACED), "app")},

@@ -164,6 +164,20 @@ def paths_inside(value: Any) -> list[str]:
     return paths
 
 
+def networks(value: Any) -> tuple[str, ...]:
+    """Addresses and networks, IPv4 and IPv6."""
+    if not isinstance(value, list):
+        raise Invalid(f'expected a list of networks such as ["10.0.0.0/8"], found {found(value)}')
+    return tuple(network(each) for each in value)
+
+
+def network(value: Any) -> str:
+    try:
+        return str(ipaddress.ip_network(value if isinstance(value, str) else ""))
+    except ValueError as error:
+        raise Invalid(f'expected an address or a network such as "10.0.0.0/8", found {found(value)}') from error
+
+
 def python(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"3(\.[0-9]{1,2}){1,2}", value):
         return value

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from homeport.model.asked import Asked, GroupAsked, ZoneAsked
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import Action, Observation
@@ -94,6 +94,11 @@ class Engine(Protocol):
         `Conflict` for one that is lower itself."""
         ...
 
+    def file(self, environment: str, app: str, release: int, path: str) -> bytes | None:
+        """A file of the code of a release that was prepared here; None: there is none. Raises `NotFound` or
+        `Unavailable` for another release."""
+        ...
+
     def release(self, environment: str, app: str, number: int) -> Release | None:
         """A release that was prepared here, from the engine's own memory (the store may be gone); None: never was."""
         ...
@@ -102,9 +107,10 @@ class Engine(Protocol):
         """What people asked for."""
         ...
 
-    def ask(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
-        """Kept durably, in place of what was asked of that group or zone before. A zone that is to fail does so, soon,
-        and is in the observation's `failed_zones` from now on, until it is restored."""
+    def ask(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
+        """Kept durably, in place of what was asked of that group, zone or app before. A zone that is to fail does so,
+        soon, and is in the observation's `failed_zones` from now on, until it is restored. Maintenance holds when this
+        returns; raises `Unavailable` where the balancer doesn't take it yet."""
         ...
 
     def record(self, event: Event) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from homeport.errors import Conflict, NotFound, Unavailable
-from homeport.model.asked import Asked, GroupAsked, Suspendable, ZoneAsked
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, Suspendable, ZoneAsked
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
@@ -241,6 +242,25 @@ class EngineContract:
         assert world.engine.asked(world.place.id).of(APP, "web") == said
         world.engine.ask(world.place.id, GroupAsked(app=APP, group="web"))
         assert world.engine.asked(world.place.id) == Asked()
+
+    def test_maintenance_is_kept_until_it_is_over(self, world: World) -> None:
+        prepare(world, GOOD)
+        said = MaintenanceAsked(app="", on=True, since_at=world.clock.now(), by="ada", page="<p>ours")
+        for each in (said, replace(said, allow=("10.0.0.0/8",)), replace(said, app=APP)):
+            world.engine.ask(world.place.id, each)
+        assert set(world.engine.asked(world.place.id).maintenance) == {
+            replace(said, allow=("10.0.0.0/8",)),
+            replace(said, app=APP),
+        }
+        for app in ("", APP, APP):
+            world.engine.ask(world.place.id, replace(said, app=app, on=False))
+        assert world.engine.asked(world.place.id) == Asked()
+
+    def test_files_of_a_release_can_be_read(self, world: World) -> None:
+        prepare(world, GOOD)
+        assert world.engine.file(world.place.id, APP, GOOD, "web.py")
+        with pytest.raises((NotFound, Unavailable)):
+            world.engine.file(world.place.id, APP, 99, "web.py")
 
     def test_a_zone_that_failed_is_observed_until_it_is_restored(self, world: World) -> None:
         failed = ZoneAsked(zone="b", failure="kill", since_at=world.clock.now())

@@ -15,6 +15,7 @@ from homeport.model.platform import (
     Hook,
     Hooks,
     Instances,
+    Maintenance,
     Place,
     ProcessType,
     Resolved,
@@ -83,6 +84,7 @@ def test_the_reference_page_loads_and_means_what_it_says() -> None:
         processes={"web": "serve", "worker": "work"},
         release_task="migrate",
         types={"worker": ProcessType(after=("web",), stop="bin/finish $PID", stop_signal="INT")},
+        maintenance=Maintenance(page="back.html", allow=("10.0.0.0/8",)),
     )
 
 

@@ -27,7 +27,7 @@ from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.instance import log as logs
 from homeport.instance.address import Addresses, Claim
 from homeport.instance.sandbox import BwrapSandbox
-from homeport.model.asked import Asked, GroupAsked, ZoneAsked
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import (
@@ -241,6 +241,9 @@ class LocalEngine:
     def release(self, environment: str, app: str, number: int) -> Release | None:
         return self.records.release(environment, app, number)
 
+    def file(self, environment: str, app: str, release: int, path: str) -> bytes | None:
+        return self.tasks.launcher.file(environment, app, release, path)
+
     # --- executing ----------------------------------------------------------------------------------------------------
 
     def execute(self, environment: str, action: Action, *, fence: int) -> None:
@@ -343,13 +346,15 @@ class LocalEngine:
     def asked(self, environment: str) -> Asked:
         return self.records.asked(environment)
 
-    def ask(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
+    def ask(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
         with self._lock:
             self.records.environment(environment)
             if isinstance(said, ZoneAsked):
                 self.zones.ask(environment, said)
             else:
                 self.records.keep_asked(environment, said)
+            if isinstance(said, MaintenanceAsked):
+                self.traffic.sync()
         self._changed()
 
     def record(self, event: Event) -> None:

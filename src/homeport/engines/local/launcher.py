@@ -60,6 +60,15 @@ class Launcher:
         kept = ReleaseRecord(release=release, snapshot=snapshot, prepared_at=SystemClock().now())
         self.state.put(record.RELEASE, environment.place.id, f"{app}/{number}", kept)
 
+    def file(self, environment: str, app: str, number: int, path: str) -> bytes | None:
+        """The content of a file of the release's code; None: there is none. Raises `Unavailable`, `NotFound`."""
+        release = self._release(environment, app, number).release
+        source = next(layer for layer in release.slug.layers if layer.kind == "source")
+        root = self.home.layers / source.sha256
+        place = (root / path).resolve()
+        # a link may lead out of the code, into the image
+        return place.read_bytes() if place.is_relative_to(root.resolve()) and place.is_file() else None
+
     # --- generations --------------------------------------------------------------------------------------------------
 
     def directory(self, environment: str, instance: str) -> Path:

@@ -7,14 +7,14 @@ from datetime import datetime
 from msgspec import Struct
 
 from homeport.errors import NotFound
-from homeport.model.asked import Asked, GroupAsked, ZoneAsked
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.fleet import Instance
 from homeport.model.platform import Group, Place
 from homeport.model.release import Release, Snapshot
 from homeport.model.session import Session
 from homeport.stores.state import State
 
-ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, ASKED, ZONE, ORDINAL, SESSION = (
+ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, ASKED, ZONE, ORDINAL, SESSION, MAINTENANCE = (
     "environment",
     "app",
     "instance",
@@ -24,6 +24,7 @@ ENVIRONMENT, APP, INSTANCE, TASK, RELEASE, ASKED, ZONE, ORDINAL, SESSION = (
     "zone",
     "ordinal",
     "session",
+    "maintenance",
 )
 """Kinds of records."""
 
@@ -139,6 +140,7 @@ class Records:
         for said in self.asked(environment).groups:
             if said.app == app:
                 self.keep_asked(environment, GroupAsked(app=app, group=said.group))
+        self.state.remove(MAINTENANCE, environment, app)
         self.state.remove(APP, environment, app)
 
     def releases(self, environment: str) -> dict[str, ReleaseRecord]:
@@ -158,13 +160,18 @@ class Records:
         return known.resolved.group(seen.group) if known else None
 
     def asked(self, environment: str) -> Asked:
-        groups = self.state.all(ASKED, environment, GroupAsked).values()
-        return Asked(groups=tuple(groups), zones=tuple(self.state.all(ZONE, environment, ZoneAsked).values()))
+        return Asked(
+            groups=tuple(self.state.all(ASKED, environment, GroupAsked).values()),
+            zones=tuple(self.state.all(ZONE, environment, ZoneAsked).values()),
+            maintenance=tuple(self.state.all(MAINTENANCE, environment, MaintenanceAsked).values()),
+        )
 
-    def keep_asked(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
+    def keep_asked(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
         """Kept, or where nothing is asked any more, forgotten."""
         if isinstance(said, ZoneAsked):
             kind, key, nothing = ZONE, said.zone, said.failure is None
+        elif isinstance(said, MaintenanceAsked):
+            kind, key, nothing = MAINTENANCE, said.app, not said.on
         else:
             kind, key, nothing = ASKED, f"{said.app}/{said.group}", said.nothing
         if nothing:

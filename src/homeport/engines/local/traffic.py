@@ -12,6 +12,7 @@ from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.record import AppRecord, EnvironmentRecord, Records
 from homeport.errors import HomeportError
 from homeport.instance.address import Addresses
+from homeport.model.asked import MaintenanceAsked
 from homeport.model.fleet import Instance, State, Target
 from homeport.model.platform import Group, Health, Resolved
 from homeport.plan.balancer import (
@@ -28,6 +29,7 @@ from homeport.plan.balancer import (
     spare_of,
     upstream_backend,
 )
+from homeport.plan.maintenance import closed
 from homeport.plan.route import first_host
 from homeport.system.effect import effect
 from homeport.system.home import Home
@@ -42,14 +44,17 @@ def environment_traffic(
     resolved: Mapping[tuple[str, int], Resolved],
     instances: Iterable[Instance],
     private_addresses: Mapping[tuple[str, str], str],
+    maintenance: tuple[MaintenanceAsked, ...] = (),
 ) -> tuple[list[Frontend], list[Backend]]:
     """Frontends and backends of one environment. `resolved`: (app, release) → its platform file, of every release that
-    an app's routes, launches or instances name. `private_addresses`: (app, group) → address of its private name."""
+    an app's routes, launches or instances name. `private_addresses`: (app, group) → address of its private name.
+    `maintenance`: of its apps, or of all of it."""
     place = environment.place
     live = [each for each in instances if each.state is not State.TERMINATED]
     routes: list[Forward] = []
     backends: dict[str, Backend] = {}
     frontends: list[Frontend] = []
+    routed_by: dict[str, Resolved] = {}
     for app, record in sorted(apps.items()):
         wanted = {record.routes, record.launch} | {each.release for each in live if each.app == app}
         known = [
@@ -58,6 +63,8 @@ def environment_traffic(
         routed = None
         if record.routes is not None and not record.leaving:
             routed = resolved.get((app, record.routes))
+        if routed is not None:
+            routed_by[app] = routed
         host = first_host(routed or (known[-1] if known else None), environment.listen)
         for name in sorted({group.name for each in known for group in each.groups if group.balanced}):
             versions = [group for each in known if (group := each.group(name)) is not None and group.balanced]
@@ -84,7 +91,7 @@ def environment_traffic(
     if all(record.routes is None for record in apps.values()):
         routes.append(Forward(backend=UNRELEASED))
     public = Frontend(name=public_name(place.id), listen=environment.listen, routes=tuple(routes), tls=place.tls)
-    public = replace(public, redirect_from=place.redirect)
+    public = replace(public, redirect_from=place.redirect, closed=closed(maintenance, place.id, routed_by))
     return [public, *frontends], list(backends.values())
 
 
@@ -179,6 +186,7 @@ class Traffic:
                 self._resolved(id_),
                 [each.seen for each in self.records.instances(id_).values()],
                 self._private_addresses(id_),
+                self.records.asked(id_).maintenance,
             )
             frontends += one
             backends += other

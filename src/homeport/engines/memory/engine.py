@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from homeport.engines.memory import behaviour as behaviours
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict, NotFound, Unavailable
-from homeport.model.asked import Asked, GroupAsked, ZoneAsked
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
@@ -68,6 +68,7 @@ class MemoryEnvironment:
     sessions: dict[str, Session] = field(default_factory=dict)
     asked_groups: dict[tuple[str, str], GroupAsked] = field(default_factory=dict)
     asked_zones: dict[str, ZoneAsked] = field(default_factory=dict)
+    maintenance: dict[str, MaintenanceAsked] = field(default_factory=dict)
     fail_open: set[tuple[str, str]] = field(default_factory=set)
     fences: dict[str, int] = field(default_factory=dict)
     closing: bool = False
@@ -142,6 +143,7 @@ class MemoryEngine:
             del found.instances[each.id]
         found.prepared = {key: each for key, each in found.prepared.items() if key[0] != app}
         found.asked_groups = {key: each for key, each in found.asked_groups.items() if key[0] != app}
+        found.maintenance.pop(app, None)
         found.fail_open = {each for each in found.fail_open if each[0] != app}
         found.launch.pop(app, None)
         found.fences.pop(app, None)
@@ -417,10 +419,24 @@ class MemoryEngine:
 
     def asked(self, environment: str) -> Asked:
         found = self._find(environment)
-        return Asked(groups=tuple(found.asked_groups.values()), zones=tuple(found.asked_zones.values()))
+        return Asked(
+            groups=tuple(found.asked_groups.values()),
+            zones=tuple(found.asked_zones.values()),
+            maintenance=tuple(found.maintenance.values()),
+        )
 
-    def ask(self, environment: str, said: GroupAsked | ZoneAsked) -> None:
+    def file(self, environment: str, app: str, release: int, path: str) -> bytes | None:
+        if (app, release) not in self._find(environment).prepared:
+            raise NotFound(f"r{release} of {app} wasn't prepared in {environment}")
+        return f"{path} of r{release}".encode()
+
+    def ask(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
         found = self._find(environment)
+        if isinstance(said, MaintenanceAsked):
+            found.maintenance.pop(said.app, None)
+            if said.on:
+                found.maintenance[said.app] = said
+            return
         if isinstance(said, GroupAsked):
             found.asked_groups.pop((said.app, said.group), None)
             if not said.nothing:
