@@ -35,7 +35,8 @@ MOST = 3.0
 
 
 def results() -> Iterator[tuple[str, dict[str, Any]]]:
-    for name in ORDER:
+    others = sorted(path.stem for path in RESULTS.glob("*.json") if path.stem not in ORDER)
+    for name in (*ORDER, *others):
         path = RESULTS / f"{name}.json"
         if path.exists():
             yield name, json.loads(path.read_text())

@@ -189,6 +189,18 @@ def test_run_returns_the_exit_status(role: Role, script: str, status: int) -> No
     assert role.call(said, inside(role.uid, "bash", "-c", script))[0] == status
 
 
+def test_nice_counts_beside_other_sessions_too(role: Role) -> None:
+    wait = "for each in {1..100}; do grep -q 'nice 7$' /proc/self/autogroup && break; sleep 0.1; done 2>/dev/null"
+    look = f"nice; [ ! -e /proc/self/autogroup ] || {wait}; cat /proc/self/autogroup 2>/dev/null || true"
+    status, text = role.call(said, inside(role.uid, "bash", "-c", look, nice=7))
+    own, *grouped = text.splitlines()
+    assert status == 0
+    assert own == "7"
+    # a kernel that doesn't group processes by session has no such file
+    assert len(grouped) == Path("/proc/self/autogroup").exists()
+    assert all(each.endswith(" nice 7") for each in grouped)
+
+
 def test_output_comes_as_it_is_written(role: Role) -> None:
     def heard(uid: int | None) -> list[bytes]:
         pieces: list[bytes] = []
