@@ -98,9 +98,9 @@ class Client:
         path = _path(environment, "deployments", app, str(number))
         return self._ask("GET", path, views.JournalView, query=query, seconds=seconds)
 
-    def scale(self, environment: str, *, app: str, group: str, count: int) -> int:
+    def scale(self, environment: str, *, app: str, group: str, count: int, by: str = "somebody") -> int:
         """The count that is kept."""
-        body = views.ScaleRequest(app=app, group=group, count=count)
+        body = views.ScaleRequest(app=app, group=group, count=count, by=by)
         return self._ask("POST", _path(environment, "scale"), views.Scaled, body=body).desired
 
     def maintain(

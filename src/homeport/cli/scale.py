@@ -45,7 +45,8 @@ def scale(
     known = api.status(where)
     # all names first: a slip of the pen in the second changes nothing
     named = [(group.find(known, name, f"homeport scale …={count}"), count) for name, count in asked]
-    scaled = {(app, name): api.scale(where, app=app, group=name, count=count) for (app, name), count in named}
+    by = place.person(directory)
+    scaled = {(app, name): api.scale(where, app=app, group=name, count=count, by=by) for (app, name), count in named}
     if not no_wait:
         with output.Progress(quiet=as_json) as progress:
             progress.goes_on("the sizes are kept, and the engine sees to the instances", "homeport ps --watch")

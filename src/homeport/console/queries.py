@@ -187,7 +187,7 @@ class Queries:
         return views.Prepared(app=asked.app, release=asked.release, ready=found.ready, failed=found.failed)
 
     def scale(self, environment: str, asked: views.ScaleRequest) -> views.Scaled:
-        desired = self.control.scale(environment, asked.app, asked.group, asked.count)
+        desired = self.control.scale(environment, asked.app, asked.group, asked.count, by=asked.by)
         return views.Scaled(app=asked.app, group=asked.group, desired=desired)
 
     def maintain(self, environment: str, asked: views.MaintenanceRequest) -> views.MaintenanceList:

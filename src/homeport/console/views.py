@@ -375,6 +375,7 @@ class ScaleRequest(Struct, frozen=True, kw_only=True):
     app: str
     group: str
     count: int
+    by: str = "somebody"
 
 
 class Begun(Struct, frozen=True, kw_only=True):

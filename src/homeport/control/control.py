@@ -23,6 +23,7 @@ from homeport.model.platform import Amount, Place
 from homeport.model.release import Release
 from homeport.model.session import Session
 from homeport.plan import freeze, route
+from homeport.plan.desired import size
 from homeport.plan.mistake import instead
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
@@ -276,7 +277,7 @@ class Control:
                 self.engine.begin_leave(environment, app)
         self.wake()
 
-    def scale(self, environment: str, app: str, group: str, count: int) -> int:
+    def scale(self, environment: str, app: str, group: str, count: int, *, by: str = "somebody") -> int:
         """The new desired count, kept over the file's. Raises `Invalid` outside min and max, `NotFound`, `Conflict`
         while a deployment goes on."""
         with self.changed:
@@ -299,7 +300,9 @@ class Control:
                     hint=f"[groups.{group}] instances = {{ min = …, max = … }} in homeport.toml, then homeport deploy",
                 )
             said = self.engine.asked(environment).of(app, group)
+            before = {} if said.desired is None else {group: said.desired}
             self.engine.ask(environment, replace(said, desired=count))
+            found.note(app, "scaled", group, f"{by} scales {group} from {size(known, before)} to {count}")
         self.wake()
         return count
 

@@ -9,6 +9,7 @@ from functools import partial
 from msgspec import Struct
 
 from homeport.control.deployment import AppControl
+from homeport.control.note import Notes
 from homeport.errors import HomeportError, Unavailable
 from homeport.model.asked import Asked
 from homeport.model.breaker import BreakerState
@@ -58,6 +59,7 @@ class EnvironmentControl:
         """Instance or group → why it is as it is, from the last tick."""
         self.care: dict[tuple[str, str], Care] = {}
         """(app, group) → what else the last tick found."""
+        self.notes = Notes(place.id)
         self.trouble = ""
         """Why the last tick couldn't do everything; empty: it could."""
         self._said = ""
@@ -94,6 +96,7 @@ class EnvironmentControl:
         """Seconds until it must look again at the latest; None: only when something changes."""
         self.trouble = ""
         observed = self.observe()
+        self.notes.see(observed)
         names = {each.app for each in observed.instances} | set(observed.fence) | set(self.apps)
         wakes: list[float] = []
         for name in sorted(names):
@@ -165,10 +168,11 @@ class EnvironmentControl:
             return []
         members = by_group(observed)
         plans = [reconcile(group, observed, now, members.get((group.app, group.name), ())) for group in desired]
-        for group, plan in zip(desired, plans, strict=True):
+        plans_of = list(zip(desired, plans, strict=True))
+        for group, plan in plans_of:
             notes = tuple(each.reason for each in plan.decisions if each.action is None and each.subject == group.name)
             self.care[group.app, group.name] = Care(notes=notes, breakers=plan.breakers)
-        self._guarded(partial(self._carry_out_all, app, plans, observed))
+        self._guarded(partial(self._carry_out_all, app, plans_of, observed))
         self._guarded(partial(self._put_away, app, members))
         wakes = [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]
         if (wake := app.wake_in(observed)) is not None:
@@ -203,7 +207,7 @@ class EnvironmentControl:
             if left != said:
                 self.engine.ask(self.place.id, left)
             if said.cycle is not None and left.cycle is None:
-                self._record(app.app, "cycle", said.group, f"the cycle that {said.cycle.by} asked for is done")
+                self.note(app.app, "cycle", said.group, f"the cycle that {said.cycle.by} asked for is done")
 
     def _known(self, app: AppControl, observed: Observation) -> dict[int, Resolved]:
         """What is known of the releases that run: for how long their instances may take to end."""
@@ -213,24 +217,30 @@ class EnvironmentControl:
                 found[number] = app.resolve(number)[number]
         return found
 
-    def _carry_out_all(self, app: AppControl, plans: list[Plan], observed: Observation) -> None:
+    def _carry_out_all(self, app: AppControl, plans: list[tuple[GroupDesired, Plan]], observed: Observation) -> None:
         with self.engine.together():
-            for decision in (each for plan in plans for each in plan.decisions):
-                self._carry_out(app, decision, app.fence(observed))
+            for group, decision in ((group, each) for group, plan in plans for each in plan.decisions):
+                self._carry_out(app, group, decision, observed)
                 if isinstance(decision.action, Launch):
                     # groups of two apps may bear one name: the next app mustn't give the same id
                     name, _, ordinal = decision.action.instance.rpartition("-")
                     observed.last_ordinal[name] = int(ordinal)
 
-    def _carry_out(self, app: AppControl, decision: Decision, fence: int) -> None:
+    def _carry_out(self, app: AppControl, group: GroupDesired, decision: Decision, observed: Observation) -> None:
         self.reasons[decision.subject] = decision.reason
-        action = decision.action
-        if action is None:
-            return
-        self._guarded(partial(self.engine.execute, self.place.id, action, fence=fence))
-        self._record(app.app, _snake(type(action).__name__), decision.subject, decision.reason)
+        failed = ""
+        if decision.action is not None:
+            try:
+                self.engine.execute(self.place.id, decision.action, fence=app.fence(observed))
+            except HomeportError as error:
+                self._complain(error)
+                failed = error.message
+        event = self.notes.event(decision, group, observed, self.clock.now(), failed=failed)
+        if event is not None:
+            self.engine.record(event)
 
-    def _record(self, app: str, kind: str, subject: str, message: str) -> None:
+    def note(self, app: str, kind: str, subject: str, message: str) -> None:
+        """As an event that no rule decided."""
         at = self.clock.now()
         event = Event(at=at, environment=self.place.id, app=app, kind=kind, subject=subject, message=message)
         self.engine.record(event)
@@ -255,7 +265,3 @@ def _all_ended(observed: Observation) -> bool:
 
 def _seconds(moment: datetime, now: datetime) -> float:
     return max(0.0, (moment - now).total_seconds())
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -5,6 +5,40 @@ from datetime import datetime
 from msgspec import Struct
 
 
+class Sight(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was known of an instance when a rule fired, in words; empty: nothing."""
+
+    state: str
+    run: str
+    check: str
+    check_since_at: datetime | None = None
+    target: str = ""
+    died: bool = False
+    oom_kills: int = 0
+    disk_full: bool = False
+    in_flight: int | None = None
+    exits: tuple[str, ...] = ()
+    """Of its processes, each with how often it has ended."""
+    asked: str = ""
+    """The last question of its health check, and what came back."""
+    answered: str = ""
+    answered_at: datetime | None = None
+
+
+class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a decision came about. `rule`: the name of the one that fired, on what was observed at `observed_at`."""
+
+    rule: str
+    observed_at: datetime
+    group: str
+    release: int | None = None
+    cause: str = ""
+    """Why the instance departs, in a word: see `plan.departure`."""
+    replaces: str = ""
+    """In whose place it is launched."""
+    seen: Sight | None = None
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """`number` grows by one per event of an engine; 0 until it is stored."""
 
@@ -16,3 +50,5 @@ class Event(Struct, frozen=True, kw_only=True):
     message: str
     app: str = ""
     number: int = 0
+    decided: Decided | None = None
+    """None: nobody but a person, or time, decided it."""

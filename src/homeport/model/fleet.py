@@ -380,7 +380,8 @@ Action = (
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """An action, or a no-op (`action` None), about `subject`, with the reason a person can read."""
+    """An action, or a no-op (`action` None), about `subject`, with the reason a person can read. `rule`: the name of
+    the one that fired."""
 
     subject: str
     reason: str
@@ -398,3 +399,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def actions(self) -> tuple[Action, ...]:
         return tuple(each.action for each in self.decisions if each.action is not None)
+    rule: str = ""
+    cause: str = ""
+    """Why its instance departs, in a word: see `plan.departure`; empty: it doesn't, or for its number alone."""
+    replaces: str = ""
+    """The instance in whose place another is launched; empty: in nobody's."""

@@ -46,6 +46,19 @@ class Departure(Struct, frozen=True, kw_only=True):
     why: Why
     reason: str
     at_once: bool = False
+    renewal: str = ""
+    """RENEWED: `cycle`, `lifetime` or `rebalance`."""
+
+    @property
+    def cause(self) -> str:
+        return self.renewal or self.why.value
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """What isn't done for a group, by which rule, and why."""
+
+    rule: str
+    text: str
 
 
 class Scene(Struct, kw_only=True):
@@ -96,7 +109,7 @@ class Findings(Struct, kw_only=True):
     """`notes`: what isn't done, and why. `wakes`: when somebody may have to depart by the clock alone."""
 
     departures: dict[str, Departure] = {}
-    notes: list[str] = []
+    notes: list[Note] = []
     wakes: list[datetime] = []
     breakers: dict[int, BreakerState] = {}
     mass: str = ""
@@ -129,7 +142,8 @@ def find(scene: Scene) -> Findings:
     if scene.suspended & {*_HEALTH, Suspendable.TERMINATE}:
         if sick or overdue:
             names = ", ".join(sorted(each.value for each in scene.suspended & {*_HEALTH, Suspendable.TERMINATE}))
-            found.notes.append(f"{_plural(len(sick) + len(overdue))} unhealthy and not replaced: {names} suspended")
+            text = f"{_plural(len(sick) + len(overdue))} unhealthy and not replaced: {names} suspended"
+            found.notes.append(Note(rule="suspended", text=text))
     else:
         _failed(scene, overdue, trials, found)
         _sick(scene, sick, others, found)
@@ -215,7 +229,7 @@ def _sick(scene: Scene, sick: Sequence[Instance], others: Sequence[Instance], fo
         tried = any(each.why is Why.TRIAL for each in found.departures.values())
         limit = 0 if tried else min(room, scene.desired.replace_budget)
         rest = "one is tried that was launched since" if tried else f"replaced {scene.desired.replace_budget} at a time"
-        found.notes.append(f"{found.mass}: not the instances' fault, {rest}")
+        found.notes.append(Note(rule="mass unhealthiness", text=f"{found.mass}: not the instances' fault, {rest}"))
     complete = sum(1 for each in others if each.state is State.IN_SERVICE) >= scene.count
     at_once = room <= 0 and complete
     chosen = sorted(due, key=lambda each: (each.target is not Target.DRAINING, each.check_since_at, age(each)))
@@ -240,14 +254,17 @@ def _renewed(scene: Scene, serving: Sequence[Instance], found: Findings) -> None
         return
     problem = _not_renewed(scene, serving[0].release, found)
     if problem:
-        found.notes.append(f"{_plural(len(aged) or 1)} to be replaced, but {problem}")
+        text = f"{_plural(len(aged) or 1)} to be replaced, but {problem}"
+        found.notes.append(Note(rule="renewal waits", text=text))
         return
     for each in aged[: min(batch, scene.room)]:
         reason = f"launched {each.created_at:%Y-%m-%d %H:%M:%S}: older than it may be"
-        found.departures[each.id] = Departure(why=Why.RENEWED, reason=reason)
+        asked = scene.desired.asked.cycle if scene.desired.asked else None
+        renewal = "cycle" if asked is not None and each.created_at < asked.older_than_at else "lifetime"
+        found.departures[each.id] = Departure(why=Why.RENEWED, reason=reason, renewal=renewal)
     for each in moved:
         reason = f"zone {each.zone} has two more than another of {', '.join(_zones(scene))}"
-        found.departures[each.id] = Departure(why=Why.RENEWED, reason=reason)
+        found.departures[each.id] = Departure(why=Why.RENEWED, reason=reason, renewal="rebalance")
 
 
 def _not_renewed(scene: Scene, release: int, found: Findings) -> str:
@@ -283,9 +300,8 @@ def _aged(scene: Scene, serving: Sequence[Instance], found: Findings) -> tuple[l
         if old and not failed:
             return old, cycle.batch
         if old:
-            found.notes.append(
-                f"the cycle has stopped, {_plural(len(old))} left: {failed[-1].id} failed: {describe(failed[-1])}"
-            )
+            text = f"the cycle has stopped, {_plural(len(old))} left: {failed[-1].id} failed: {describe(failed[-1])}"
+            found.notes.append(Note(rule="cycle stopped", text=text))
     if desired.max_lifetime is None:
         return [], 1
     found.wakes += [each.created_at + desired.max_lifetime for each in order]

@@ -70,7 +70,7 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
     carrying = _carrying(desired, present, roles)
     wanted = sum(cohort.count for cohort in desired.cohorts if cohort.serving)
     held = _held(desired, present, roles)
-    decisions = [Decision(subject=desired.name, reason=note) for note in found.notes]
+    decisions = [Decision(subject=desired.name, reason=note.text, rule=note.rule) for note in found.notes]
     wakes = list(found.wakes)
     for instance in present:
         role = roles[instance.id]
@@ -83,8 +83,12 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
             now=now,
             held=instance.id in held,
         )
-        outcome = next(rule.then(situation) for rule in RULES if rule.when(situation))
-        decisions.append(Decision(subject=instance.id, reason=outcome.reason, action=outcome.action))
+        rule = next(rule for rule in RULES if rule.when(situation))
+        outcome = rule.then(situation)
+        cause = role.departure.cause if role.departure is not None else ""
+        decisions.append(
+            Decision(subject=instance.id, reason=outcome.reason, action=outcome.action, rule=rule.name, cause=cause)
+        )
         if outcome.wake_at is not None:
             wakes.append(outcome.wake_at)
     decisions += _fail_open(desired, observed, present, scene)
@@ -144,4 +148,4 @@ def _fail_open(
         return []
     reason = "every target is unhealthy: they get requests all the same" if shall else "not every target is unhealthy"
     action = FailOpen(app=desired.app, group=desired.name, open=shall)
-    return [Decision(subject=desired.name, reason=reason, action=action)]
+    return [Decision(subject=desired.name, reason=reason, action=action, rule="fail open")]

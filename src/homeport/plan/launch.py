@@ -6,9 +6,9 @@ from datetime import datetime
 
 from homeport.model.asked import Suspendable
 from homeport.model.breaker import BreakerPhase, BreakerState
-from homeport.model.fleet import Decision, Launch, Observation
+from homeport.model.fleet import Cohort, Decision, Launch, Observation, State, Target
 from homeport.plan.cohort import Role, emptiest_zone
-from homeport.plan.departure import Scene
+from homeport.plan.departure import Scene, Why
 
 
 def launches(
@@ -39,9 +39,10 @@ def launches(
         breaker = breakers[cohort.release]
         if problem := no_launch(scene, zones, breaker):
             reason = f"{missing} of r{cohort.release} missing: {problem}"
-            decisions.append(Decision(subject=desired.name, reason=reason))
+            decisions.append(Decision(subject=desired.name, reason=reason, rule="no launch"))
             wakes += [breaker.until_at] if breaker.until_at is not None else []
             continue
+        gone = predecessors(scene, roles, cohort)
         for _ in range(missing if breaker.allowed is None else min(missing, breaker.allowed)):
             ordinal += 1
             zone = emptiest_zone(zones, population)
@@ -56,8 +57,30 @@ def launches(
             reason = f"{cohort.count} of r{cohort.release} wanted, {have} there"
             if breaker.phase is not BreakerPhase.CLOSED:
                 reason += f"; tried again after {breaker.failures} failed rounds"
-            decisions.append(Decision(subject=action.instance, reason=reason, action=action))
+            replaces = gone.pop(0) if gone else ""
+            reason += f"; in place of {replaces}" if replaces else ""
+            decisions.append(
+                Decision(subject=action.instance, reason=reason, action=action, rule="launch", replaces=replaces)
+            )
     return decisions, wakes
+
+
+def predecessors(scene: Scene, roles: Mapping[str, Role], cohort: Cohort) -> list[str]:
+    """In whose place the cohort's next ones are launched: who has died, then who departs and has no successor yet. For
+    people: nothing is decided by it."""
+    heirs, dead, departing = 0, [], []
+    for each in scene.everyone:
+        role = roles.get(each.id)
+        if role is None or each.release != cohort.release:
+            continue
+        if role.cohort is not None:
+            heirs += each.state in (State.PENDING, State.PENDING_WAIT)
+        elif each.died:
+            dead.append(each.id)
+        elif role.departure is not None and role.departure.why not in (Why.SPECIMEN, Why.TRIAL):
+            beginning = each.target is not Target.DRAINING and each.state in (State.PENDING, State.IN_SERVICE)
+            departing += [each.id] if beginning else []
+    return dead + departing[heirs:]
 
 
 def no_launch(scene: Scene, zones: Sequence[str], breaker: BreakerState) -> str:

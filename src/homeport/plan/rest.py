@@ -38,7 +38,7 @@ def at_rest(desired: GroupDesired, observed: Observation, members: Sequence[Inst
             return None
         zones[each.zone] += 1
         oldest_at = min(oldest_at, each.created_at)
-        decisions.append(Decision(subject=each.id, reason=reason))
+        decisions.append(Decision(subject=each.id, reason=reason, rule="in service"))
     spread = zones.values()
     if max(spread) - min(spread) > 1:
         return None

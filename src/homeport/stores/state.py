@@ -31,6 +31,8 @@ create index if not exists events_of on events (environment, number);
 VERSION = 1
 MANY_FREE_BYTES = 10_000_000
 RESERVE_BYTES = 500_000
+KEPT_EVENTS = 20_000
+"""Of an environment."""
 
 
 class State:
@@ -109,8 +111,9 @@ class State:
             _write(self._connection, "delete from records where environment = ? and kind != ?", (environment, but))
             self._decoded = {key: each for key, each in self._decoded.items() if key[1] != environment}
 
-    def record(self, event: Event, *, keep: int = 20_000) -> None:
-        """One more event; the oldest beyond `keep` go."""
+    def record(self, event: Event, *, keep: int = KEPT_EVENTS) -> None:
+        """One more event. Of each environment the newest `keep` stay, of all together five times as many: nobody's
+        unrest makes the others' past go."""
         with self._lock, self._translated():
             _write(
                 self._connection,
@@ -118,8 +121,8 @@ class State:
                 (event.environment, msgspec.json.encode(event)),
             )
             number = self._connection.execute("select last_insert_rowid()").fetchone()[0]
-            if number % 500 == 0:
-                _write(self._connection, "delete from events where number <= ?", (number - keep,))
+            if number % min(500, keep) == 0:
+                self._forget_events(number, keep)
 
     def events(self, environment: str, after: int, limit: int) -> list[Event]:
         """Events with a number above `after`, oldest first."""
@@ -129,6 +132,15 @@ class State:
         return [
             msgspec.structs.replace(msgspec.json.decode(value, type=Event), number=number) for number, value in rows
         ]
+
+    def _forget_events(self, number: int, keep: int) -> None:
+        _write(self._connection, "delete from events where number <= ?", (number - 5 * keep,))
+        for (environment,) in self._connection.execute("select distinct environment from events").fetchall():
+            oldest = "select number from events where environment = ? order by number desc limit 1 offset ?"
+            row = self._connection.execute(oldest, (environment, keep)).fetchone()
+            if row is not None:
+                forget = "delete from events where environment = ? and number <= ?"
+                _write(self._connection, forget, (environment, row[0]))
 
     def reserve(self) -> None:
         """From now on some hundreds of changes can be written though the disk is full: the files hold room for them.
