@@ -179,6 +179,28 @@ def test_when_all_die_at_once_what_was_drained_serves(serving: Proxy) -> None:
     assert drained.hits()["GET /"] > before + 150
 
 
+def test_targets_that_are_all_unhealthy_get_requests_while_the_group_is_open(serving: Proxy) -> None:
+    for each in serving.targets:
+        get(each.port, "/health?500")
+    until(lambda: set(serving.checks().values()) == {False}, "all are down")
+    assert serving.get().status == 503
+    wanted = serving.desired
+    (backend,) = wanted.backends
+    serving.sync(structs.replace(wanted, backends=(structs.replace(backend, fail_open=True),)))
+    assert serving.equal()
+    with Load(serving.port) as load:
+        load.more(300)
+    assert load.failures == []
+    serving.reload()
+    assert serving.equal()
+    assert serving.get().status == 200, "open after a reload too"
+    serving.sync(wanted)
+    until(lambda: set(serving.checks().values()) == {False}, "their checks count again", 20)
+    for each in serving.targets:
+        get(each.port, "/health?200")
+    until(serving.all_up, "they are well again", 20)
+
+
 def test_what_may_have_been_carried_out_is_not_repeated(serving: Proxy) -> None:
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         assert serving.get("/die", method=method).status == 502

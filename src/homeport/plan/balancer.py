@@ -55,6 +55,9 @@ class Backend(Struct, frozen=True, kw_only=True):
     host: str = "localhost"
     proto: Literal["http", "https"] = "http"
     drain: timedelta = timedelta(seconds=30)
+    fail_open: bool = False
+    """Its servers get requests whatever their checks say. Not in the text: a HAProxy that is started anew checks, until
+    it is told."""
     upstream: str | None = None
 
 

@@ -11,7 +11,8 @@ from homeport.plan.balancer_text import SPARE, WEIGHT, routes, server_options
 
 
 class RunningServer(Struct, frozen=True, kw_only=True):
-    """A server as a worker has it. `checked`: its health checks are on. `up`: None before a check has told."""
+    """A server as a worker has it. `checked`: its health checks are on. `up`: None before a check has told; where
+    they are off, False or None."""
 
     address: str
     port: int
@@ -84,7 +85,11 @@ def _server(backend: Backend, server: Server, now: RunningServer | None) -> list
     if now is None:
         spare = SPARE if server.spare else ""
         commands.append(f"add server {target} {server.address}:{server.port} {server_options(backend)}{spare}")
-    if now is None or not now.checked:
+    if backend.fail_open:
+        # what its last check said would hold on
+        open_now = now is None or (not now.checked and now.up is not False)
+        commands += [] if open_now else [f"disable health {target}", f"set server {target} health up"]
+    elif now is None or not now.checked:
         commands.append(f"enable health {target}")
     # Without a state yet (just added) a server is in maintenance.
     if (now.state if now is not None else "maint") != server.state:

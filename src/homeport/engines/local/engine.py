@@ -300,6 +300,7 @@ class LocalEngine:
                 others = tuple(each for each in known.fail_open if each != action.group)
                 groups = (*others, action.group) if action.open else others
                 self.records.keep_app(environment, action.app, replace(known, fail_open=groups))
+                self.traffic.sync_soon()
             case RunTask():
                 self.tasks.run(kept, action)
             case Launch():

@@ -3,7 +3,7 @@
 Called by `engine`, under its lock. The record is always written before the thing is made or ended."""
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -22,10 +22,12 @@ from homeport.model.platform import Group
 from homeport.plan.route import first_host
 from homeport.ports.clock import Clock
 from homeport.system import process
+from homeport.system.disk import is_full
 
 AGAIN_SECONDS = 0.05
-KEPT_ENDED = 20
-"""Ended instances that are remembered per group."""
+KEPT_ENDED, MOST_ENDED = 20, 200
+"""Ended instances that are remembered per group: so many, and of the recent ones more, for a breaker counts them."""
+RECENT = timedelta(hours=1)
 
 
 class Generations:
@@ -208,6 +210,8 @@ class Generations:
             killed=False,
             died=False,
             hook=None,
+            disk_full=False,
+            zone_failed=False,
             reason="",
         )
         self._told.pop((environment, seen.id), None)
@@ -230,7 +234,8 @@ class Generations:
             pid = self.launcher.start(kept, begun, self.traffic.hosts(environment))
         except HomeportError as error:
             with self.lock:
-                failed = replace(begun.seen, run=Run.STOPPED, died=True, reason=error.message)
+                full = is_full(self.launcher.home.root)
+                failed = replace(begun.seen, run=Run.STOPPED, died=True, disk_full=full, reason=error.message)
                 self.records.keep_instance(environment, replace(begun, seen=failed))
             return
         started = process.start_time(pid)
@@ -255,5 +260,7 @@ class Generations:
             for each in self.records.instances(environment).values()
             if (each.seen.app, each.seen.group) == (seen.app, seen.group) and each.seen.ended_at is not None
         )
-        for _, id_ in ended[:-KEPT_ENDED]:
-            self.records.forget_instance(environment, id_)
+        recent_at = self.clock.now() - RECENT
+        for at, id_ in ended[:-KEPT_ENDED]:
+            if at < recent_at or (at, id_) in ended[:-MOST_ENDED]:
+                self.records.forget_instance(environment, id_)

@@ -232,7 +232,7 @@ def parse_server(line: str) -> tuple[ServerId, RunningServer] | None:
         state = "drain"
     checked = bool(checks & CHECK_ENABLED)
     up: bool | None = None
-    if checked and state != "maint" and operational == STOPPED:
+    if state != "maint" and operational == STOPPED:
         up = False
     elif checked and state != "maint" and health >= FULL_HEALTH:
         up = True

@@ -26,6 +26,7 @@ from homeport.plan.balancer import backend_name, spare_name
 from homeport.ports.clock import Clock
 from homeport.ports.engine import LogQuery
 from homeport.system import process
+from homeport.system.disk import is_full
 
 DRAIN_LOOK_SECONDS = 0.05
 TAIL_LINES = 20
@@ -157,9 +158,15 @@ class Observer:
             check=check,
             check_since_at=self._unhealthy_since(environment, seen) if check is Check.UNHEALTHY else None,
             probe=probe,
+            disk_full=seen.disk_full or (check is Check.UNHEALTHY and self._disk_full(seen)),
             oom_kills=0 if check is Check.HEALTHY else self.sandbox.oom_kills(self.launcher.info(environment, seen)),
             in_flight=flying,
         )
+
+    def _disk_full(self, seen: Instance) -> bool:
+        """What it may write to: our disk, and the memory that is its /tmp, as far as one can look there."""
+        inside = [] if seen.pid is None else [Path(f"/proc/{seen.pid}/root/tmp")]
+        return any(is_full(each) for each in (self.launcher.home.root, *inside))
 
     def services(self, environment: str, instance: str) -> Path:
         return service_directory(self.launcher.directory(environment, instance))

@@ -76,6 +76,7 @@ def environment_traffic(
                 host=host,
                 proto="https" if place.tls else "http",
                 drain=max(group.drain for group in versions),
+                fail_open=name in record.fail_open,
             )
             if (app, name) in private_addresses:
                 listen = f"{private_addresses[app, name]}:{PRIVATE_PORT}"
