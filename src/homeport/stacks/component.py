@@ -9,6 +9,7 @@ troposphere template. A value that is only known at deployment arrives as a refe
 
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -38,7 +39,10 @@ def composed(path: Path, shown: str, given: Mapping[str, Any]) -> tuple[Template
     ]
     if wrong:
         raise Invalid(f"{shown}: {wrong[0]}", details=tuple(wrong[1:]))
-    arguments = {name: _argument(name, value, hints.get(name, Any), shown) for name, value in given.items()}
+    arguments = {
+        name: _reference(name) if is_function(value) else _argument(name, value, hints.get(name, Any), shown)
+        for name, value in given.items()
+    }
     try:
         made = function(**arguments)
     except Exception as error:
@@ -70,9 +74,13 @@ def _hints(function: Callable[..., Any], shown: str) -> dict[str, Any]:
         raise Invalid(f"{shown}: {error}") from error
 
 
+def _reference(name: str) -> Any:
+    """As troposphere's own where the component uses that: its types take nothing else."""
+    troposphere = sys.modules.get("troposphere")
+    return troposphere.Ref(f"{GIVEN}{name}") if troposphere else {"Ref": f"{GIVEN}{name}"}
+
+
 def _argument(name: str, value: Any, kind: Any, shown: str) -> Any:
-    if is_function(value):
-        return {"Ref": f"{GIVEN}{name}"}
     try:
         return msgspec.convert(value, kind, strict=False)
     except (msgspec.ValidationError, TypeError) as error:

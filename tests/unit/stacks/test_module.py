@@ -1,8 +1,10 @@
 """Local modules, as a template's author writes them: what comes out, and what is said where something is wrong."""
 
 import io
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -142,6 +144,7 @@ Modules: {A: {Source: regional.yaml, Condition: IsOn}}
     assert body["Resources"]["AAlways"]["Condition"] == "IsOn"
     both = body["Conditions"][body["Resources"]["AWhenBoth"]["Condition"]]
     assert both == {"Fn::And": [{"Condition": "IsOn"}, {"Condition": "ABoth"}]}
+    assert body["Conditions"]["ABoth"] == {"Condition": "AEast"}
 
 
 def test_loops(tmp_path: Path) -> None:
@@ -370,12 +373,14 @@ Outputs: {Id: {Value: !GetAtt Web.Id}}
         composed(tmp_path, template)
 
 
-def test_objects_like_troposphere_s(tmp_path: Path) -> None:
+def test_objects_like_troposphere_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cls = "class Topic:\n    def to_dict(self): return {'Type': 'AWS::SNS::Topic'}\n"
-    text = f"{cls}def component(): return {{'T': Topic()}}\n"
+    text = f"{cls}def component(name): return {{'T': Topic(), 'U': {{'Type': 'A::B::C', 'Name': name}}}}\n"
     (tmp_path / "topic.py").write_text(text)
-    body = composed(tmp_path, "Modules: {M: {Source: topic.py}}")
-    assert body["Resources"] == {"MT": {"Type": "AWS::SNS::Topic"}}
+    module = SimpleNamespace(Ref=lambda name: SimpleNamespace(to_dict=lambda: {"Ref": name}))
+    monkeypatch.setitem(sys.modules, "troposphere", module)
+    body = composed(tmp_path, "Modules: {M: {Source: topic.py, Properties: {name: !Ref T}}}")
+    assert body["Resources"] == {"MT": {"Type": "AWS::SNS::Topic"}, "MU": {"Type": "A::B::C", "Name": {"Ref": "T"}}}
 
 
 def test_user_data_from_a_file(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from homeport.errors import HomeportError
 from homeport.model.stack_plan import Action
 from homeport.stacks.apply import Outcome, Wishes
+from homeport.stacks.standing import orphans
 from tests.stack_project import SETTINGS, Site
 
 SITE = """
@@ -68,6 +69,13 @@ def test_nested_stacks_are_made_planned_and_gone(tmp_path: Path) -> None:
     assert site.one("site").protected == ("Web/Table",)
     site.apply(wishes=Wishes(allow=frozenset({"site/Web/Table"})))
     assert site.cloud.world.stacks == {}
+
+
+def test_nested_stacks_are_nobodys_orphans(tmp_path: Path) -> None:
+    site = Site(tmp_path, {**FILES, "config.yaml": f"{FILES['config.yaml']}project: shop\n"})
+    site.apply()
+    assert {each.contents.tags["homeport:project"] for each in site.cloud.world.stacks.values()} == {"shop"}
+    assert orphans(site.planner()) == []
 
 
 def test_a_table_in_a_nested_stack_is_protected(tmp_path: Path) -> None:
