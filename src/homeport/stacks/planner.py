@@ -225,7 +225,7 @@ class Planner:
         levels = graph.levels(inside)
         outside = {need for needs in inside.values() for need in needs if need not in inside}
         self.load(each for each in sorted(outside) if each not in self.problems)
-        progress(f"looking at {len(inside)} stacks")
+        progress(f"looking at {len(inside)} {'stack' if len(inside) == 1 else 'stacks'}")
         self.observe([*inside, *sorted(outside)])
         for level in levels:
             ready = [id for id in level if id not in self.problems]

@@ -56,7 +56,7 @@ def find(start: Path) -> Path:
                 return found
     raise NotFound(
         f"no {DIRECTORY}/{SETTINGS} in {start} or above it",
-        hint=f"mkdir {DIRECTORY} && echo 'region: eu-west-1' > {DIRECTORY}/{SETTINGS}",
+        hint="homeport stack init",
     )
 
 
