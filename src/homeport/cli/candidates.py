@@ -163,6 +163,19 @@ def _stored(context: click.Context) -> "tuple[Catalogue, str, str]":
     return wiring.catalogue(wiring.store(place.home())), app, where.partition("/")[2]
 
 
+def stacks(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Of the project, and directories of them."""
+
+    def names() -> list[str]:
+        from homeport import wiring
+
+        ids = list(wiring.stack_project(_directory(context)).entries)
+        directories = {f"{id.rpartition('/')[0]}/" for id in ids if "/" in id}
+        return [*sorted(directories), *ids]
+
+    return _offered(names, incomplete)
+
+
 def _directory(context: click.Context) -> Path:
     return Path(context.params.get("directory") or ".")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from homeport.cli import candidates
 from homeport.cli.commands import Commands
 from homeport.errors import BY_KIND, HomeportError
 
@@ -45,7 +46,8 @@ directory = click.option(
     metavar="DIR",
     help="The project; the directory stacks/ is looked for from there upwards. Default: the current one.",
 )
-words = click.argument("stacks", nargs=-1, metavar="[STACK]...")
+words = click.argument("stacks", nargs=-1, metavar="[STACK]...", shell_complete=candidates.stacks)
+stack_argument = click.argument("stack", shell_complete=candidates.stacks)
 
 
 class Lazy(Commands):

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeport.cli import options, output
-from homeport.cli.stack import directory, planner
+from homeport.cli import candidates, options, output
+from homeport.cli.stack import directory, planner, stack_argument
 from homeport.cli.stack_apply import finish, why
 from homeport.errors import Conflict, Invalid
 
@@ -32,7 +32,7 @@ allow = click.option(
         "homeport stack delete a --retain a/Logs",
     )
 )
-@click.argument("stacks", nargs=-1, required=True, metavar="STACK...")
+@click.argument("stacks", nargs=-1, required=True, metavar="STACK...", shell_complete=candidates.stacks)
 @yes
 @allow
 @click.option(
@@ -110,7 +110,7 @@ def prune(yes: bool, allow: tuple[str, ...], why: str, directory: Path, as_json:
 @click.command(
     "import", epilog=options.example("homeport stack import production/data Orders=orders-table Logs=logs-bucket")
 )
-@click.argument("stack")
+@stack_argument
 @click.argument("resources", nargs=-1, required=True, metavar="RESOURCE=ID...")
 @yes
 @why
@@ -173,7 +173,7 @@ def _import(word: str, plan: "StackPlan") -> "Import":
 
 
 @click.command(epilog=options.example("homeport stack unlock production/web", "homeport stack unlock web --skip Group"))
-@click.argument("stack")
+@stack_argument
 @click.option(
     "--skip", multiple=True, metavar="RESOURCE", help="What the rollback can't mend, and shall leave. Repeatable."
 )
@@ -204,7 +204,7 @@ def unlock(stack: str, skip: tuple[str, ...], directory: Path, as_json: bool) ->
 @click.command(
     epilog=options.example("homeport stack twin production/edge", "homeport stack twin edge --as edge-b -p Size=large")
 )
-@click.argument("stack")
+@stack_argument
 @click.option("--as", "name", metavar="NAME", help="The twin's name. Default: the stack's with -2 after it.")
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Of its own. Repeatable.")
 @directory

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import options
+from homeport.cli import candidates, options
 from homeport.cli.stack import directory
 from homeport.errors import Invalid
 
@@ -15,7 +15,7 @@ from homeport.errors import Invalid
         "homeport stack compile production/web", "homeport stack compile --template web.yaml --json"
     ),
 )
-@click.argument("stack", required=False, metavar="[STACK]")
+@click.argument("stack", required=False, metavar="[STACK]", shell_complete=candidates.stacks)
 @click.option(
     "--template",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

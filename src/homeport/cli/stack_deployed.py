@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import options, output
-from homeport.cli.stack import directory, planner, show_problems, words
+from homeport.cli.stack import directory, planner, show_problems, stack_argument, words
 from homeport.cli.stack import exit_code as code_of
 from homeport.errors import CHANGES_EXIT_CODE, Conflict, Invalid, NotFound
 
@@ -107,7 +107,7 @@ def resources(stacks: tuple[str, ...], directory: Path, as_json: bool) -> None:
 
 
 @click.command(epilog=options.example("homeport stack events production/web", "homeport stack events web --follow"))
-@click.argument("stack")
+@stack_argument
 @click.option("-n", "--last", type=click.IntRange(1), default=25, help="How many to begin with. Default: 25.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until nothing happens any more, or until Ctrl-C.")
 @directory

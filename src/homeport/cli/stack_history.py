@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import options, output
-from homeport.cli.stack import directory, planner
+from homeport.cli.stack import directory, planner, stack_argument
 from homeport.errors import Invalid
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=options.example("homeport stack history production/web", "homeport stack history web -n 50 --json")
 )
-@click.argument("stack")
+@stack_argument
 @click.option("-n", "--last", type=click.IntRange(1), default=20, help="How many. Default: 20.")
 @directory
 @options.as_json
@@ -50,7 +50,7 @@ def history(stack: str, last: int, directory: Path, as_json: bool) -> None:
 @click.command(
     epilog=options.example("homeport stack show production/web 7", "homeport stack apply production/web --to 7")
 )
-@click.argument("stack")
+@stack_argument
 @click.argument("number", type=click.IntRange(1))
 @click.option("--template", is_flag=True, help="Print the template as it was sent, and nothing else.")
 @directory

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from homeport.cli import options, output
-from homeport.cli.stack import directory, exit_code, planner, problem_of, show_problems, words
+from homeport.cli.stack import directory, exit_code, planner, problem_of, show_problems, stack_argument, words
 from homeport.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _unknown(found: Any, id: str) -> bool:
 
 
 @click.command(epilog=options.example("homeport stack why production/web", "homeport stack why production/web Image"))
-@click.argument("stack")
+@stack_argument
 @click.argument("parameter", required=False)
 @directory
 @options.as_json
