@@ -71,6 +71,15 @@ def instances(context: click.Context, _: click.Parameter, incomplete: str) -> li
     return _offered(lambda: _instances(context, ended=True), incomplete)
 
 
+def subjects(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """What `why` knows of: groups, and instances as `instances`."""
+
+    def names() -> list[str]:
+        return [*dict.fromkeys(group for _, group in _groups(context)), *_instances(context, ended=True)]
+
+    return _offered(names, incomplete)
+
+
 def live_instances(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Of the environment that is up."""
     return _offered(lambda: _instances(context, ended=False), incomplete)

@@ -6,7 +6,7 @@ Answers are the structs of `console.views`; errors come back as the exceptions o
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -17,6 +17,9 @@ from homeport.errors import BY_KIND, Bug, HomeportError, Unavailable
 from homeport.model.event import Event
 from homeport.model.platform import Amount
 from homeport.system import http
+
+if TYPE_CHECKING:
+    from homeport.model.why import Why
 
 T = TypeVar("T")
 VERSION_HEADER = "Homeport-Version"
@@ -140,6 +143,13 @@ class Client:
     def events(self, environment: str, *, after: int = 0, limit: int = 1000, seconds: float = 0) -> tuple[Event, ...]:
         query = {"after": str(after), "limit": str(limit), "wait": f"{seconds:g}"}
         return self._ask("GET", _path(environment, "events"), views.EventList, query=query, seconds=seconds).events
+
+    def why(self, environment: str, subject: str, *, app: str | None = None) -> "Why":
+        """The chain of causes of an instance, a group or a deployment."""
+        from homeport.model.why import Why
+
+        query = {"subject": subject} | ({} if app is None else {"app": app})
+        return self._ask("GET", _path(environment, "why"), Why, query=query)
 
     def clean(self, *, dry_run: bool) -> views.CleanedView:
         """What went, or would go. Takes as long as there is much to look at."""

@@ -44,6 +44,7 @@ SECTIONS = {
         "status": "status:status",
         "logs": "logs:logs",
         "events": "events:events",
+        "why": "why:why",
         "open": "open:open_",
         "release": "release:release",
         "deployment": "deployment:deployment",

@@ -19,6 +19,7 @@ from homeport.console.queries import Queries
 from homeport.control.control import Control
 from homeport.control.fleet import Fleets
 from homeport.errors import Bug, Conflict, HomeportError, Invalid, NotFound
+from homeport.model.why import Why
 
 VERSION_HEADER = "Homeport-Version"
 LONGEST_WAIT_SECONDS = 55.0
@@ -44,6 +45,7 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
             prepare,
             down,
             events,
+            why,
             clean,
             *fleet.HANDLERS,
         ],
@@ -176,6 +178,17 @@ def events(
     if not 1 <= limit <= 10_000:
         raise Invalid(f"limit is {limit}, expected 1 to 10000")
     return queries(state).events(f"{platform}/{name}", after=after, limit=limit, seconds=bounded(wait))
+
+
+@get("/v1/environments/{platform:str}/{name:str}/why", sync_to_thread=True)
+def why(
+    state: State,
+    platform: FromPath[str],
+    name: FromPath[str],
+    subject: FromQuery[str],
+    app: FromQuery[str | None] = None,
+) -> Why:
+    return queries(state).why(f"{platform}/{name}", subject, app)
 
 
 @post("/v1/gc", sync_to_thread=True)

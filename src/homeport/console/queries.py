@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from homeport.console import derive, views
 from homeport.console.fleet import with_care, zone_views
+from homeport.control import why
 from homeport.control.control import Control
 from homeport.control.deployment import AppControl
 from homeport.errors import HomeportError, Invalid, NotFound
@@ -12,6 +13,7 @@ from homeport.model.deployment import Ended
 from homeport.model.fleet import Observation, Preparation
 from homeport.model.freeze import Freeze
 from homeport.model.platform import Route
+from homeport.model.why import Why
 from homeport.releases.catalogue import Catalogue
 
 STORE_SECONDS = 2.0
@@ -196,6 +198,9 @@ class Queries:
         else:
             self.control.reopen(environment, asked.app, by=asked.by)
         return views.MaintenanceList(maintenance=derive.maintenance_views(self.control.engine.asked(environment)))
+
+    def why(self, environment: str, subject: str, app: str | None) -> Why:
+        return why.explain(self.control, environment, subject, app)
 
     def down(self, environment: str, app: str | None) -> None:
         self.control.down(environment, app)

@@ -13,6 +13,7 @@ class Sight(Struct, frozen=True, kw_only=True, omit_defaults=True):
     check: str
     check_since_at: datetime | None = None
     target: str = ""
+    zone: str = ""
     died: bool = False
     oom_kills: int = 0
     disk_full: bool = False

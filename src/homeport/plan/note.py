@@ -43,6 +43,7 @@ def sight(instance: Instance, probe: Probe | None) -> Sight:
         check=instance.check.value,
         check_since_at=instance.check_since_at,
         target=instance.target.value,
+        zone=instance.zone,
         died=instance.died,
         oom_kills=instance.oom_kills,
         disk_full=instance.disk_full,

@@ -20,6 +20,7 @@ from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.engine import MemoryEngine
 from homeport.errors import Bug, Conflict, Invalid, NotFound, Unavailable
 from homeport.model.deployment import Ended, Started, Verdict
+from homeport.model.fleet import State
 from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route
 from homeport.model.release import Release, Slug, Snapshot
 from homeport.releases.catalogue import Catalogue
@@ -208,6 +209,35 @@ def test_events_can_be_waited_for(world: World) -> None:
     world.client.scale(SHOP, app="shop", group="web", count=3)
     waiting.join(10)
     assert min(got) == newest + 1
+
+
+def test_why_tells_the_chain_of_what_is_gone(world: World) -> None:
+    world.deploy(world.release())
+    world.engine.die(SHOP, "web-1")
+    assert world.control.wait(lambda: _ids(world) == {"web-2", "web-3"}, 20)
+    found = world.client.why(SHOP, "web-3")
+    launch = found.causes[0]
+    assert launch.at is not None
+    assert (found.kind, launch.rule, launch.because[0].rule) == ("instance", "launch", "gone")
+    assert launch.because[0].what.startswith("web-1 had to go")
+    assert any(each.startswith("InService, dead") for each in launch.because[0].seen)
+    gone = world.client.why(SHOP, "web-1")
+    assert "Terminated" in gone.summary
+    assert gone.causes[0].because[0].what == "deployment 1 of r1 by Ada: deploy, good"
+    assert "web-3 was launched in its place" in [each.what for each in gone.causes]
+    world.client.scale(SHOP, app="shop", group="web", count=3, by="Bob")
+    assert world.control.wait(lambda: _ids(world) == {"web-2", "web-3", "web-4"}, 20)
+    (wanted,) = world.client.why(SHOP, "web-4").causes[0].because
+    assert wanted.what == "Bob scales web from 2 to 3"
+    group = world.client.why(SHOP, "shop/web")
+    assert (group.kind, group.causes[0].what) == ("group", "3 wanted by homeport scale, within 1 to 4")
+    assert world.client.why(SHOP, "1").causes[0].what == "Ada deploys r1 (replace): deploy"
+    with pytest.raises(NotFound, match="near it: web-4"):
+        world.client.why(SHOP, "wbe-4")
+
+
+def _ids(world: World) -> set[str]:
+    return {each.id for each in world.control.observation(SHOP)[0].instances if each.state is State.IN_SERVICE}
 
 
 def test_down_ends_everything(world: World) -> None:
