@@ -386,6 +386,11 @@ class Decision(Struct, frozen=True, kw_only=True):
     subject: str
     reason: str
     action: Action | None = None
+    rule: str = ""
+    cause: str = ""
+    """Why its instance departs, in a word: see `plan.departure`; empty: it doesn't, or for its number alone."""
+    replaces: str = ""
+    """The instance in whose place another is launched; empty: in nobody's."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -399,8 +404,3 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def actions(self) -> tuple[Action, ...]:
         return tuple(each.action for each in self.decisions if each.action is not None)
-    rule: str = ""
-    cause: str = ""
-    """Why its instance departs, in a word: see `plan.departure`; empty: it doesn't, or for its number alone."""
-    replaces: str = ""
-    """The instance in whose place another is launched; empty: in nobody's."""
