@@ -28,7 +28,7 @@ from homeport.instance.address import Addresses
 from homeport.instance.cgroup import Cgroups
 from homeport.model.deployment import Deployment, Entry, Verdict
 from homeport.model.fleet import Instance, State
-from homeport.model.platform import Resolved
+from homeport.model.platform import Hook, Hooks, Resolved
 from homeport.plan.balancer import backend_name
 from homeport.plan.balancer_text import ROUTES
 from homeport.plan.journal import fold
@@ -76,6 +76,8 @@ ELSEWHERE = {
     "boot.remove_unit": "engine install is a command that a person repeats: tests/e2e/test_reboot.py",
     "boot.tell_systemd": "as above",
     "boot.write_unit": "as above",
+    "hook.answer": "a program of its own, which runs once more where it was killed: tests/contract/test_hook.py",
+    "hook.lock": "as hook.answer",
     "log.remove": "every ten minutes, one directory each time, repeatable: tests/unit/instance/test_log.py",
     "mirror.begin": "a copy under a name of its own until it is whole",
     "mirror.fetch": "git's own transaction, into a copy that only grows",
@@ -305,7 +307,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def rolling(resolved: Resolved) -> Resolved:
-    groups = tuple(replace(each, memory_bytes=MEMORY) for each in resolved.groups)
+    hooks = Hooks(launching=Hook(command="true"), terminating=Hook(command="true"))
+    groups = tuple(replace(each, memory_bytes=MEMORY, hooks=hooks) for each in resolved.groups)
     return replace(resolved, groups=groups, deploy=replace(resolved.deploy, strategy="rolling", max_unavailable=1))
 
 

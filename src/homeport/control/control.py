@@ -6,7 +6,7 @@ One lock guards everything; ticks are short, since an engine's long actions go o
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
@@ -22,7 +22,8 @@ from homeport.model.freeze import Freeze
 from homeport.model.platform import Amount, Place
 from homeport.model.release import Release
 from homeport.model.session import Session
-from homeport.plan import freeze, route
+from homeport.plan import capacity, freeze, route
+from homeport.plan.capacity import Promise
 from homeport.plan.desired import size
 from homeport.plan.mistake import instead
 from homeport.ports.clock import Clock
@@ -278,8 +279,8 @@ class Control:
         self.wake()
 
     def scale(self, environment: str, app: str, group: str, count: int, *, by: str = "somebody") -> int:
-        """The new desired count, kept over the file's. Raises `Invalid` outside min and max, `NotFound`, `Conflict`
-        while a deployment goes on."""
+        """The new desired count, kept over the file's. Raises `Invalid` outside min and max and beyond the machine's
+        memory, `NotFound`, `Conflict` while a deployment goes on."""
         with self.changed:
             found = self._find(environment)
             control = found.app(app)
@@ -299,12 +300,27 @@ class Control:
                     f"{app}/{group}: {count} instances, expected {bounds.min} to {bounds.max}",
                     hint=f"[groups.{group}] instances = {{ min = …, max = … }} in homeport.toml, then homeport deploy",
                 )
+            machine = self.engine.memory_bytes()
+            if known.memory_bytes is not None and machine is not None:
+                wanted = Promise(group=f"{app}/{group}", count=count, memory_bytes=known.memory_bytes)
+                capacity.check(wanted, self._promised((environment, app, group)), machine)
             said = self.engine.asked(environment).of(app, group)
             before = {} if said.desired is None else {group: said.desired}
             self.engine.ask(environment, replace(said, desired=count))
             found.note(app, "scaled", group, f"{by} scales {group} from {size(known, before)} to {count}")
         self.wake()
         return count
+
+    def _promised(self, but: tuple[str, str, str]) -> Iterator[Promise]:
+        """The memory of every group that says how much it may take, but for this (environment, app, group)."""
+        for id_, environment in self.environments.items():
+            asked = self.engine.asked(id_)
+            for app, launch in environment.observe().launch.items():
+                with contextlib.suppress(HomeportError):  # not known while the store is gone
+                    for each in environment.app(app).resolve(launch)[launch].groups:
+                        if each.memory_bytes is not None and (id_, app, each.name) != but:
+                            count = size(each, asked.sizes(app))
+                            yield Promise(group=f"{app}/{each.name}", count=count, memory_bytes=each.memory_bytes)
 
     def observation(self, environment: str) -> tuple[Observation, dict[str, str], str]:
         """What is there, why, and what troubles the loop (empty: nothing)."""

@@ -119,8 +119,8 @@ class Fleets:
             self._ask(environment, said, f"{by} resets the breaker", "breaker")
 
     def fail_zone(self, environment: str, zone: str, how: Literal["kill", "freeze"], *, by: str) -> bool:
-        """Whether that is new. The zone fails, until it is restored. Raises `Conflict` where it is the last that hasn't, or failed in
-        another way."""
+        """Whether that is new. The zone fails, until it is restored. Raises `Conflict` where it is the last that
+        hasn't, or failed in another way."""
         with self.control.changed:
             there = self._zones(environment)
             self._check_zone(zone)

@@ -149,6 +149,10 @@ class Engine(Protocol):
         """Of the file system that the engine keeps its things on. Raises OSError."""
         ...
 
+    def memory_bytes(self) -> int | None:
+        """What all instances together may take; None: nobody knows, or as much as there may be."""
+        ...
+
     def make_room(self) -> None:
         """What it keeps for a full disk is given up, if the disk is full, until `compact`."""
         ...

@@ -11,6 +11,7 @@ from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, Suspendabl
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
+    AskHook,
     Check,
     Drain,
     EnterStandby,
@@ -32,6 +33,7 @@ from homeport.model.fleet import (
     Target,
     Terminate,
 )
+from homeport.model.platform import Hook
 from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, World
 
 
@@ -298,6 +300,20 @@ class EngineContract:
         assert (aside.target, aside.run) == (Target.UNUSED, Run.RUNNING)
         run(world, PutInService(instance="web-1"))
         assert when(world, "web-1", lambda each: each.state is State.IN_SERVICE).target is Target.READY
+
+    def test_a_hook_is_asked_and_answers(self, world: World) -> None:
+        healthy(world)
+        asked = AskHook(instance="web-1", hook=Hook(command="echo warm"))
+        run(world, asked)
+        run(world, asked)
+        waiting = when(world, "web-1", lambda each: each.hook is not None and each.hook.result is not None)
+        assert waiting.hook is not None
+        assert (waiting.state, waiting.hook.result) == (State.PENDING_WAIT, "CONTINUE")
+        run(world, PutInService(instance="web-1"))
+        assert find(world.engine.observe(world.place.id), "web-1").hook is None
+        run(world, AskHook(instance="web-1", hook=Hook(command="true"), terminating=True))
+        leaving = when(world, "web-1", lambda each: each.hook is not None and each.hook.result == "CONTINUE")
+        assert leaving.state is State.TERMINATING_WAIT
 
     def test_fail_open_is_observed(self, world: World) -> None:
         run(world, FailOpen(app=APP, group="web", open=True))

@@ -61,6 +61,7 @@ from homeport.ports.encryption import Encryption
 from homeport.ports.engine import LogLine, LogQuery, Needed
 from homeport.ports.objects import ObjectStore
 from homeport.stores import state as states
+from homeport.system import memory
 from homeport.system.disk import room
 from homeport.system.home import Home
 from homeport.system.sockets import listening
@@ -378,6 +379,9 @@ class LocalEngine:
 
     def room(self) -> Room:
         return room(self.home.root)
+
+    def memory_bytes(self) -> int | None:
+        return memory.total_bytes()
 
     def make_room(self) -> None:
         reserve.give_up(self.home)

@@ -2,11 +2,13 @@
 
 Called by `engine`, under its lock. The record is always written before the thing is made or ended."""
 
+import contextlib
 import threading
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from homeport.engines.local.hook import Hooks
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.observer import Observer
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
@@ -53,6 +55,7 @@ class Generations:
         self.work = work
         self.remover = remover
         self.zones = zones
+        self.hooks = Hooks(records, launcher, observer)
         self.clock = clock
         self.lock = lock
         self._told: dict[tuple[str, str], set[str]] = {}
@@ -70,6 +73,8 @@ class Generations:
                 if current.seen.stop_at is not None:
                     self._tell_to_stop(environment, current.seen)
                 self.zones.apply(environment, current)
+                with contextlib.suppress(HomeportError):  # then what it says without an answer holds
+                    self.hooks.ask(kept, current)
 
     def launch(self, kept: EnvironmentRecord, action: Launch) -> None:
         environment = kept.place.id
@@ -107,11 +112,13 @@ class Generations:
         self._change(kept, found, state=State.IN_SERVICE, target=target, drain_at=None, in_service_at=at, hook=None)
 
     def ask_hook(self, kept: EnvironmentRecord, found: InstanceRecord, action: AskHook) -> None:
-        """Its state waits. Nobody is asked yet: what the hook says without an answer holds."""
+        """Its state waits, and the hook is asked."""
         state = State.TERMINATING_WAIT if action.terminating else State.PENDING_WAIT
         if found.seen.state is not state:
             now = self.clock.now()
-            self._change(kept, found, state=state, hook=HookWait(hook=action.hook, asked_at=now, beat_at=now))
+            wait = HookWait(hook=action.hook, asked_at=now, beat_at=now)
+            self._change(kept, found, state=state, hook=wait)
+            self.hooks.ask(kept, replace(found, seen=replace(found.seen, state=state, hook=wait)))
 
     def enter_standby(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         self._change(kept, found, state=State.STANDBY, target=Target.UNUSED, drain_at=None)
@@ -172,7 +179,7 @@ class Generations:
         )
         if seen.run is Run.STOPPING:
             self._tell_to_stop(environment, seen)
-        return self.zones.seen(environment, seen)
+        return self.zones.seen(environment, self.hooks.seen(environment, seen))
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

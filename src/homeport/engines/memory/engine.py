@@ -99,6 +99,7 @@ class MemoryEngine:
         self.outage_since_at: datetime | None = None
         """Fault: something that every instance needs is gone; all of them answer with 503."""
         self.kept_ended = 20
+        self.memory: int | None = None
         self._ordinals: dict[str, dict[str, int]] = {}
         self._wakes: list[Callable[[], None]] = []
 
@@ -482,6 +483,9 @@ class MemoryEngine:
 
     def room(self) -> Room:
         return Room(free_bytes=10**12, total_bytes=10**12)
+
+    def memory_bytes(self) -> int | None:
+        return self.memory
 
     def make_room(self) -> None:
         pass
