@@ -7,17 +7,19 @@ import signal
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from msgspec import structs
 
 from homeport.control.control import Control
-from homeport.model.deployment import Deployment, Phase, Verdict
+from homeport.model.deployment import Deployment, Phase, Verdict, Watched
 from homeport.model.fleet import Check, Instance, Observation, State, Target
-from homeport.model.platform import Resolved
+from homeport.model.platform import Resolved, Weight
 from homeport.testing.world import APP
 from tests.load import SAFE, Load, load
 from tests.local_world import LocalWorld, Published, home_in
@@ -54,16 +56,24 @@ class Site:
         self._loop.start()
 
     def release(
-        self, strategy: str = "replace", *, bake: timedelta | None = None, grace: timedelta | None = None, **config: str
+        self,
+        strategy: str = "replace",
+        *,
+        bake: timedelta | None = None,
+        grace: timedelta | None = None,
+        deploy: Mapping[str, Any] = MappingProxyType({}),
+        **config: str,
     ) -> int:
-        """A release of its own: number."""
+        """A release of its own: number. `deploy`: more of [deploy]."""
         known: Resolved = self.world.published.resolved
-        deploy = structs.replace(known.deploy, strategy=strategy, bake=bake or known.deploy.bake)
+        said = {"strategy": strategy, "bake": bake or known.deploy.bake, **deploy}
         groups = tuple(
             structs.replace(each, health=structs.replace(each.health, grace=grace or each.health.grace))
             for each in known.groups
         )
-        return self.world.published.publish(config, structs.replace(known, deploy=deploy, groups=groups)).number
+        return self.world.published.publish(
+            config, structs.replace(known, deploy=structs.replace(known.deploy, **said), groups=groups)
+        ).number
 
     def begin(self, number: int) -> None:
         self.control.deploy(self.world.place, APP, number, by="tester", why="test")
@@ -198,6 +208,77 @@ def crash(instance: Instance) -> None:
         connection.sendall(b"GET /crash HTTP/1.1\r\nHost: x\r\n\r\n")
         with contextlib.suppress(ConnectionError):
             assert connection.recv(100) == b""
+
+
+def test_aborted_in_the_bake(site: Site) -> None:
+    before = ids(site)
+    after = site.release("rolling", bake=timedelta(seconds=60), APP_ROLLED="abort")
+    with load(site.world.url) as running:
+        site.begin(after)
+        site.until(lambda: site.deployment.phase is Phase.BAKE)
+        site.control.abort(site.world.place.id, APP, None, by="ada", why="test")
+        assert site.verdict() is Verdict.ABORTED
+        assert ids(site) == before
+    nothing_failed(running)
+    assert f"r{after}" in running.report.releases
+
+
+def test_surge_and_a_gate(site: Site) -> None:
+    surge = {"max_unavailable": 0, "max_surge": 1, "pause_after": "50%"}
+    after = site.release("rolling", deploy=surge, APP_ROLLED="surge")
+    with load(site.world.url) as running:
+        site.begin(after)
+        site.until(lambda: site.deployment.waits_at_gate)
+        assert len(site.serving()) == 3
+        site.control.go_on(site.world.place.id, APP, None, by="ada")
+        assert site.verdict() is Verdict.GOOD
+    nothing_failed(running)
+    assert {each.release for each in site.serving()} == {after}
+
+
+def test_blue_green_and_back_without_a_boot(site: Site) -> None:
+    assert site.deploy(site.release(APP_COLOUR="blue")) is Verdict.GOOD
+    blue = {each.id: each.pid for each in site.serving()}
+    green = site.release("blue-green", deploy={"keep_old": timedelta(seconds=60)}, APP_COLOUR="green")
+    with load(site.world.url) as running:
+        site.begin(green)
+        site.until(lambda: site.deployment.ended is not None)
+        assert {each.release for each in site.serving()} == {green}
+        site.begin(site.release(APP_COLOUR="blue"))
+        assert site.verdict() is Verdict.GOOD
+        assert {each.id: each.pid for each in site.serving()} == blue
+    nothing_failed(running)
+
+
+STEPS = (Weight(percent=10, pause=timedelta(seconds=2)), Weight(percent=50, pause=timedelta(seconds=2)))
+
+
+def test_canary(site: Site) -> None:
+    before = site.deployment.started.release
+    after = site.release("canary", deploy={"steps": STEPS, "min_requests": 20}, APP_CANARY="good")
+    with load(site.world.url, rate=200) as running:
+        site.begin(after)
+        site.until(lambda: site.deployment.judged == 1)
+        assert {each.release for each in site.serving()} == {before, after}
+        entries = site.control.deployment(site.world.place.id, APP, site.deployment.started.number)[0]
+        (first, *_) = [each for each in entries if isinstance(each, Watched)]
+        answers = site.world.engine.answers(site.world.place.id, APP, "web", since_at=first.at, until_at=first.until_at)
+        part = answers[after].requests / (answers[after].requests + answers[before].requests)
+        assert 0.07 <= part <= 0.13, "a tenth"
+        assert site.verdict() is Verdict.GOOD
+    nothing_failed(running)
+
+
+def test_a_bad_canary_goes_back(site: Site) -> None:
+    before = ids(site)
+    steps = (Weight(percent=20, pause=timedelta(seconds=4)),)
+    after = site.release("canary", deploy={"steps": steps, "min_requests": 20}, APP_ANSWER_SECONDS="0.05")
+    with load(site.world.url, rate=200) as running:
+        assert site.deploy(after) is Verdict.FAILED
+    nothing_failed(running)
+    assert site.deployment.ended is not None
+    assert "its answers take" in site.deployment.ended.evidence.summary
+    assert ids(site) == before
 
 
 # --- deaths -----------------------------------------------------------------------------------------------------------

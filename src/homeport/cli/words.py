@@ -7,17 +7,20 @@ from homeport.model.deployment import (
     Continued,
     Ended,
     Entry,
+    Judged,
     Moved,
     Paused,
     Prepared,
     Progress,
     Reverting,
+    Shared,
     Staged,
     Started,
     Switched,
     TaskEnded,
     TaskStarted,
     Verdict,
+    Watched,
 )
 
 
@@ -32,7 +35,7 @@ def in_words(entry: Entry, *, first: bool = False) -> str:
             return "release task started"
         case TaskEnded(exit_code=code):
             return "release task done" if code == 0 else f"release task ended with {code}"
-        case Staged() | Moved() | Paused() | Continued() | Switched():
+        case Staged() | Moved() | Paused() | Continued() | Shared() | Watched() | Judged() | Switched():
             return _progress(entry)
         case Baking(at=at, until_at=until_at):
             return f"everything runs and is healthy; watching for {(until_at - at).total_seconds():g} s"
@@ -58,6 +61,16 @@ def _progress(entry: Progress) -> str:
             return f"pausing: {reached}"
         case Continued(by=by):
             return f"{by} lets it go on"
+        case Shared(percent=percent):
+            return f"{percent}% of the requests go to the new release"
+        case Watched(at=at, until_at=until_at):
+            return f"its answers are compared with the old release's for {(until_at - at).total_seconds():g} s"
+        case Judged(few=few):
+            return (
+                f"too little was seen to judge it, and it goes on all the same: {few}"
+                if few
+                else "no worse than the old"
+            )
         case Switched():
             return "traffic goes to the new release"
         case _:

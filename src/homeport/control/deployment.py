@@ -11,16 +11,19 @@ import msgspec
 from homeport.control.diagnosis import complete
 from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
+from homeport.control.measure import Measure
 from homeport.control.opening import Opening, Wish
+from homeport.control.pointer import Pointers
 from homeport.errors import Conflict, HomeportError, NotFound, Unavailable
 from homeport.model.deployment import Continued, Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
 from homeport.model.event import Event
-from homeport.model.fleet import Observation, SetLaunch, SetRoutes
+from homeport.model.fleet import Observation
 from homeport.model.platform import Place, Resolved
 from homeport.model.release import Release
 from homeport.plan.asked import refuse_suspended
 from homeport.plan.deployment import next_steps
-from homeport.plan.journal import apply, fold, kept_until_at, launch_release, routes_release
+from homeport.plan.deployment_view import Step
+from homeport.plan.journal import apply, fold, kept_until_at
 from homeport.plan.release import release_key
 from homeport.plan.way_back import aborted
 from homeport.ports.clock import Clock
@@ -51,6 +54,8 @@ class AppControl:
         """It has ended, but what follows its end was interrupted."""
         self.resolved: dict[int, Resolved] = {}
         self._beating = threading.Lock()
+        self.pointers = Pointers(app, place, engine=engine, store=store, lease=self.lease)
+        self.measure = Measure(place, engine)
 
     @property
     def prefix(self) -> str:
@@ -181,8 +186,8 @@ class AppControl:
             assert self.deployment is not None
             if self.deployment.phase is Phase.ENDED:
                 break
-            self._point(observed)
-            step = next_steps(self.deployment, observed, self._balanced(), self.clock.now())
+            self.pointers.follow(self.deployment, observed)
+            step = self._next_step(observed)
             self.waits_for = step.waits_for
             if step.entry is not None:
                 self._write(complete(step.entry, self.engine, self.place, observed, step.blames, self.resolved))
@@ -201,7 +206,7 @@ class AppControl:
             until_at = kept_until_at(self.deployment)
             left = None if until_at is None else (until_at - self.clock.now()).total_seconds()
             return left if left is not None and left > 0 else None
-        wake_at = next_steps(self.deployment, observed, self._balanced(), self.clock.now()).wake_at
+        wake_at = self._next_step(observed).wake_at
         return None if wake_at is None else max(0.0, (wake_at - self.clock.now()).total_seconds())
 
     def abort(self, reason: str) -> None:
@@ -280,6 +285,12 @@ class AppControl:
                 self.waits_for = "the store"
             return self.lease.may_act
 
+    def _next_step(self, observed: Observation) -> Step:
+        assert self.deployment is not None
+        now = self.clock.now()
+        measured_at, measured = self.measure.look(self.deployment, now)
+        return next_steps(self.deployment, observed, self._balanced(), now, measured_at=measured_at, measured=measured)
+
     def _balanced(self) -> frozenset[str]:
         assert self.deployment is not None
         started = self.deployment.started
@@ -291,28 +302,6 @@ class AppControl:
             for group in known[number].groups
             if group.balanced
         )
-
-    def _point(self, observed: Observation) -> None:
-        """What new instances get and which routes hold, as the journal has it; in the store and on the engine."""
-        assert self.deployment is not None
-        launch = launch_release(self.deployment)
-        if observed.launch.get(self.app) != launch:
-            for change in self.deployment.started.groups:
-                self._move(f"launch/{change.name}", launch)
-            self.engine.execute(self.place.id, SetLaunch(app=self.app, release=launch), fence=self.lease.fence)
-            observed.launch.pop(self.app, None)
-            if launch is not None:
-                observed.launch[self.app] = launch
-        routes = routes_release(self.deployment)
-        if routes is not None and observed.routes.get(self.app) != routes:
-            self.engine.execute(self.place.id, SetRoutes(app=self.app, release=routes), fence=self.lease.fence)
-            observed.routes[self.app] = routes
-
-    def _move(self, pointer: str, release: int | None) -> None:
-        log = FencedLog(self.store, f"{self.prefix}{pointer}/")
-        newest = log.newest()
-        if newest is None or msgspec.json.decode(newest)["release"] != release:
-            log.append(self.lease.fence, msgspec.json.encode({"release": release}))
 
     def _write(self, entry: Entry) -> None:
         assert self.deployment is not None
@@ -339,8 +328,10 @@ class AppControl:
     def _finish(self) -> None:
         """After the last entry: `current` follows a good verdict, the lease ends."""
         ended = self.deployment.ended if self.deployment is not None else None
+        if self.deployment is not None and self.lease.held:
+            self.pointers.share_evenly(self.deployment)
         if self.deployment is not None and ended is not None and ended.verdict is Verdict.GOOD:
-            self._move("current", self.deployment.started.release)
+            self.pointers.move("current", self.deployment.started.release)
         with self._beating:
             self.lease.release()
         self.unfinished = False

@@ -53,6 +53,15 @@ class Opening:
         before = None if previous is None else self.read(previous)
         unchanged = frozenset[str]() if before is None or wish.restart else self._unchanged(before, release)
         deploy = new.deploy
+        groups = group_changes(
+            old=None if before is None else before.resolved,
+            new=new,
+            sizes=sizes,
+            unchanged=unchanged,
+            zones=population(observed, self.app),
+            aside=None if wish.restart else self._aside(release, observed, newest),
+            canary=release.origin == release.number,
+        )
         return Started(
             at=observed.at,
             app=self.app,
@@ -61,20 +70,16 @@ class Opening:
             release=release.number,
             previous=previous,
             strategy=deploy.strategy,
-            groups=group_changes(
-                old=None if before is None else before.resolved,
-                new=new,
-                sizes=sizes,
-                unchanged=unchanged,
-                zones=population(observed, self.app),
-                aside=None if wish.restart else self._aside(release, observed, newest),
-            ),
+            groups=groups,
             bake=deploy.bake,
             grace=max((group.health.grace for group in new.groups), default=deploy.bake),
             task=new.release_task if release.run_release_task else None,
             keep_old=deploy.keep_old if deploy.strategy == "blue-green" else None,
             pause_after=deploy.pause_after if wish.pause_after is None else wish.pause_after,
             timeout=deploy.timeout,
+            steps=deploy.steps if any(each.canary for each in groups) else (),
+            min_requests=deploy.min_requests,
+            inconclusive=deploy.inconclusive,
             by=wish.by,
             why=wish.why,
             over_freeze=wish.over_freeze,

@@ -2,10 +2,11 @@
 
 import enum
 from datetime import datetime, timedelta
+from typing import Literal
 
 from msgspec import Struct
 
-from homeport.model.platform import Amount, Strategy
+from homeport.model.platform import Amount, Strategy, Weight
 
 
 class Verdict(enum.Enum):
@@ -47,6 +48,8 @@ class GroupChange(Struct, frozen=True, kw_only=True):
     """In place: so many of the new come beside the old."""
     floor: int = 0
     """In place: so many serve at least, on the way there and back."""
+    canary: bool = False
+    """Its share of the requests rises step by step."""
     aside: int | None = None
     """The release of instances that were kept for a way back, and run what the new release runs: they become its."""
     aside_count: int = 0
@@ -87,6 +90,10 @@ class Started(Struct, frozen=True, kw_only=True, tag=True):
     pause_after: Amount | None = None
     """Where a person is waited for."""
     timeout: timedelta | None = None
+    steps: tuple[Weight, ...] = ()
+    """canary."""
+    min_requests: int = 0
+    inconclusive: Literal["continue", "back"] = "back"
 
 
 class Prepared(Struct, frozen=True, kw_only=True, tag=True):
@@ -138,6 +145,29 @@ class Continued(Struct, frozen=True, kw_only=True, tag=True):
     by: str
 
 
+class Shared(Struct, frozen=True, kw_only=True, tag=True):
+    """canary: the new release gets so many percent of the requests from here on."""
+
+    at: datetime
+    step: int
+    percent: int
+
+
+class Watched(Struct, frozen=True, kw_only=True, tag=True):
+    """canary: all its instances serve; what they answer from here on is judged, until `until_at`."""
+
+    at: datetime
+    until_at: datetime
+
+
+class Judged(Struct, frozen=True, kw_only=True, tag=True):
+    """canary: the step has passed. `few`: nobody can know, for too little was seen; empty: it did no worse."""
+
+    at: datetime
+    step: int
+    few: str = ""
+
+
 class Switched(Struct, frozen=True, kw_only=True, tag=True):
     """New instances get the new release from here on, traffic goes to it, and its routes hold."""
 
@@ -167,7 +197,7 @@ class Ended(Struct, frozen=True, kw_only=True, tag=True):
     evidence: Evidence
 
 
-Progress = Staged | Moved | Paused | Continued | Switched
+Progress = Staged | Moved | Paused | Continued | Shared | Watched | Judged | Switched
 """What follows in `LAUNCH`."""
 
 Entry = Started | Prepared | TaskStarted | TaskEnded | Progress | Baking | Reverting | Ended
@@ -187,6 +217,15 @@ class Deployment(Struct, frozen=True, kw_only=True):
     moved_at: datetime | None = None
     paused_at: datetime | None = None
     continued_at: datetime | None = None
+    step: int = 0
+    """Of the canary."""
+    step_percent: int = 0
+    step_since_at: datetime | None = None
+    step_until_at: datetime | None = None
+    judged: int = 0
+    """Steps."""
+    inconclusive: tuple[int, ...] = ()
+    """Steps of which nobody can know."""
     switched_at: datetime | None = None
     bake_until_at: datetime | None = None
     reverting: Reverting | None = None

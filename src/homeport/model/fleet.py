@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from homeport.model.asked import GroupAsked
 from homeport.model.breaker import BreakerState
+from homeport.model.canary import Share
 from homeport.model.platform import Breaker, Hook, HookResult
 
 
@@ -203,6 +204,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     """App → the highest fence under which anything was done to it."""
     failed_zones: tuple[str, ...] = ()
     """Nothing in them can be reached or launched: their instances count as lost, whatever else is said of them."""
+    shares: dict[str, tuple[Share, ...]] = {}
+    """App → how requests are shared where not evenly."""
     fail_open: tuple[tuple[str, str], ...] = ()
     """(app, group) whose targets get requests whatever their checks say."""
 
@@ -351,6 +354,16 @@ class SetLaunch(Struct, frozen=True, kw_only=True, tag=True):
     release: int | None
 
 
+class SetShare(Struct, frozen=True, kw_only=True, tag=True):
+    """The group's targets of the release get so many percent of its requests from now on; `percent` None: every target
+    the same again."""
+
+    app: str
+    group: str
+    release: int
+    percent: int | None
+
+
 class RunTask(Struct, frozen=True, kw_only=True, tag=True):
     """Start a one-off process of a release. A task id that was started before is not started again."""
 
@@ -375,6 +388,7 @@ Action = (
     | FailOpen
     | SetRoutes
     | SetLaunch
+    | SetShare
     | RunTask
 )
 

@@ -22,6 +22,9 @@ ServerId = tuple[str, str]
 UNRELEASED = "unreleased"
 """Name of the backend that says 503 and why, for an environment whose first release is still to come. Always there."""
 
+WEIGHT = 100
+"""Of every server, where nothing else is said."""
+
 MAX_STRIP_DEPTH = 6
 """Segments of a prefix that can be taken off: one rule of the text each, so that routes change without a reload."""
 
@@ -36,18 +39,20 @@ LISTEN = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9a-fA-F:]+\]|[A-Za-z0-
 class Server(Struct, frozen=True, kw_only=True):
     """A target. `name` is `<instance>.<generation>`, so that a new generation is a new server. `ready` only after the
     engine has probed it itself: HAProxy believes that a new server is up until its first check has failed. `spare`: it
-    gets requests only while no other server of the backend is up."""
+    gets requests only while no other server of the backend is up. `weight`: 1 to 256, its part of the requests where
+    the backend shares them by weight."""
 
     name: str
     address: str
     port: int
     state: ServerState = "maint"
     spare: bool = False
+    weight: int = WEIGHT
 
 
 class Backend(Struct, frozen=True, kw_only=True):
     """A group's servers, or (`upstream` set) one place outside. `host` and `proto` are what the health check says, as
-    a client of the first route would."""
+    a client of the first route would. `by_weight`: requests go round by weight, else to the server with the fewest."""
 
     name: str
     servers: tuple[Server, ...] = ()
@@ -59,6 +64,7 @@ class Backend(Struct, frozen=True, kw_only=True):
     """Its servers get requests whatever their checks say. Not in the text: a HAProxy that is started anew checks, until
     it is told."""
     upstream: str | None = None
+    by_weight: bool = False
 
 
 class Forward(Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ nothing is left.
 
 from msgspec import Struct
 
-from homeport.plan.balancer import Backend, Balancer, Server, ServerId, ServerState, spare_name
-from homeport.plan.balancer_text import SPARE, WEIGHT, routes, server_options
+from homeport.plan.balancer import WEIGHT, Backend, Balancer, Server, ServerId, ServerState, spare_name
+from homeport.plan.balancer_text import SPARE, routes, server_options
 
 
 class RunningServer(Struct, frozen=True, kw_only=True):
@@ -19,6 +19,7 @@ class RunningServer(Struct, frozen=True, kw_only=True):
     state: ServerState
     checked: bool = True
     up: bool | None = None
+    weight: int = WEIGHT
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -94,6 +95,8 @@ def _server(backend: Backend, server: Server, now: RunningServer | None) -> list
     # Without a state yet (just added) a server is in maintenance.
     if (now.state if now is not None else "maint") != server.state:
         if server.state == "ready":
-            commands.append(f"set server {target} weight {WEIGHT}")  # 0 where it came drained out of the text
+            commands.append(f"set server {target} weight {server.weight}")  # 0 where it came drained out of the text
         commands.append(f"set server {target} state {server.state}")
+    elif server.state == "ready" and now is not None and now.weight != server.weight:
+        commands.append(f"set server {target} weight {server.weight}")
     return commands

@@ -16,6 +16,7 @@ from homeport.errors import Bug
 from homeport.plan.balancer import (
     MAX_STRIP_DEPTH,
     UNRELEASED,
+    WEIGHT,
     Backend,
     Balancer,
     Closed,
@@ -33,7 +34,6 @@ CONFIG = "haproxy.cfg"
 ROUTES = "haproxy/routes.map"
 STATE = "haproxy/servers.state"
 SOCKET = "haproxy.sock"
-WEIGHT = 100
 SPARE = " backup"
 OLD_WORKER_LIFE = timedelta(hours=1)
 """How long a WebSocket may go on in a worker that a reload has replaced, unless a group drains for longer."""
@@ -119,7 +119,7 @@ def server_options(backend: Backend) -> str:
 def _server(server: Server) -> str:
     match server.state:
         case "ready":
-            state = ""
+            state = "" if server.weight == WEIGHT else f" weight {server.weight}"
         case "drain":
             state = " weight 0"
         case "maint":
@@ -294,6 +294,9 @@ def _backend(backend: Backend, setting: Setting) -> list[str]:
             f" hdr Host {backend.host} hdr X-Forwarded-Proto {backend.proto} hdr User-Agent Homeport",
             "    http-check expect status 200-299",
         ]
+    if backend.by_weight:
+        # of few requests leastconn gives all to the heaviest
+        lines.append("    balance roundrobin")
     return [
         *lines,
         f"    timeout check {_ms(backend.health.timeout)}ms",

@@ -7,8 +7,11 @@ entries that the entries before don't already say, so whoever reads the journal 
 Called by `control.deployment`.
 """
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
 
+from homeport.model.canary import Answers
 from homeport.model.deployment import (
     Baking,
     Deployment,
@@ -27,6 +30,7 @@ from homeport.model.deployment import (
     Verdict,
 )
 from homeport.model.fleet import Observation, Prepare, RunTask
+from homeport.plan import canary_step
 from homeport.plan.batch import amount
 from homeport.plan.deployment_view import Rule, Step, View
 from homeport.plan.journal import moved_of
@@ -83,16 +87,29 @@ def _gate(v: View) -> Step | None:
         if moved < min(goal, max(1, amount(v.started.pause_after, goal, up=True))):
             return None
         return _wait(v, _turning(v)) or Step(entry=Paused(at=v.now, reached=f"{moved} of {goal} run the new release"))
-    if v.deployment.switched_at is not None or _later_stages(v):
+    if _share_reached(v):
+        return Step(entry=Paused(at=v.now, reached=f"{v.deployment.step_percent}% of the requests go to it"))
+    if v.deployment.switched_at is not None or _later_stages(v) or canary_step.due(v):
         return None
-    return _wait_for_all(v) or Step(entry=Paused(at=v.now, reached="the new instances are up, without requests"))
+    share = f"{v.deployment.step_percent}%" if v.deployment.step else "none"
+    return _wait_for_all(v) or Step(
+        entry=Paused(at=v.now, reached=f"the new instances are up and get {share} of the requests")
+    )
+
+
+def _share_reached(v: View) -> bool:
+    """A canary pauses after the step whose share of the requests is the stated one."""
+    said = v.started.pause_after
+    judged = 0 < v.deployment.step == v.deployment.judged
+    return isinstance(said, str) and judged and v.deployment.step_percent >= amount(said, 100, up=True)
 
 
 def _overdue(v: View) -> Step | None:
     """What it is told to wait for doesn't count."""
     if v.started.timeout is None or v.deployment.waits_at_gate:
         return None
-    deadline_at = v.started.at + v.started.timeout + v.started.bake
+    pauses = sum((each.pause for each in v.started.steps), start=timedelta())
+    deadline_at = v.started.at + v.started.timeout + v.started.bake + pauses
     if v.deployment.paused_at is not None and v.deployment.continued_at is not None:
         deadline_at += v.deployment.continued_at - v.deployment.paused_at
     if v.now < deadline_at:
@@ -102,6 +119,13 @@ def _overdue(v: View) -> Step | None:
         hint="[deploy] timeout in homeport.toml says how long it may take",
     )
     return Step(entry=Reverting(at=v.now, verdict=Verdict.FAILED, evidence=evidence))
+
+
+def _canary(v: View) -> Step | None:
+    if not canary_step.due(v):
+        return None
+    begun = [change for change in v.started.groups if change.stage <= v.deployment.stage and not change.in_place]
+    return canary_step.step(v) or _wait(v, begun) or canary_step.begin(v)
 
 
 # --- launch, switch, bake --------------------------------------------------------------------------------------------
@@ -188,6 +212,9 @@ def _good(v: View) -> Step | None:
         if v.carrying(change.name, v.started.release) < change.new_count:
             return Step(waits_for=f"all of {change.name} to serve r{v.started.release}")
     summary = f"r{v.started.release} serves everywhere"
+    if v.deployment.inconclusive:
+        steps = ", ".join(str(each) for each in v.deployment.inconclusive)
+        summary += f"; too little was seen to judge the canary in step {steps}"
     return Step(entry=Ended(at=v.now, verdict=Verdict.GOOD, evidence=Evidence(summary=summary)))
 
 
@@ -197,6 +224,7 @@ RULES: tuple[Rule, ...] = (
     Rule(name="release task", phases=(Phase.TASK,), then=_task),
     Rule(name="trouble", phases=(Phase.LAUNCH,), then=troubled),
     Rule(name="gate", phases=(Phase.LAUNCH,), then=_gate),
+    Rule(name="canary", phases=(Phase.LAUNCH,), then=_canary),
     Rule(name="first batch", phases=(Phase.LAUNCH,), then=_first_batch),
     Rule(name="next stage", phases=(Phase.LAUNCH,), then=_next_stage),
     Rule(name="switch", phases=(Phase.LAUNCH,), then=_switch),
@@ -209,9 +237,24 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def next_steps(deployment: Deployment, observed: Observation, balanced: frozenset[str], now: datetime) -> Step:
-    """The next step of a deployment. Ended: nothing."""
-    view = View(deployment=deployment, observed=observed, balanced=balanced, now=now)
+def next_steps(
+    deployment: Deployment,
+    observed: Observation,
+    balanced: frozenset[str],
+    now: datetime,
+    *,
+    measured_at: datetime | None = None,
+    measured: Mapping[str, tuple[Answers, Answers]] = MappingProxyType({}),
+) -> Step:
+    """The next step of a deployment. Ended: nothing. `measured`: what `canary_step.look_at` asks for, see `View`."""
+    view = View(
+        deployment=deployment,
+        observed=observed,
+        balanced=balanced,
+        now=now,
+        measured_at=measured_at,
+        measured=measured,
+    )
     for rule in RULES:
         if deployment.phase in rule.phases and (step := rule.then(view)) is not None:
             return step

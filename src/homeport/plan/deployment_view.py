@@ -2,11 +2,13 @@
 
 Called by `plan.deployment` and the modules that its rules lie in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from msgspec import Struct
 
+from homeport.model.canary import Answers
 from homeport.model.deployment import Deployment, Entry, Phase, Started
 from homeport.model.fleet import Action, Check, Instance, Observation, Run, State, Task
 from homeport.plan.member import carries
@@ -31,6 +33,10 @@ class View(Struct, frozen=True, kw_only=True):
     balanced: frozenset[str]
     """Names of the groups whose instances are targets."""
     now: datetime
+    measured_at: datetime | None = None
+    """Until when `measured` counts; None: nothing was measured."""
+    measured: Mapping[str, tuple[Answers, Answers]] = MappingProxyType({})
+    """Group of a canary → answers of the old and of the new release since its step began."""
 
     @property
     def started(self) -> Started:

@@ -45,11 +45,14 @@ def group_changes(
     unchanged: Collection[str] = (),
     zones: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     aside: Aside | None = None,
+    canary: bool = True,
 ) -> tuple[GroupChange, ...]:
     """How each group changes from one release to the next. `sizes`: what `scale` asked for. `unchanged`: those with the
-    same content in both. `zones`: group → zone → its instances there. `aside`: they become the new release's."""
+    same content in both. `zones`: group → zone → its instances there. `aside`: they become the new release's. `canary`
+    False: what was good before needn't be tried on a share of the requests."""
     names = dict.fromkeys([group.name for group in new.groups] + [group.name for group in (old.groups if old else ())])
-    stage = stages({group.name: group.after for group in new.groups})
+    tried = _canaries(old, new, unchanged, aside) if canary else frozenset()
+    stage = stages(_order(new, tried))
     changes = []
     for name in names:
         before = old.group(name) if old else None
@@ -63,6 +66,7 @@ def group_changes(
             new_count=new_count,
             kept=kept,
             stage=0 if kept and old_count == new_count else stage.get(name, 0),
+            canary=name in tried and old_count > 0 and new_count > 0,
         )
         if aside is not None and name in aside.counts and not kept:
             change = replace(change, aside=aside.release, aside_count=aside.counts[name])
@@ -70,6 +74,33 @@ def group_changes(
             change = _in_place(change, after, after.deploy or new.deploy, zones.get(name, {}))
         changes.append(change)
     return tuple(changes)
+
+
+def _canaries(old: Resolved | None, new: Resolved, unchanged: Collection[str], aside: Aside | None) -> frozenset[str]:
+    """The groups whose share of the requests rises step by step."""
+    return frozenset(
+        group.name
+        for group in new.groups
+        if (group.deploy or new.deploy).strategy == "canary"
+        and group.balanced
+        and group.name not in unchanged
+        and not (aside is not None and group.name in aside.counts)
+        and old is not None
+        and old.group(group.name) is not None
+    )
+
+
+def _order(new: Resolved, canaries: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Group → what it comes after. Groups that get no requests follow the canaries, for two versions of a worker would
+    both work meanwhile; but for those that a canary comes after."""
+    order = {group.name: group.after for group in new.groups}
+    before: set[str] = set()
+    ahead = [*canaries]
+    while ahead:
+        before.add(name := ahead.pop())
+        ahead += [each for each in order.get(name, ()) if each not in before]
+    late = [group.name for group in new.groups if not group.balanced and group.name not in before]
+    return order | {name: (*order[name], *sorted(canaries)) for name in late if canaries}
 
 
 def _in_place(change: GroupChange, group: Group, deploy: Deploy, population: Mapping[str, int]) -> GroupChange:

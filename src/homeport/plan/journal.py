@@ -10,6 +10,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from homeport.model.canary import Share
 from homeport.model.deployment import (
     Baking,
     Continued,
@@ -17,18 +18,21 @@ from homeport.model.deployment import (
     Ended,
     Entry,
     GroupChange,
+    Judged,
     Moved,
     Paused,
     Phase,
     Prepared,
     Progress,
     Reverting,
+    Shared,
     Staged,
     Started,
     Switched,
     TaskEnded,
     TaskStarted,
     Verdict,
+    Watched,
 )
 from homeport.model.fleet import Cohort
 
@@ -53,7 +57,7 @@ def apply(deployment: Deployment, entry: Entry) -> Deployment:
             return replace(deployment, task_started_at=entry.at)
         case TaskEnded():
             return replace(deployment, phase=Phase.LAUNCH, task_exit_code=entry.exit_code, launch_at=entry.at)
-        case Staged() | Moved() | Paused() | Continued() | Switched():
+        case Staged() | Moved() | Paused() | Continued() | Shared() | Watched() | Judged() | Switched():
             return _progress(deployment, entry)
         case Baking():
             return replace(deployment, phase=Phase.BAKE, bake_until_at=entry.until_at)
@@ -75,6 +79,13 @@ def _progress(deployment: Deployment, entry: Progress) -> Deployment:
             return replace(deployment, paused_at=entry.at)
         case Continued():
             return replace(deployment, continued_at=entry.at)
+        case Shared(step=step, percent=percent):
+            return replace(deployment, step=step, step_percent=percent, step_since_at=None, step_until_at=None)
+        case Watched(at=at, until_at=until_at):
+            return replace(deployment, step_since_at=at, step_until_at=until_at)
+        case Judged(step=step):
+            unknown = (*deployment.inconclusive, step) if entry.few else deployment.inconclusive
+            return replace(deployment, judged=step, inconclusive=unknown)
         case Switched():
             return replace(deployment, switched_at=entry.at)
         case _:
@@ -162,6 +173,10 @@ def _beside(deployment: Deployment, change: GroupChange, *, balanced: bool) -> t
     switched = deployment.switched_at is not None
     if started.previous is None:
         return (Cohort(release=started.release, count=change.new_count, serving=switched),)
+    if change.canary and not switched:
+        shares = deployment.step > 0
+        after = Cohort(release=started.release, count=change.new_count, serving=shares)
+        return (after, Cohort(release=started.previous, count=change.old_count))
     leaves = deployment.phase is Phase.BAKE if change.new_count == 0 else switched
     stay = min(change.old_count, change.new_count) if change.kept else 0
     after = Cohort(
@@ -179,6 +194,19 @@ def _beside(deployment: Deployment, change: GroupChange, *, balanced: bool) -> t
     if leaves and not balanced:
         return (after,)
     return tuple(each for each in (after, before) if each.count)
+
+
+def shares(deployment: Deployment) -> tuple[Share, ...]:
+    """Of the requests, in the present step of a canary. On the way back as before, until nothing of it serves: taken
+    away sooner, it would get its full share for a moment."""
+    started = deployment.started
+    if deployment.step == 0 or deployment.switched_at is not None or deployment.phase is Phase.ENDED:
+        return ()
+    return tuple(
+        Share(app=started.app, group=change.name, release=started.release, percent=deployment.step_percent)
+        for change in started.groups
+        if change.canary
+    )
 
 
 def launch_release(deployment: Deployment) -> int | None:

@@ -48,6 +48,8 @@ def troubled(v: View) -> Step | None:
     baking_since_at = None
     if v.deployment.bake_until_at is not None:
         baking_since_at = v.deployment.bake_until_at - v.started.bake
+    elif v.deployment.switched_at is None:
+        baking_since_at = v.deployment.step_since_at  # a canary serves, and is watched
     back_again = {change.name for change in v.started.groups if change.aside is not None}
     for each in v.observed.instances:
         if each.app != v.started.app or each.release != v.started.release:

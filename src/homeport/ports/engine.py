@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Answers
 from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import Action, Observation
@@ -95,12 +96,19 @@ class Engine(Protocol):
         ...
 
     def file(self, environment: str, app: str, release: int, path: str) -> bytes | None:
-        """A file of the code of a release that was prepared here; None: there is none. Raises `NotFound` or
-        `Unavailable` for another release."""
+        """A file of the code of a release that was prepared here; None: there is none. Raises `NotFound` for the
+        release, `Unavailable`."""
         ...
 
     def release(self, environment: str, app: str, number: int) -> Release | None:
         """A release that was prepared here, from the engine's own memory (the store may be gone); None: never was."""
+        ...
+
+    def answers(
+        self, environment: str, app: str, group: str, *, since_at: datetime, until_at: datetime
+    ) -> Mapping[int, Answers]:
+        """Release → what became of the requests to its targets in the group that ended within that time, as far as it
+        is still known. Raises `Unavailable`."""
         ...
 
     def asked(self, environment: str) -> Asked:

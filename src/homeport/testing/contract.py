@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from homeport.errors import Conflict, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, Suspendable, ZoneAsked
+from homeport.model.canary import Share
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
@@ -27,6 +28,7 @@ from homeport.model.fleet import (
     RunTask,
     SetLaunch,
     SetRoutes,
+    SetShare,
     Start,
     State,
     Stop,
@@ -300,6 +302,15 @@ class EngineContract:
         assert (aside.target, aside.run) == (Target.UNUSED, Run.RUNNING)
         run(world, PutInService(instance="web-1"))
         assert when(world, "web-1", lambda each: each.state is State.IN_SERVICE).target is Target.READY
+
+    def test_shares_are_kept(self, world: World) -> None:
+        prepare(world, GOOD)
+        run(world, SetShare(app=APP, group="web", release=GOOD, percent=25))
+        run(world, SetShare(app=APP, group="web", release=GOOD, percent=50))
+        kept = world.engine.observe(world.place.id).shares[APP]
+        assert kept == (Share(app=APP, group="web", release=GOOD, percent=50),)
+        run(world, SetShare(app=APP, group="web", release=GOOD, percent=None))
+        assert world.engine.observe(world.place.id).shares == {}
 
     def test_a_hook_is_asked_and_answers(self, world: World) -> None:
         healthy(world)

@@ -154,6 +154,7 @@ async def answer(reader: Reader, writer: Writer) -> bool:
                 say("crash asked for")
                 os._exit(int(query.get("code", "3")))
             case _:
+                await asyncio.sleep(float(OPTIONS.get("answer_seconds", "0")))
                 release, instance = os.environ.get("HOMEPORT_RELEASE", ""), os.environ.get("HOMEPORT_INSTANCE", "")
                 said = f"plain {VERSION} {release} {instance} {os.getpid()}\n"
                 await respond(writer, 200, said, bodiless=method == "HEAD")

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import json
 from msgspec.structs import replace
 
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict
 from homeport.model.deployment import Moved, Phase, Verdict
-from homeport.model.fleet import Launch, RunTask, Start, State, Target
-from homeport.model.platform import Deploy
+from homeport.model.fleet import Launch, RunTask, SetShare, Start, State, Target
+from homeport.model.platform import Deploy, Weight
+from homeport.plan.release import release_key
 from homeport.testing.world import APP, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.memory_world import formation
 from tests.unit.control.test_deployment import abort, instances, up
@@ -94,6 +96,59 @@ def check_takes_too_long(path: Path) -> None:
     assert world.newest.ended.evidence.summary == "it took longer than 2 s"
     world.quiet()
     assert [number for _, number in world.serving()] == [GOOD, GOOD]
+
+
+STEPS = (Weight(percent=10, pause=timedelta(seconds=4)), Weight(percent=50, pause=timedelta(seconds=4)))
+
+
+def canary(path: Path, better: Behaviour | None = None, *, load: float = 500, **deploy: Any) -> Controlled:
+    """r2 over r1, tried on a share of the requests."""
+    formations = {BETTER: formation(strategy="canary", **{"steps": STEPS, **deploy})}
+    world = up(path, formations, {BETTER: better or Behaviour()})
+    world.world.memory.load_per_second = load  # type: ignore[attr-defined]
+    world.deploy(BETTER)
+    return world
+
+
+def shares(world: Controlled) -> list[int]:
+    """Percentages that the engine was told."""
+    return [each.percent or 0 for each in world.recorder.actions if isinstance(each, SetShare)]
+
+
+def check_canary_goes_step_by_step(path: Path) -> None:
+    world = canary(path)
+    world.settle(lambda: world.newest.step == 1 and len(world.serving()) == 4)
+    assert instances(world, "worker", BETTER) == [], "two versions of it would both work"
+    assert world.verdict() is Verdict.GOOD
+    world.quiet()
+    assert shares(world)[:2] == [10, 50]
+    assert world.world.engine.observe(world.world.place.id).shares == {}
+    assert [number for _, number in world.serving()] == [BETTER, BETTER]
+    assert [number for _, number in world.serving("worker")] == [BETTER]
+
+
+def check_canary_that_fails_more_goes_back(path: Path) -> None:
+    world = canary(path, Behaviour(error_share=0.2))
+    assert world.verdict() is Verdict.FAILED
+    assert world.newest.ended is not None
+    assert (
+        "web with 10% of the requests: 20% of its requests fail, 0% of the old" in world.newest.ended.evidence.summary
+    )
+    assert world.newest.step == 1
+    world.quiet()
+    assert world.serving() == [("web-1", GOOD), ("web-2", GOOD)]
+    assert world.world.engine.observe(world.world.place.id).shares == {}
+
+
+def check_gate_of_a_canary(path: Path) -> None:
+    world = canary(path, pause_after="10%")
+    world.settle(lambda: world.newest.waits_at_gate)
+    assert (world.newest.step, world.newest.judged) == (1, 1)
+    for _ in range(20):
+        world.world.pause(world.control.tick())
+    assert world.newest.step == 1
+    world.control.go_on(world.world.place.id, APP, None, by="ada")
+    assert world.verdict() is Verdict.GOOD
 
 
 CHECKS: list[Callable[[Path], None]] = [each for name, each in list(globals().items()) if name.startswith("check_")]
@@ -273,3 +328,70 @@ def test_a_task_that_takes_too_long_is_let_to_end(tmp_path: Path) -> None:
     assert world.verdict() is Verdict.FAILED
     assert world.world.clock.monotonic() - began >= 6
     assert len([each for each in world.recorder.actions if isinstance(each, RunTask) and each.release == BETTER]) == 1
+
+
+# --- canary -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_canary_goes_back(tmp_path: Path) -> None:
+    world = canary(tmp_path, Behaviour(response_ms=25))
+    assert world.verdict() is Verdict.FAILED
+    assert world.newest.ended is not None
+    assert "its answers take" in world.newest.ended.evidence.summary
+
+
+@pytest.mark.parametrize(("policy", "verdict"), [("back", Verdict.INCONCLUSIVE), ("continue", Verdict.GOOD)])
+def test_too_little_traffic_is_no_silent_pass(tmp_path: Path, policy: str, verdict: Verdict) -> None:
+    world = canary(tmp_path, load=20, inconclusive=policy)
+    assert world.verdict() is verdict
+    assert world.newest.ended is not None
+    said = world.newest.ended.evidence.summary
+    assert "requests to the new release, expected 50" in said or "judge the canary in step 1, 2" in said
+    assert world.newest.inconclusive == ((1, 2) if policy == "continue" else ())
+
+
+@pytest.mark.parametrize("fault", ["dies", "sick"])
+def test_a_canary_that_is_not_well_goes_back(tmp_path: Path, fault: str) -> None:
+    better = Behaviour(dies_after=2) if fault == "dies" else Behaviour(unhealthy_after=2)
+    world = canary(tmp_path, better)
+    assert world.verdict() is Verdict.FAILED
+    assert world.newest.step == 1
+    world.quiet()
+    assert world.serving() == [("web-1", GOOD), ("web-2", GOOD)]
+
+
+def test_a_rollback_is_no_canary(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    assert world.verdict() is Verdict.GOOD
+    releases = world.world.releases  # type: ignore[attr-defined]
+    back = replace(releases[OTHER], origin=GOOD, resolved=formation(strategy="canary", steps=STEPS))
+    releases[OTHER] = back
+    world.world.store.delete(release_key(APP, "staging", OTHER))
+    world.world.store.create(release_key(APP, "staging", OTHER), json.encode(back))
+    before = len(shares(world))
+    world.deploy(OTHER)
+    assert world.verdict() is Verdict.GOOD
+    assert len(shares(world)) == before
+
+
+def test_aborted_in_a_step(tmp_path: Path) -> None:
+    world = canary(tmp_path)
+    world.settle(lambda: world.newest.step == 2)
+    abort(world)
+    assert extremes(world)[0] >= 2
+    assert world.verdict() is Verdict.ABORTED
+    world.quiet()
+    assert world.serving() == [("web-1", GOOD), ("web-2", GOOD)]
+    assert world.world.engine.observe(world.world.place.id).shares == {}
+
+
+@pytest.mark.parametrize("ticks", range(3, 200, 28))
+def test_control_dies_in_a_canary(tmp_path: Path, ticks: int) -> None:
+    world = canary(tmp_path)
+    for _ in range(ticks):
+        world.world.pause(world.control.tick())
+    world.restarted()
+    assert world.verdict() is Verdict.GOOD
+    world.quiet()
+    assert [number for _, number in world.serving()] == [BETTER, BETTER]
+    assert world.world.engine.observe(world.world.place.id).shares == {}

@@ -7,10 +7,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from msgspec.structs import replace
 
-from homeport.engines.local import certificate, reserve
+from homeport.engines.local import access, certificate, reserve
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.generation import Generations
 from homeport.engines.local.launcher import Launcher
@@ -20,7 +21,7 @@ from homeport.engines.local.remains import Remains
 from homeport.engines.local.removal import Remover
 from homeport.engines.local.session_watch import SessionWatch
 from homeport.engines.local.task import Tasks
-from homeport.engines.local.traffic import Traffic
+from homeport.engines.local.traffic import Traffic, server_name
 from homeport.engines.local.work import Work
 from homeport.engines.local.zone import Zones
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
@@ -28,6 +29,7 @@ from homeport.instance import log as logs
 from homeport.instance.address import Addresses, Claim
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Answers, Share
 from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import (
@@ -45,6 +47,7 @@ from homeport.model.fleet import (
     RunTask,
     SetLaunch,
     SetRoutes,
+    SetShare,
     Start,
     State,
     Stop,
@@ -55,7 +58,7 @@ from homeport.model.platform import Place
 from homeport.model.release import Release
 from homeport.model.retention import Remain, Room, Usage
 from homeport.model.session import Session
-from homeport.plan.balancer import public_name
+from homeport.plan.balancer import backend_name, public_name
 from homeport.ports.clock import Clock
 from homeport.ports.encryption import Encryption
 from homeport.ports.engine import LogLine, LogQuery, Needed
@@ -237,6 +240,7 @@ class LocalEngine:
                 fence={app: each.fence for app, each in apps.items()},
                 failed_zones=self.zones.failed(environment),
                 fail_open=tuple((app, group) for app, each in apps.items() for group in each.fail_open),
+                shares={app: each.shares for app, each in apps.items() if each.shares},
             )
 
     def release(self, environment: str, app: str, number: int) -> Release | None:
@@ -251,7 +255,7 @@ class LocalEngine:
         with self._lock:
             kept = self.records.environment(environment)
             match action:
-                case Prepare() | SetLaunch() | SetRoutes() | FailOpen() | RunTask() | Launch():
+                case Prepare() | SetLaunch() | SetRoutes() | SetShare() | FailOpen() | RunTask() | Launch():
                     self._admit(environment, action.app, fence)
                     self._for_app(kept, action)
                 case _:
@@ -284,7 +288,7 @@ class LocalEngine:
             self.records.keep_app(environment, app, replace(known, fence=fence))
 
     def _for_app(
-        self, kept: EnvironmentRecord, action: Prepare | SetLaunch | SetRoutes | FailOpen | RunTask | Launch
+        self, kept: EnvironmentRecord, action: Prepare | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask | Launch
     ) -> None:
         environment = kept.place.id
         match action:
@@ -296,6 +300,8 @@ class LocalEngine:
                 self.traffic.sync()
             case SetRoutes():
                 self._set_routes(environment, action)
+            case SetShare():
+                self._set_share(environment, action)
             case FailOpen():
                 known = self.records.app(environment, action.app)
                 others = tuple(each for each in known.fail_open if each != action.group)
@@ -306,6 +312,15 @@ class LocalEngine:
                 self.tasks.run(kept, action)
             case Launch():
                 self.generations.launch(kept, action)
+
+    def _set_share(self, environment: str, action: SetShare) -> None:
+        known = self.records.app(environment, action.app)
+        shares = tuple(each for each in known.shares if each.group != action.group)
+        if action.percent is not None:
+            share = Share(app=action.app, group=action.group, release=action.release, percent=action.percent)
+            shares = (*shares, share)
+        self.records.keep_app(environment, action.app, replace(known, shares=shares))
+        self.traffic.sync()
 
     def _set_routes(self, environment: str, action: SetRoutes) -> None:
         """Routes that no balancer can have are refused: recorded, they would be in the way of every later change."""
@@ -344,6 +359,19 @@ class LocalEngine:
                 self.generations.terminate(kept, found)
 
     # --- the rest -----------------------------------------------------------------------------------------------------
+
+    def answers(
+        self, environment: str, app: str, group: str, *, since_at: datetime, until_at: datetime
+    ) -> dict[int, Answers]:
+        return access.answers(
+            self.home, backend_name(environment, app, group), self._releases(environment), since_at, until_at
+        )
+
+    def _releases(self, environment: str) -> dict[str, int]:
+        """Name of a target → its release."""
+        with self._lock:
+            found = [each.seen for each in self.records.instances(environment).values()]
+        return {server_name(each): each.release for each in found}
 
     def asked(self, environment: str) -> Asked:
         return self.records.asked(environment)

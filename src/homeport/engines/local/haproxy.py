@@ -236,5 +236,5 @@ def parse_server(line: str) -> tuple[ServerId, RunningServer] | None:
         up = False
     elif checked and state != "maint" and health >= FULL_HEALTH:
         up = True
-    server = RunningServer(address=fields[4], port=int(fields[18]), state=state, checked=checked, up=up)
+    server = RunningServer(address=fields[4], port=int(fields[18]), state=state, checked=checked, up=up, weight=weight)
     return (fields[1], fields[3]), server

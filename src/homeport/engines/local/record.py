@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from homeport.errors import NotFound
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Share
 from homeport.model.fleet import Instance
 from homeport.model.platform import Group, Place
 from homeport.model.release import Release, Snapshot
@@ -46,6 +47,8 @@ class AppRecord(Struct, frozen=True, kw_only=True):
     fail_open: tuple[str, ...] = ()
     """Groups whose targets get requests whatever their checks say."""
     leaving: bool = False
+    shares: tuple[Share, ...] = ()
+    """How the requests to groups are shared where not evenly."""
 
 
 class ReleaseRecord(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 Called by `engines.local.engine` and its parts."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from homeport.engines.local.record import AppRecord, EnvironmentRecord, Records
 from homeport.errors import HomeportError
 from homeport.instance.address import Addresses
 from homeport.model.asked import MaintenanceAsked
+from homeport.model.canary import Share
 from homeport.model.fleet import Instance, State, Target
 from homeport.model.platform import Group, Health, Resolved
 from homeport.plan.balancer import (
@@ -29,6 +30,7 @@ from homeport.plan.balancer import (
     spare_of,
     upstream_backend,
 )
+from homeport.plan.canary import weights
 from homeport.plan.maintenance import closed
 from homeport.plan.route import first_host
 from homeport.system.effect import effect
@@ -68,7 +70,9 @@ def environment_traffic(
         host = first_host(routed or (known[-1] if known else None), environment.listen)
         for name in sorted({group.name for each in known for group in each.groups if group.balanced}):
             versions = [group for each in known if (group := each.group(name)) is not None and group.balanced]
-            servers = with_spares(server(each) for each in live if each.app == app and each.group == name and each.port)
+            targets = [each for each in live if each.app == app and each.group == name and each.port]
+            share = next((each for each in record.shares if each.group == name), None)
+            servers = with_spares(map(server, targets) if share is None else weighted(targets, share))
             backends[backend_name(place.id, app, name)] = Backend(
                 name=backend_name(place.id, app, name),
                 servers=servers,
@@ -77,6 +81,7 @@ def environment_traffic(
                 proto="https" if place.tls else "http",
                 drain=max(group.drain for group in versions),
                 fail_open=name in record.fail_open,
+                by_weight=share is not None,
             )
             if (app, name) in private_addresses:
                 listen = f"{private_addresses[app, name]}:{PRIVATE_PORT}"
@@ -105,6 +110,15 @@ def server(instance: Instance) -> Server:
         state = "drain"
     assert instance.port is not None
     return Server(name=server_name(instance), address=instance.address, port=instance.port, state=state)
+
+
+def weighted(targets: Iterable[Instance], share: Share) -> Iterator[Server]:
+    """The servers of a group's instances, with weights by which the ready ones of the share's release get it."""
+    found = list(targets)
+    ready = [each.release == share.release for each in found if each.target is Target.READY]
+    new, old = weights(share.percent, ready.count(True), ready.count(False))
+    for each in found:
+        yield replace(server(each), weight=new if each.release == share.release else old)
 
 
 def with_spares(servers: Iterable[Server]) -> tuple[Server, ...]:

@@ -29,6 +29,9 @@ class Behaviour:
     task_exit_code: int = 0
     task_seconds: float = 0.1
     prepare_fails: str = ""
+    error_share: float = 0.0
+    """Of its requests."""
+    response_ms: int = 10
 
 
 def run(kept: Instance, behaviour: Behaviour, age: float, now: datetime) -> tuple[Run, bool]:

@@ -14,6 +14,7 @@ from homeport.engines.memory import behaviour as behaviours
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Answers, Share
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
@@ -36,6 +37,7 @@ from homeport.model.fleet import (
     RunTask,
     SetLaunch,
     SetRoutes,
+    SetShare,
     Start,
     State,
     Stop,
@@ -47,6 +49,7 @@ from homeport.model.platform import Place
 from homeport.model.release import Release
 from homeport.model.retention import Remain, Room, Usage
 from homeport.model.session import Session
+from homeport.plan.canary import tally
 from homeport.ports.clock import Clock
 from homeport.ports.engine import LogLine, LogQuery, Needed
 
@@ -70,6 +73,8 @@ class MemoryEnvironment:
     asked_zones: dict[str, ZoneAsked] = field(default_factory=dict)
     maintenance: dict[str, MaintenanceAsked] = field(default_factory=dict)
     fail_open: set[tuple[str, str]] = field(default_factory=set)
+    shares: dict[str, dict[str, Share]] = field(default_factory=dict)
+    """App → group → how its requests are shared."""
     fences: dict[str, int] = field(default_factory=dict)
     closing: bool = False
     leaving: set[str] = field(default_factory=set)
@@ -98,6 +103,8 @@ class MemoryEngine:
         """Fault: instances that don't behave as their release does."""
         self.outage_since_at: datetime | None = None
         """Fault: something that every instance needs is gone; all of them answer with 503."""
+        self.load_per_second = 0.0
+        """Requests to each group with targets."""
         self.kept_ended = 20
         self.memory: int | None = None
         self._ordinals: dict[str, dict[str, int]] = {}
@@ -146,6 +153,7 @@ class MemoryEngine:
         found.asked_groups = {key: each for key, each in found.asked_groups.items() if key[0] != app}
         found.maintenance.pop(app, None)
         found.fail_open = {each for each in found.fail_open if each[0] != app}
+        found.shares.pop(app, None)
         found.launch.pop(app, None)
         found.fences.pop(app, None)
         found.leaving.discard(app)
@@ -176,6 +184,7 @@ class MemoryEngine:
             fence=dict(found.fences),
             failed_zones=tuple(sorted(found.asked_zones)),
             fail_open=tuple(sorted(found.fail_open)),
+            shares={app: tuple(each.values()) for app, each in found.shares.items() if each},
             closing=found.closing,
             leaving=frozenset(found.leaving),
         )
@@ -258,13 +267,13 @@ class MemoryEngine:
                     app=action.app, release=action.release, ready=not failed, failed=failed
                 )
             case SetLaunch():
-                found.launch.pop(action.app, None)
-                if action.release is not None:
-                    found.launch[action.app] = action.release
+                self._set_launch(found, action)
             case SetRoutes():
                 found.routes[action.app] = action.release
             case FailOpen():
                 (found.fail_open.add if action.open else found.fail_open.discard)((action.app, action.group))
+            case SetShare():
+                self._share(found, action)
             case RunTask():
                 self._run_task(found, action, now)
             case Launch():
@@ -281,6 +290,19 @@ class MemoryEngine:
                 if isinstance(action, Terminate):
                     self._forget_oldest(found, kept)
         self._changed_now()
+
+    def _set_launch(self, found: MemoryEnvironment, action: SetLaunch) -> None:
+        found.launch.pop(action.app, None)
+        if action.release is not None:
+            found.launch[action.app] = action.release
+
+    def _share(self, found: MemoryEnvironment, action: SetShare) -> None:
+        groups = found.shares.setdefault(action.app, {})
+        groups.pop(action.group, None)
+        if action.percent is not None:
+            groups[action.group] = Share(
+                app=action.app, group=action.group, release=action.release, percent=action.percent
+            )
 
     def _run_task(self, found: MemoryEnvironment, action: RunTask, now: datetime) -> None:
         if action.task not in found.tasks:
@@ -388,7 +410,7 @@ class MemoryEngine:
                 assert_never(action)
 
     def _app_of(self, found: MemoryEnvironment, action: Action) -> str:
-        if isinstance(action, Prepare | Launch | SetLaunch | SetRoutes | FailOpen | RunTask):
+        if isinstance(action, Prepare | Launch | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask):
             return action.app
         kept = found.instances.get(action.instance)
         return kept.app if kept is not None else ""
@@ -417,6 +439,29 @@ class MemoryEngine:
         told = replace(known, stop_at=known.stop_at or now)
         sessions[session] = replace(told, ended_at=now) if by_force else told
         self._changed_now()
+
+    def answers(
+        self, environment: str, app: str, group: str, *, since_at: datetime, until_at: datetime
+    ) -> dict[int, Answers]:
+        """As `load_per_second` says, shared as it is now."""
+        found = self._find(environment)
+        requests = self.load_per_second * (until_at - since_at).total_seconds()
+        targets = [
+            each.release
+            for each in found.instances.values()
+            if (each.app, each.group, each.target) == (app, group, Target.READY)
+        ]
+        share = found.shares.get(app, {}).get(group)
+        answers = {}
+        for release in sorted(set(targets)):
+            part = targets.count(release) / len(targets)
+            if share is not None:
+                part = share.percent / 100 if share.release == release else 1 - share.percent / 100
+            behaviour = self.behaviours.get(release, Behaviour())
+            count = round(part * requests)
+            failed = round(count * behaviour.error_share)
+            answers[release] = tally((number < failed, behaviour.response_ms) for number in range(count))
+        return answers
 
     def asked(self, environment: str) -> Asked:
         found = self._find(environment)
