@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from homeport.system.home import Home
-from tests.app_repository import make_repository
+from tests.app_repository import commit, make_repository
 from tests.e2e.balanced import Response, get, until
 from tests.e2e.person import FILE, Person
 from tests.load import load
@@ -82,3 +82,78 @@ def test_maintenance_outlives_whatever_is_killed(person: Person) -> None:
     assert asked(person).status == 503
     person("maintenance", "off")
     assert asked(person).status == 200
+
+
+HOOKS = ("pre-build", "pre-deploy", "post-deploy", "on-failure")
+TOLD = ("APP", "ENVIRONMENT", "RELEASE", "PREVIOUS", "DEPLOYMENT", "VERDICT", "STAGE")
+
+
+def hook(person: Person, name: str, then: str = "") -> None:
+    """Notes what it was told, and does what follows."""
+    path = person.app / ".homeport/hooks" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = " ".join(f"$HOMEPORT_{each}," for each in TOLD)
+    path.write_text(f'#!/bin/sh\necho "$HOMEPORT_HOOK: {words}" | tee -a "$HOMEPORT_HOME/../told"\n{then}\n')
+    path.chmod(0o755)
+
+
+def told(person: Person) -> list[str]:
+    """Since it was asked last."""
+    path = person.home.parent / "told"
+    lines = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return lines
+
+
+def test_hooks(person: Person) -> None:
+    app = person.app
+    before = person.document("status")["apps"][0]["release"]
+    for name in HOOKS:
+        hook(person, name)
+    (app / ".homeport/hooks/pre-deploy").chmod(0o644)
+    commit(app, {"one.txt": "1"})
+    assert "pre-deploy isn't executable" in person("deploy", code=2)
+    assert told(person) == []
+
+    hook(person, "pre-deploy", "echo no >&2; exit 3")
+    said = person("deploy", code=6)
+    assert "    no\n" in said
+    assert "r2 of plain isn't deployed" in said
+    assert person.document("status")["apps"][0]["release"] == before == "r1"
+    assert told(person) == [
+        "pre-build: plain, staging, , r1, , , ,",
+        "pre-deploy: plain, staging, r2, r1, , , ,",
+        "on-failure: plain, staging, r2, r1, , , pre-deploy,",
+    ]
+
+    hook(person, "pre-deploy")
+    hook(person, "post-deploy", "exit 5")
+    assert "r2 is good, and runs on" in person.document("deploy", code=6)["error"]["message"]
+    assert told(person) == [
+        "pre-deploy: plain, staging, r2, r1, , , ,",
+        "post-deploy: plain, staging, r2, r1, 2, good, ,",
+    ]
+    person("deploy")
+    assert told(person) == [], "nothing has changed"
+
+    hook(person, "post-deploy")
+    code = (app / "web.py").read_text()
+    commit(app, {"web.py": "raise SystemExit(3)\n"})
+    assert "failed" in person("deploy", code=6)
+    assert told(person) == [
+        "pre-build: plain, staging, , r2, , , ,",
+        "pre-deploy: plain, staging, r3, r2, , , ,",
+        "on-failure: plain, staging, r3, r2, 3, failed, deploy,",
+    ]
+    commit(app, {"web.py": code})
+
+    hook(person, "pre-build", "exec sleep 1000")
+    terminal = person.begin("deploy")
+    until(lambda: (person.home.parent / "told").exists(), "the hook runs", seconds=30)
+    terminal.send_signal(signal.SIGINT)
+    terminal.communicate(timeout=30)
+    assert terminal.returncode == 130
+    for name in HOOKS:
+        (app / ".homeport/hooks" / name).unlink()
+    told(person)
+    assert len(person.document("release", "list")["releases"]) == 3

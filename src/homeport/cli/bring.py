@@ -6,10 +6,11 @@ from homeport.cli import follow, freeze, place, publish
 from homeport.cli.client import Client
 from homeport.cli.code import Asked, Code
 from homeport.cli.follow import Outcome
+from homeport.cli.hook import Hooks
 from homeport.cli.output import Progress, size
 from homeport.console.views import AppView, StatusView
 from homeport.errors import HomeportError, NotFound, Unavailable
-from homeport.model.platform import Amount
+from homeport.model.platform import Resolved
 from homeport.model.release import Release
 from homeport.plan.release import parse_number
 from homeport.releases.catalogue import Catalogue
@@ -44,8 +45,14 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
     def heard(line: str) -> None:
         progress.passing(f"    {line}")
 
+    hooks = _hooks(asked, wanted.resolved, progress, by=by, commit=wanted.source.commit)
+    current = catalogue.current(code.app, wanted.environment)
+    hooks.told["HOMEPORT_PREVIOUS"] = "" if current is None else current.id
+    with hooks.failing("pre-build"):
+        hooks.before("pre-build", f"nothing of {code.app} is built")
     builder = wiring.builder(home, catalogue.store)
-    release = publish.create(wanted, builder, catalogue, by=by, why=asked.why, now=now, say=say, output=heard)
+    with hooks.failing("build"):
+        release = publish.create(wanted, builder, catalogue, by=by, why=asked.why, now=now, say=say, output=heard)
     progress.say(f"released {release.id} of {release.app}")
     progress.goes_on(
         f"{release.id} of {release.app} isn't deployed",
@@ -63,37 +70,52 @@ def leaves_rollback(running: Release, source: Source) -> str | None:
     return f"{was}; now comes what is newest: {source.commit[:10]} {source.subject}"
 
 
-def bring(
-    api: Client,
-    release: Release,
-    *,
-    by: str,
-    why: str,
-    progress: Progress,
-    restart: bool = False,
-    pause_after: Amount | None = None,
-    over_freeze: str | None = None,
-) -> Outcome:
-    """The release runs in its environment. `restart`: in new instances only. `pause_after`: then a person is waited
-    for. `over_freeze`: why a freeze doesn't count. Raises `Failed` with the evidence, `Conflict` where another
-    deployment goes on, or the environment is frozen."""
+def bring(api: Client, release: Release, asked: Asked, *, by: str, progress: Progress) -> Outcome:
+    """The release runs in its environment; with `force`, in new instances only. Raises `Failed` with the evidence, or
+    where a hook says no, `Conflict` where another deployment goes on, or the environment is frozen."""
     environment = release.resolved.place.id
-    if launched(api, environment, release.app) == release.id and going_on(api, environment, release.app) is None:
+    before = launched(api, environment, release.app)
+    if before == release.id and going_on(api, environment, release.app) is None:
         return _outcome(api, release, None, "good", changed=False)
-    number = api.deploy(
-        environment,
-        app=release.app,
-        release=release.number,
-        by=by,
-        why=why,
-        restart=restart,
-        pause_after=pause_after,
-        over_freeze=over_freeze,
+    hooks = _hooks(asked, release.resolved, progress, by=by, commit=release.slug.commit)
+    hooks.told |= {"HOMEPORT_RELEASE": release.id, "HOMEPORT_PREVIOUS": before or ""}
+    progress.goes_on(
+        f"{release.id} of {release.app} isn't deployed", f"homeport deploy --release {release.id} -e {environment}"
     )
-    ended = follow.follow(api, environment, release.app, number, progress)
-    progress.clear()
-    follow.verdict(ended, app=release.app, release=release.id, number=number, environment=environment)
-    return _outcome(api, release, number, ended.verdict.value, changed=True)
+    with hooks.failing("pre-deploy"):
+        hooks.before("pre-deploy", f"{release.id} of {release.app} isn't deployed")
+    with hooks.failing("deploy"):
+        number = api.deploy(
+            environment,
+            app=release.app,
+            release=release.number,
+            by=by,
+            why=asked.why,
+            restart=asked.force,
+            pause_after=asked.pause_after,
+            over_freeze=asked.over_freeze,
+        )
+        ended = follow.follow(api, environment, release.app, number, progress)
+        progress.clear()
+        hooks.told |= {"HOMEPORT_DEPLOYMENT": str(number), "HOMEPORT_VERDICT": ended.verdict.value}
+        follow.verdict(ended, app=release.app, release=release.id, number=number, environment=environment)
+    outcome = _outcome(api, release, number, ended.verdict.value, changed=True)
+    hooks.after(HOMEPORT_URL=" ".join(outcome.urls))
+    return outcome
+
+
+def _hooks(asked: Asked, resolved: Resolved, progress: Progress, *, by: str, commit: str) -> Hooks:
+    told = {
+        "HOMEPORT_APP": resolved.app,
+        "HOMEPORT_PLATFORM": resolved.place.platform,
+        "HOMEPORT_ENVIRONMENT": resolved.place.name,
+        "HOMEPORT_COMMIT": commit,
+        "HOMEPORT_BY": by,
+        "HOMEPORT_WHY": asked.why,
+    }
+    unknown = ("RELEASE", "PREVIOUS", "DEPLOYMENT", "VERDICT", "STAGE", "REASON", "URL")
+    told |= {f"HOMEPORT_{each}": "" for each in unknown}
+    return Hooks(asked.directory, progress, limit=resolved.deploy.hook_timeout, told=told)
 
 
 def launched(api: Client, environment: str, app: str) -> str | None:

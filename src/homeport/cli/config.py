@@ -233,7 +233,7 @@ def _change(
     from msgspec.structs import replace
 
     from homeport import wiring
-    from homeport.cli import bring, freeze, publish
+    from homeport.cli import bring, freeze, hook, publish
     from homeport.cli.deploy import finish
     from homeport.releases.catalogue import ConfigPage
     from homeport.system.clock import SystemClock
@@ -247,6 +247,7 @@ def _change(
         _check_group(directory, [each.name for each in running.resolved.groups] if running else [], group)
     if running is not None and not no_deploy:
         freeze.check(catalogue.store, where, asked.over_freeze)
+        hook.check(directory, output.Progress(quiet=as_json))
     by, now = place.person(directory), SystemClock().now()
     page = ConfigPage(values=values, group=group, created_at=now, created_by=by)
     number = catalogue.append_config(app, where.partition("/")[2], page)

@@ -132,15 +132,7 @@ def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:
     api = place.running_engine()
     with output.Progress(quiet=as_json) as progress:
         by = place.person(asked.directory)
-        outcome = bring.bring(
-            api,
-            release,
-            by=by,
-            why=asked.why,
-            progress=progress,
-            pause_after=asked.pause_after,
-            over_freeze=asked.over_freeze,
-        )
+        outcome = bring.bring(api, release, asked, by=by, progress=progress)
         for note in outcome.notes:
             progress.say(f"note: {note}")
     if as_json:

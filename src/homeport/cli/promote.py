@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from homeport.cli import candidates, freeze, options, output, place
+from homeport.cli import candidates, freeze, hook, options, output, place
 from homeport.errors import CHANGES_EXIT_CODE, Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def promote(
             output.emit(wanted.document())
         return CHANGES_EXIT_CODE
     freeze.check(wanted.catalogue.store, wanted.target, over_freeze)
+    hook.check(directory, output.Progress(quiet=as_json))
     _confirm(wanted, yes=yes, as_json=as_json)
     _carry_out(wanted, why=why, over_freeze=over_freeze, as_json=as_json)
     return 0
@@ -261,6 +262,7 @@ def _carry_out(wanted: _Wanted, *, why: str | None, over_freeze: str | None, as_
     from msgspec import to_builtins
 
     from homeport.cli import bring, publish
+    from homeport.cli.code import Asked
     from homeport.system.clock import SystemClock
 
     by = place.person(wanted.directory)
@@ -278,7 +280,8 @@ def _carry_out(wanted: _Wanted, *, why: str | None, over_freeze: str | None, as_
             progress.say(f"released {release.id} of {release.app} for {shown.name}")
         if notice := _tag(wanted, release):
             progress.say(f"note: {notice}")
-        outcome = bring.bring(api, release, by=by, why=said, progress=progress, over_freeze=over_freeze)
+        asked = Asked(directory=wanted.directory, why=said, over_freeze=over_freeze)
+        outcome = bring.bring(api, release, asked, by=by, progress=progress)
         for note in outcome.notes:
             progress.say(f"note: {note}")
     if as_json:

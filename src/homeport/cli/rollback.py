@@ -51,7 +51,7 @@ def rollback(
     refused, before anything is done.
     """
     from homeport import wiring
-    from homeport.cli import bring, code, freeze, publish, standing
+    from homeport.cli import bring, code, freeze, hook, publish, standing
     from homeport.cli.deploy import finish
     from homeport.system.clock import SystemClock
 
@@ -62,6 +62,7 @@ def rollback(
     number = bring.going_on(api, where, app)
     if number is None or target_name is not None:
         freeze.check(catalogue.store, where, over_freeze)
+        hook.check(directory, output.Progress(quiet=as_json))
     if number is not None:
         _abort(api, where, app, number, directory, allowed=abort, as_json=as_json and target_name is None)
         if target_name is None:

@@ -60,13 +60,14 @@ def up(
 def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> None:
     """Every app that is asked for runs; prints what became of it. Also called by `deploy`."""
     from homeport import wiring
-    from homeport.cli import bring, standing
+    from homeport.cli import bring, hook, standing
     from homeport.cli.code import read_code
     from homeport.plan.route import in_order
 
     outcomes = []
     with output.Progress(quiet=as_json) as progress:
         catalogue = wiring.catalogue(wiring.store(wiring.home()))
+        hook.check(asked.directory, progress)
         codes = read_code(asked, progress.say)
         place.begin_engine()
         # Nothing is deployed before everything is built; and the engine takes as long to start as a build.
@@ -86,16 +87,7 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
             if changes := running and standing.change_in_short(asked.directory, catalogue, running, release):
                 progress.say(f"changes: {changes}")
             by = place.person(asked.directory)
-            outcome = bring.bring(
-                api,
-                release,
-                by=by,
-                why=asked.why,
-                progress=progress,
-                restart=asked.force,
-                pause_after=asked.pause_after,
-                over_freeze=asked.over_freeze,
-            )
+            outcome = bring.bring(api, release, asked, by=by, progress=progress)
             outcomes.append(outcome)
             if not outcome.changed:
                 commit = release.slug.commit[:10]

@@ -110,6 +110,8 @@ class Deploy(Struct, frozen=True, kw_only=True):
     """canary: what follows a step that saw fewer."""
     pause_after: Amount | None = None
     """Once so many instances run the new release, a person must say `homeport deployment continue`."""
+    hook_timeout: timedelta = timedelta(minutes=10)
+    """For each hook of the command that deploys."""
     timeout: timedelta | None = None
     """For the whole deployment, without what it is told to wait for; then it goes back. None: none."""
 

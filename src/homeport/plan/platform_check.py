@@ -172,6 +172,7 @@ DEPLOY: dict[str, Reader] = {
     "min_requests": leaf(typed.count(10)),
     "inconclusive": leaf(typed.one_of("continue", "back")),
     "pause_after": leaf(typed.amount(1)),
+    "hook_timeout": leaf(typed.duration(zero=False)),
     "timeout": leaf(typed.duration(zero=False)),
 }
 GROUP: dict[str, Reader] = {

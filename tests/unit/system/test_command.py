@@ -1,0 +1,76 @@
+"""A program of the user's: heard as it speaks, ended with its children, and nobody hangs on it."""
+
+import os
+import signal
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from homeport.system.command import run
+from tests.e2e.balanced import until
+
+LONG = timedelta(seconds=60)
+
+
+def ran(tmp_path: Path, script: str, limit: timedelta = LONG) -> tuple[int | None, list[str]]:
+    lines: list[str] = []
+    status = run(("/bin/sh", "-c", script), directory=tmp_path, environment={"A": "b"}, limit=limit, heard=lines.append)
+    return status, lines
+
+
+def gone(pid: Path) -> bool:
+    try:
+        os.kill(int(pid.read_text()), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "lines"),
+    [
+        ('echo "$A $PWD"; printf last >&2', 0, ["b {}", "last"]),
+        ("printf 'a\\r\\nb\\n\\nc'; exit 7", 7, ["a", "b", "", "c"]),
+        ("kill -9 $$", 137, []),
+        ("exec >&- 2>&-; exit 3", 3, []),
+        ("read x; echo $?", 0, ["1"]),
+        ("printf '\\377'", 0, ["\ufffd"]),
+    ],
+)
+def test_status_and_lines(tmp_path: Path, script: str, status: int, lines: list[str]) -> None:
+    assert ran(tmp_path, script) == (status, [each.format(tmp_path) for each in lines])
+
+
+def test_one_that_is_silent_for_too_long_ends_with_its_children(tmp_path: Path) -> None:
+    script = "trap '' TERM; sleep 1000 & echo $! > child; echo $$ > own; wait; wait"
+    assert ran(tmp_path, script, timedelta(seconds=0.3)) == (None, [])
+    until(lambda: gone(tmp_path / "own") and gone(tmp_path / "child"), "both have ended")
+
+
+def test_one_that_closed_its_output_is_still_ended(tmp_path: Path) -> None:
+    script = "exec >&- 2>&-; echo $$ > own; exec sleep 1000"
+    assert ran(tmp_path, script, timedelta(seconds=0.3)) == (None, [])
+    assert gone(tmp_path / "own")
+
+
+def test_a_child_that_keeps_the_output_open_holds_nobody_up(tmp_path: Path) -> None:
+    assert ran(tmp_path, "sleep 1000 & echo $! > child; echo done") == (0, ["done"])
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+def test_ctrl_c_ends_it(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        until(lambda: (tmp_path / "own").exists() and (tmp_path / "own").read_text().strip(), "it runs")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        ran(tmp_path, "echo $$ > own; exec sleep 1000")
+    assert gone(tmp_path / "own")
+
+
+def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        run(("/nowhere",), directory=tmp_path, environment={}, limit=LONG, heard=print)
