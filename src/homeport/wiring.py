@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from homeport.engines.local.boot import Installed
     from homeport.engines.local.doctor import Check
     from homeport.model.stack import StackEvent
+    from homeport.model.why import Why
     from homeport.ports.cloudformation import Cloud
     from homeport.ports.encryption import Encryption
     from homeport.ports.engine import LogLine, LogQuery
@@ -94,6 +95,28 @@ def local_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) -
     from homeport.engines.local.engine import read_logs
 
     return read_logs(home, environment, query, follow=follow)
+
+
+def past_why(home: Home, environment: str, word: str, app: str | None) -> Why:
+    """The chain of causes, where no engine runs: from what it left on disk. Raises `NotFound`, `Invalid`,
+    `Unavailable`."""
+    from homeport.control.why import Sources, tell
+    from homeport.model.fleet import Observation
+    from homeport.stores.state import State
+    from homeport.system.clock import SystemClock
+
+    state = State(home.state)
+    try:
+        sources = Sources(
+            environment=environment,
+            observed=Observation(at=SystemClock().now()),
+            events=lambda after, limit: state.events(environment, after, limit),
+            logs=lambda query: local_logs(home, environment, query, follow=False),
+            store=store(home),
+        )
+        return tell(sources, word, app)
+    finally:
+        state.close()
 
 
 def engine_logs(home: Home, query: LogQuery, *, follow: bool) -> Iterator[LogLine]:

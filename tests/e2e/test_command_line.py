@@ -56,6 +56,9 @@ def test_the_main_job(person: Person) -> None:
     assert person.document("down", "--yes")["engine_stopped"]
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert "isn't running" in person("ps", code=5)
+    gone = person.document("why", "web-1")
+    assert (gone["causes"][0]["rule"], gone["causes"][0]["because"][0]["at"] is not None) == ("launch", True)
+    assert "what it wrote, first and last" in person("why", "web-1"), "what is gone is told without an engine"
     assert "nothing to do" in person("down", "--yes")
 
     assert person.document("up")["verdict"] == "good"
@@ -85,6 +88,12 @@ def test_a_bad_release_is_taken_back(person: Person) -> None:
     assert person.get("/healthz")
     (app,) = person.document("status")["apps"]
     assert (app["release"], app["deployment"]["verdict"]) == ("r1", "failed")
+    said = person("why", "2")
+    assert re.search(
+        r"goes back \(failed\): web of web-[34] keeps ending: exit code 3 \[.+\]", re.sub(r"[\s│├└─]+", " ", said)
+    )
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert "near it: web-" in person("why", "wbe-3", code=3)
 
 
 def test_the_terminal_may_die(person: Person) -> None:

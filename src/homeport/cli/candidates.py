@@ -102,8 +102,8 @@ def deployments(context: click.Context, _: click.Parameter, incomplete: str) -> 
     def names() -> list[str]:
         from homeport import wiring
         from homeport.cli import place
-        from homeport.cli.journal import journals
         from homeport.console.derive import deployment_view
+        from homeport.control.journal import journals
 
         _, app, environment = _stored(context)
         found = journals(wiring.store(place.home()), app, environment)

@@ -30,8 +30,8 @@ def deployment() -> None:
 def list_(environment: str | None, directory: Path, as_json: bool, lines: int, app: str | None) -> None:
     """List deployments, newest first. They are read from the store: the engine needn't run."""
     from homeport import wiring
-    from homeport.cli.journal import journals
     from homeport.console.derive import deployment_view
+    from homeport.control.journal import journals
 
     where = place.stored_environment(directory, environment)
     app = place.app_name(directory, where, app)
@@ -124,7 +124,7 @@ def abort(
     if as_json:
         output.emit(ended)
         return
-    print(output.printable(f"{app}: {ended.evidence.summary}"))
+    print(output.printable(f"{app}: aborted {ended.evidence.summary}"))
     for line in ended.evidence.lines:
         print(f"  {output.printable(line)}")
 
@@ -160,7 +160,7 @@ def continue_(environment: str | None, directory: Path, as_json: bool, number: i
 def _journal(where: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]:
     """From the engine, which knows what is waited for; else from the store."""
     from homeport import wiring
-    from homeport.cli.journal import read
+    from homeport.control.journal import read
 
     try:
         found = place.client().journal(where, app, number)

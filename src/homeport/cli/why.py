@@ -39,13 +39,23 @@ def why(environment: str | None, directory: Path, as_json: bool, subject: str, a
 
     Works for what has long ended too, for as long as events and logs are kept.
     """
-    api = place.client()
-    found = api.why(place.environment_id(directory, environment, api), subject, app=app)
+    found = _found(directory, environment, subject, app)
     if as_json:
         output.emit(found)
         return
     for line in told(found, _columns()):
         print(line)
+
+
+def _found(directory: Path, environment: str | None, subject: str, app: str | None) -> "Why":
+    """Without an engine, from what it left on disk."""
+    from homeport import wiring
+
+    home = place.home()
+    if not wiring.engine_running(home) and home.state.exists():
+        return wiring.past_why(home, place.stored_environment(directory, environment), subject, app)
+    api = place.client()
+    return api.why(place.environment_id(directory, environment, api), subject, app=app)
 
 
 def _columns() -> int:

@@ -16,8 +16,8 @@ from homeport.control.opening import Opening, Wish
 from homeport.control.pointer import Pointers
 from homeport.errors import Conflict, HomeportError, NotFound, Unavailable
 from homeport.model.deployment import Continued, Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
-from homeport.model.event import Event
-from homeport.model.fleet import Observation
+from homeport.model.event import Decided, Event
+from homeport.model.fleet import Observation, Prepare
 from homeport.model.platform import Place, Resolved
 from homeport.model.release import Release
 from homeport.plan.asked import refuse_suspended
@@ -190,7 +190,8 @@ class AppControl:
             step = self._next_step(observed)
             self.waits_for = step.waits_for
             if step.entry is not None:
-                self._write(complete(step.entry, self.engine, self.place, observed, step.blames, self.resolved))
+                entry = complete(step.entry, self.engine, self.place, observed, step.blames, self.resolved)
+                self._write(entry, Decided(rule=step.rule, observed_at=observed.at))
                 continue
             if step.action is not None:
                 self.engine.execute(self.place.id, step.action, fence=self.lease.fence)
@@ -303,7 +304,7 @@ class AppControl:
             if group.balanced
         )
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: Entry, decided: Decided | None = None) -> None:
         assert self.deployment is not None
         self._journal(self.deployment.started.number).append(self.lease.fence, msgspec.json.encode(entry))
         self.entries = (*self.entries, entry)
@@ -312,12 +313,13 @@ class AppControl:
         match entry:
             case Reverting():
                 what = "gives up" if self.deployment.started.previous is None else "goes back"
-                self._note(f"deployment {number} {what}: {entry.evidence.summary}", "deployment_reverting")
+                self._note(f"deployment {number} {what}: {entry.evidence.summary}", "deployment_reverting", decided)
             case Ended():
                 self.unfinished = True
-                self._note(f"deployment {number}: {entry.verdict.value}: {entry.evidence.summary}", "deployment_ended")
+                said = f"deployment {number}: {entry.verdict.value}: {entry.evidence.summary}"
+                self._note(said, "deployment_ended", decided)
             case _:
-                self._note(f"deployment {number}: {type(entry).__name__.lower()}", "deployment_step")
+                self._note(f"deployment {number}: {type(entry).__name__.lower()}", "deployment_step", decided)
 
     def _give_up(self) -> None:
         """The lease of a deployment that never began is given back: now, or when the store answers again."""
@@ -340,7 +342,7 @@ class AppControl:
     def _journal(self, number: int) -> FencedLog:
         return FencedLog(self.store, f"{self.prefix}deployments/{number:04d}/")
 
-    def _note(self, message: str, kind: str) -> None:
+    def _note(self, message: str, kind: str, decided: Decided | None = None) -> None:
         self.engine.record(
             Event(
                 at=self.clock.now(),
@@ -351,3 +353,4 @@ class AppControl:
                 message=message,
             )
         )
+                decided=decided,

@@ -1,54 +1,102 @@
-"""Gathers what is known of the past, for `homeport why`; the chain is `plan.why`'s. Called by `console`.
+"""Gathers what is known of the past, for `homeport why`; the chain is `plan.why`'s. Called by `console`, and by
+`wiring` where no engine runs.
 
-Nothing is looked at under the loop's lock for longer than an observation takes.
+Under the loop's lock nothing is done but an observation.
 """
 
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.control.control import Control
-from homeport.errors import HomeportError
+from homeport.control.journal import journals
+from homeport.errors import HomeportError, NotFound
 from homeport.model.event import Event
+from homeport.model.fleet import Observation
 from homeport.model.why import Console, Why
 from homeport.plan import why
 from homeport.plan.cause import Journals, Past
 from homeport.plan.desired import size
-from homeport.ports.engine import LogQuery
+from homeport.ports.engine import LogLine, LogQuery
+from homeport.ports.objects import ObjectStore
 
 FIRST_LINES = 5
 LAST_LINES = 15
 PAGE = 10_000
+Events = Callable[[int, int], Sequence[Event]]
+"""(above this number, at most so many) → events, the oldest first."""
+
+
+class Sources(Struct, frozen=True, kw_only=True):
+    """Where the past of an environment lies. `control` None: it isn't up; then `observed` has nothing."""
+
+    environment: str
+    observed: Observation
+    events: Events
+    logs: Callable[[LogQuery], Iterable[LogLine]]
+    store: ObjectStore
+    control: Control | None = None
 
 
 def explain(control: Control, environment: str, word: str, app: str | None) -> Why:
-    """Raises `NotFound` with the nearest ids, `Invalid`."""
-    observed, reasons, _ = control.observation(environment)
-    events = _events(control, environment)
-    journals, unknown = _journals(control, environment, {*observed.fence, *observed.launch})
-    past = Past(environment=environment, observed=observed, events=events, journals=journals)
+    """Also of an environment that isn't up any more. Raises `NotFound` with the nearest ids, `Invalid`."""
+    here: Control | None = control
+    try:
+        observed = control.observation(environment)[0]
+    except NotFound:
+        if not control.engine.events(environment, 0, 1):
+            raise
+        here, observed = None, Observation(at=control.clock.now())
+    sources = Sources(
+        environment=environment,
+        observed=observed,
+        events=lambda after, limit: control.engine.events(environment, after, limit),
+        logs=lambda query: control.engine.logs(environment, query),
+        store=control.store,
+        control=here,
+    )
+    return tell(sources, word, app)
+
+
+def tell(sources: Sources, word: str, app: str | None) -> Why:
+    """As `explain`, from wherever the past lies."""
+    events = _all(sources.events)
+    names = {*sources.observed.fence, *sources.observed.launch, *(each.app for each in events if each.app)}
+    told, unknown = _journals(sources, names)
+    past = Past(environment=sources.environment, observed=sources.observed, events=events, journals=told)
     meant = why.subject(past, word, app)
-
-    def write(name: str) -> Console:
-        return console(control, environment, name)
-
     match meant.kind:
         case "instance":
-            found = why.of_instance(past, meant.app, meant.name, reasons.get(meant.name, ""), write(meant.name))
+            reason = _reasons(sources).get(meant.name, "")
+            found = why.of_instance(past, meant.app, meant.name, reason, _console(sources, meant.name))
         case "group":
-            found = why.of_group(past, meant.app, meant.name, _wanted(control, environment, meant, reasons))
+            found = why.of_group(past, meant.app, meant.name, _wanted(sources, meant))
         case "deployment":
-            _, waits_for = control.deployment(environment, meant.app, meant.number)
-            found = why.of_deployment(past, meant.app, meant.number, waits_for, write)
-    return why.with_unknown(found, unknown)
+            waits_for = ""
+            if sources.control is not None:
+                _, waits_for = sources.control.deployment(sources.environment, meant.app, meant.number)
+            found = why.of_deployment(past, meant.app, meant.number, waits_for, lambda name: _console(sources, name))
+    return replace(found, unknown=(*found.unknown, *unknown))
 
 
-def console(control: Control, environment: str, name: str) -> Console:
+def _all(events: Events) -> list[Event]:
+    found: list[Event] = []
+    while True:
+        page = events(found[-1].number if found else 0, PAGE)
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
+def _console(sources: Sources, name: str) -> Console:
     """What the instance or task of that name wrote; nothing, where that isn't kept any more."""
     first: list[str] = []
     last: deque[str] = deque(maxlen=LAST_LINES)
     count = 0
     try:
-        lines = control.engine.logs(environment, LogQuery(instance=name))
-        for line in lines:
+        for line in sources.logs(LogQuery(instance=name)):
             text = f"{line.at:%Y-%m-%d %H:%M:%S} {line.process}: {line.text}"
             count += 1
             if len(first) < FIRST_LINES:
@@ -60,41 +108,39 @@ def console(control: Control, environment: str, name: str) -> Console:
     return Console(first=tuple(first), left_out=max(0, count - len(first) - len(last)), last=tuple(last))
 
 
-def _events(control: Control, environment: str) -> list[Event]:
-    found: list[Event] = []
-    while True:
-        page = control.engine.events(environment, found[-1].number if found else 0, PAGE)
-        found += page
-        if len(page) < PAGE:
-            return found
-
-
-def _journals(control: Control, environment: str, apps: set[str]) -> tuple[Journals, list[str]]:
+def _journals(sources: Sources, apps: Iterable[str]) -> tuple[Journals, list[str]]:
     """And what couldn't be found out."""
+    name = sources.environment.partition("/")[2]
     found: Journals = {}
     unknown = []
     for app in sorted(apps):
         try:
-            found[app] = tuple(each for each in control.deployments(environment, app) if each)
+            found[app] = tuple(journals(sources.store, app, name))
         except HomeportError as error:
             unknown.append(f"the deployments of {app}: {error.message}")
     return found, unknown
 
 
-def _wanted(control: Control, environment: str, meant: why.Subject, reasons: dict[str, str]) -> why.Wanted:
-    with control.changed:
-        here = control.environments[environment]
+def _reasons(sources: Sources) -> dict[str, str]:
+    return {} if sources.control is None else sources.control.observation(sources.environment)[1]
+
+
+def _wanted(sources: Sources, meant: why.Subject) -> why.Wanted:
+    if sources.control is None:
+        return why.Wanted(size=f"none wanted: {sources.environment} isn't up")
+    with sources.control.changed:
+        here = sources.control.environments[sources.environment]
         care = here.care.get((meant.app, meant.name))
         notes = care.notes if care is not None else ()
-        launch = here.observe().launch.get(meant.app)
-        asked = control.engine.asked(environment).of(meant.app, meant.name)
+        launch = sources.observed.launch.get(meant.app)
+        asked = here.engine.asked(sources.environment).of(meant.app, meant.name)
         try:
             group = None if launch is None else here.app(meant.app).resolve(launch)[launch].group(meant.name)
         except HomeportError:
-            group = None
+            return why.Wanted(size="how many are wanted can't be found out now", notes=notes)
     if group is None:
         return why.Wanted(size="none wanted: the release that new instances get doesn't have it", notes=notes)
     count = size(group, {} if asked.desired is None else {meant.name: asked.desired})
     source = "the platform file" if asked.desired is None else "homeport scale"
     bounds = f"{group.instances.min} to {group.instances.max}"
-    return why.Wanted(size=f"{count} wanted by {source}, within {bounds}", notes=notes, reasons=reasons)
+    return why.Wanted(size=f"{count} wanted by {source}, within {bounds}", notes=notes, reasons=_reasons(sources))

@@ -31,7 +31,8 @@ class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     rule: str
     observed_at: datetime
-    group: str
+    group: str = ""
+    """Empty: a deployment's decision."""
     release: int | None = None
     cause: str = ""
     """Why the instance departs, in a word: see `plan.departure`."""

@@ -81,7 +81,9 @@ def of_event(past: Past, event: Event, *, deep: bool = True) -> tuple[Cause, ...
     elif decided.cause in _OF_CAUSE:
         found += _asked(past, event, _OF_CAUSE[decided.cause])
     elif event.kind in ("drain", "stop") and not decided.cause:
-        found += _asked(past, event, ("scaled", "down", "standby"))
+        # it was wanted once: something has changed since
+        since_at = past.of(event.app, event.subject)[0].at
+        found += _asked(past, event, tuple(ASKED), since_at)
     return tuple(found)
 
 
@@ -99,7 +101,7 @@ def fall(past: Past, app: str, instance: str) -> tuple[Cause, ...]:
     return ()
 
 
-def _asked(past: Past, event: Event, kinds: Sequence[str]) -> tuple[Cause, ...]:
+def _asked(past: Past, event: Event, kinds: Sequence[str], since_at: datetime | None = None) -> tuple[Cause, ...]:
     """The last that somebody asked for before, of this group or of its zone; or, where that is nearer, the deployment
     that brought another release."""
     decided = event.decided
@@ -107,6 +109,8 @@ def _asked(past: Past, event: Event, kinds: Sequence[str]) -> tuple[Cause, ...]:
     for each in reversed(past.events):
         if each.at > event.at:
             continue
+        if since_at is not None and each.at < since_at:
+            break
         if each.kind == "deployment_started" and each.app == event.app and not decided.cause:
             numbers = [fold(entries) for entries in past.journals.get(event.app, ())]
             near = [one for one in numbers if one.started.at <= event.at]

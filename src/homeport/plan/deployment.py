@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from homeport.model.canary import Answers
 from homeport.model.deployment import (
     Baking,
@@ -257,5 +259,5 @@ def next_steps(
     )
     for rule in RULES:
         if deployment.phase in rule.phases and (step := rule.then(view)) is not None:
-            return step
+            return replace(step, rule=rule.name)
     return Step(waits_for="nothing")

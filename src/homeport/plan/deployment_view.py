@@ -23,6 +23,8 @@ class Step(Struct, frozen=True, kw_only=True):
     waits_for: str = ""
     wake_at: datetime | None = None
     blames: str = ""
+    rule: str = ""
+    """The name of the one that answered."""
 
 
 class View(Struct, frozen=True, kw_only=True):

@@ -6,9 +6,9 @@ What happened to the thing itself stands in order of time; below each, what that
 
 import difflib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from homeport.errors import Invalid, NotFound
 from homeport.model.deployment import (
@@ -22,7 +22,7 @@ from homeport.model.deployment import (
     Started,
     TaskEnded,
 )
-from homeport.model.event import Event
+from homeport.model.event import Decided, Event
 from homeport.model.fleet import Instance, State
 from homeport.model.why import Cause, Console, Why, WhyKind
 from homeport.plan.cause import ASKED, Past, fall, node, of_event, seen
@@ -109,7 +109,7 @@ def of_instance(past: Past, app: str, id_: str, reason: str, console: Console) -
     known = next((each for each in past.observed.instances if (each.app, each.id) == (app, id_)), None)
     events = past.of(app, id_)
     causes = [node(each, of_event(past, each), _titled(each)) for each in _most(events)]
-    causes += _successor(past, app, id_)
+    causes = sorted([*causes, *_successor(past, app, id_)], key=_when)
     if known is not None and known.state is not State.TERMINATED:
         now = sight(known, None)
         causes.append(Cause(what=f"now: {known.reason or reason or 'nothing is known'}", seen=seen(now)))
@@ -136,12 +136,22 @@ def of_instance(past: Past, app: str, id_: str, reason: str, console: Console) -
 
 def _instance_in_short(id_: str, known: Instance | None, events: Sequence[Event]) -> str:
     if known is None:
-        last = f": {events[-1].message}" if events else ""
-        return f"{id_} has ended{last}"
+        return f"{id_} has ended{': ' if events else ''}{_end(events)}"
     short = f"{id_}: {known.state.value}, r{known.release}, zone {known.zone}"
     if known.state is State.TERMINATED:
-        return f"{short}: {known.reason or (events[-1].message if events else 'ended')}"
+        return f"{short}: {known.reason or _end(events) or 'it has ended'}"
     return f"{short}, check {known.check.value}"
+
+
+def _when(cause: Cause) -> datetime:
+    assert cause.at is not None
+    return cause.at
+
+
+def _end(events: Sequence[Event]) -> str:
+    """Why it had to go, else how it ended; empty: nobody knows any more."""
+    going = [each for each in events if each.decided is not None and each.decided.cause]
+    return (going or events)[-1].message if events else ""
 
 
 def _titled(event: Event) -> str:
@@ -225,7 +235,17 @@ def of_deployment(past: Past, app: str, number: int, waits_for: str, write: Writ
             because = _blamed(past, app, entry.evidence.instance, write, quoted=bool(lines))
         elif isinstance(entry, TaskEnded):
             lines = write(found.task_id).lines
-        causes.append(Cause(what=_said(entry), at=entry.at, lines=lines, because=because))
+        decided = _decided(past, app, entry)
+        causes.append(
+            Cause(
+                what=_said(entry),
+                at=entry.at,
+                rule="" if decided is None else decided.rule,
+                observed_at=None if decided is None else decided.observed_at,
+                lines=lines,
+                because=because,
+            )
+        )
     launched = [
         each.subject
         for each in past.events
@@ -249,6 +269,14 @@ def of_deployment(past: Past, app: str, number: int, waits_for: str, write: Writ
         summary=f"deployment {number} of {app}: {verdict or 'goes on'}",
         causes=tuple(causes),
     )
+
+
+def _decided(past: Past, app: str, entry: Entry) -> Decided | None:
+    """How the deployment came to that entry: said by the event that was made right after it."""
+    if isinstance(entry, Started):
+        return None
+    after = (each for each in past.of(app, app) if each.kind.startswith("deployment_") and each.at >= entry.at)
+    return next((each.decided for each in after), None)
 
 
 def _blamed(past: Past, app: str, instance: str, write: Write, *, quoted: bool) -> tuple[Cause, ...]:
@@ -292,7 +320,3 @@ def _most(events: Sequence[Event]) -> list[Event]:
     if len(events) <= MOST:
         return list(events)
     return [*events[: MOST // 3], *events[-(MOST - MOST // 3) :]]
-
-
-def with_unknown(found: Why, unknown: Sequence[str]) -> Why:
-    return replace(found, unknown=(*found.unknown, *unknown))

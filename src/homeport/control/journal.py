@@ -1,4 +1,4 @@
-"""Journals of deployments, read from the store: the engine needn't run. Called by `deployment`."""
+"""Journals of deployments, read from the store: no engine need run. Called by `control.why` and the command line."""
 
 import msgspec
 
