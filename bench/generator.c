@@ -8,10 +8,11 @@
  * (0: none), the others take an idle one, the one last used first. A body must begin with EXPECT; where POST_PATH ends
  * in "echo", the answer to a POST must be what was sent.
  *
- * Says "begun" once it has begun. After COUNT requests (0: any number), or when its standard input ends, none begins any
- * more; when the last answer has come, standard output has a line of JSON (sent, failed, late_us: the latest that a
+ * Says "begun" once it has begun. After COUNT requests (0: any number), or when its standard input ends, no request begins
+ * any more; when the last answer has come, standard output has a line of JSON (sent, failed, late_us: the latest that a
  * request began after it was due, failures: the first of them in words, releases: answers per third word of the body,
- * last_us: when the last one of each came, by the monotonic clock) and after it one 32-bit number per request: its latency in microseconds from when it was due, or -1.
+ * last_us: when the last one of each came, by the monotonic clock) and after it one 32-bit number per request: its
+ * latency in microseconds from when it was due, or -1.
  *
  * Compiled and read by bench/rate.py.
  */
@@ -31,7 +32,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 8192, CONNECTIONS = 16384, IDLE_US = 3000000, WORDS = 40, LONGEST_WORD = 80, RELEASES = 1000 };
+enum { BUFFER = 8192, CONNECTIONS = 16384, IDLE_US = 3000000, AT_ONCE = 16 };
+enum { WORDS = 40, LONGEST_WORD = 80, RELEASES = 1000 };
 
 typedef struct {
     int fd;            /* -1: not in use */
@@ -225,7 +227,8 @@ static void happened(struct epoll_event *event) {
 static void time_out(void) {
     int64_t now = now_us();
     for (int i = 0; i < CONNECTIONS; i++)
-        if (pool[i].fd >= 0 && pool[i].number >= 0 && now - pool[i].due > timeout_us) fail(&pool[i], "no answer in time");
+        if (pool[i].fd >= 0 && pool[i].number >= 0 && now - pool[i].due > timeout_us)
+            fail(&pool[i], "no answer in time");
 }
 
 static void report(void) {
@@ -266,7 +269,8 @@ int main(int count, char **words_given) {
     int64_t looked = begun;
     for (int over = 0; !over || ended < sent;) {
         int64_t now = now_us(), next = over ? now + 10000 : begun + (int64_t)(sent * 1e6 / rate);
-        while (!over && next <= now) {
+        /* one that is behind looks for answers in between: they free connections */
+        for (int count = 0; count < AT_ONCE && !over && next <= now; count++) {
             request(rate);
             over = most && sent == most;
             next = begun + (int64_t)(sent * 1e6 / rate);
