@@ -351,6 +351,6 @@ class AppControl:
                 kind=kind,
                 subject=self.app,
                 message=message,
+                decided=decided,
             )
         )
-                decided=decided,
