@@ -17,7 +17,7 @@ def aborted(deployment: Deployment, *, by: str, why: str, at: datetime) -> Rever
         lines = (f"the release task had ended with {deployment.task_exit_code}: what it changed stays changed",)
     elif deployment.task_started_at is not None:
         lines = ("the release task had begun: it isn't interrupted, and what it changes stays changed",)
-    evidence = Evidence(summary=f"aborted by {by}: {why}", lines=lines)
+    evidence = Evidence(summary=f"by {by}: {why}", lines=lines)
     return Reverting(at=at, verdict=Verdict.ABORTED, evidence=evidence, by=by, why=why)
 
 

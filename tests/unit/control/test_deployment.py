@@ -297,7 +297,7 @@ def test_aborted_at_any_moment(tmp_path: Path, moment: Callable[[Controlled], bo
     assert fewest_serving(world) >= 3
     assert world.verdict() is Verdict.ABORTED
     assert world.newest.ended is not None
-    assert world.newest.ended.evidence.summary == "aborted by ada: wrong branch"
+    assert world.newest.ended.evidence.summary == "by ada: wrong branch"
     (said,) = [
         each for each in world.control.deployment(world.world.place.id, APP, 2)[0] if isinstance(each, Reverting)
     ]
@@ -322,6 +322,15 @@ def test_an_aborted_first_release_leaves_nothing(tmp_path: Path) -> None:
     assert world.verdict() is Verdict.ABORTED
     world.quiet()
     assert instances(world, "web", GOOD) == []
+
+
+def test_what_was_damaged_and_is_mended_can_be_deployed(tmp_path: Path) -> None:
+    world = up(tmp_path, behaviours={BETTER: Behaviour(prepare_fails="layer has another digest")})
+    world.deploy(BETTER)
+    assert world.verdict() is Verdict.FAILED
+    world.world.memory.behaviours[BETTER] = Behaviour()  # type: ignore[attr-defined]
+    world.deploy(BETTER)
+    assert world.verdict() is Verdict.GOOD
 
 
 def test_second_caller_is_told(tmp_path: Path) -> None:

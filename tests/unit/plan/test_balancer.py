@@ -206,6 +206,19 @@ def test_a_server_whose_adding_was_cut_short_gets_its_checks() -> None:
     assert change.first[-1] == f"set server {WEB}/web-1.1 state ready"
 
 
+def test_weights_are_set_and_stand_in_the_text() -> None:
+    light = structs.replace(server(1), weight=13)
+    shared = structs.replace(balancer(light), backends=(Backend(name=WEB, servers=(light,), by_weight=True),))
+    text = render(shared, SETTING).texts[CONFIG]
+    assert "    balance roundrobin\n" in text
+    assert "    server web-1.1 127.1.0.1:20001 weight 13\n" in text
+    running = {"web-1.1": RunningServer(address="127.1.0.1", port=20001, state="ready")}
+    before = Running(fingerprint="", backends={WEB: running}, routes=frozenset(routes(shared)))
+    assert difference(shared, "", before).first == (f"set server {WEB}/web-1.1 weight 13",)
+    after = structs.replace(before, backends={WEB: {"web-1.1": structs.replace(running["web-1.1"], weight=13)}})
+    assert not difference(shared, "", after)
+
+
 def test_a_spare_server_is_added_and_retired_with_its_requests_left_alone() -> None:
     drained = balancer(server(1), server(2, "drain"), spare_of(server(2)))
     change = difference(drained, "f", running(drained, _1=seen(1), _2=seen(2, "drain")))
