@@ -110,10 +110,16 @@ def test_without_the_bucket_what_runs_heals(person: Person, bucket: Bucket, fron
 
 
 def test_a_deployment_goes_on_when_the_bucket_is_back(person: Person, front: Front) -> None:
+    wait_for(lambda: not person.document("status")["store"]["problem"], "the engine knows that it is there", 30)
     commit(person.app, {"news": "y"})
     newest = len(person.document("release", "list")["releases"]) + 1
     terminal = person.begin("deploy")
-    wait_for(lambda: any(each["release"] == f"r{newest}" for each in ready(person)), "the new release serves", 60)
+    wait_for(
+        lambda: terminal.poll() is not None or any(each["release"] == f"r{newest}" for each in ready(person)),
+        "the new release serves",
+        60,
+    )
+    assert terminal.poll() is None, terminal.communicate()
     with front.gone():
         # the bake time passes, and nobody can write that down
         wait_for(lambda: person.document("status")["trouble"], "the engine misses the store", 60)
