@@ -160,6 +160,9 @@ class AppControl:
             raise
         self.entries = (started,)
         self.deployment = fold(self.entries)
+        if any(each.failed and (each.app, each.release) == (self.app, release.number) for each in observed.prepared):
+            # what failed for an earlier deployment may have been mended since
+            self.engine.execute(self.place.id, Prepare(app=self.app, release=release.number), fence=fence)
         self._note(f"deployment {started.number} of {release.id} begins: {wish.why}", "deployment_started")
         if wish.over_freeze:
             said = f"deployment {started.number}: {wish.by} overrides the freeze: {wish.over_freeze}"
@@ -257,7 +260,7 @@ class AppControl:
         if number not in (None, started.number):
             raise Conflict(
                 f"deployment {number} of {self.app} doesn't go on in {self.place.name}, {started.number} does",
-                hint=f"homeport deployment abort {started.number}",
+                hint=f"homeport deployment show {started.number}",
             )
         if not self._may_act():
             raise Unavailable(f"deployment {started.number} of {self.app} can't be changed now: {self.waits_for}")
