@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app_repository import commit, make_repository, replaced
+from tests.app_repository import commit, make_repository
 from tests.e2e.person import FILE, Person
 
 
@@ -98,8 +98,8 @@ def test_a_bad_release_is_taken_back(person: Person) -> None:
 
 def test_the_terminal_may_die(person: Person) -> None:
     person("up")
-    commit(person.app, replaced(person.app, "homeport.toml", 'bake = "200ms"', 'bake = "2s"'))
-    terminal = person.begin("deploy")
+    commit(person.app, {"new.txt": "x"})
+    terminal = person.begin("deploy", "--pause-after", "1")
     assert terminal.stdout is not None
     # the deployment has begun when its first line is there
     while not (line := terminal.stdout.readline()).startswith("deployment 2"):
@@ -110,6 +110,7 @@ def test_the_terminal_may_die(person: Person) -> None:
     _, said = terminal.communicate(timeout=20)
     assert terminal.returncode == 130
     assert "deployment show 2" in said
+    person("deployment", "continue")
     assert "good" in person("deployment", "show", "2", "--follow")
     (app,) = person.document("status")["apps"]
     assert app["release"] == "r2"

@@ -13,6 +13,7 @@ from tests.e2e.person import FILE, Person
 from tests.load import load
 
 PAGE = "<!doctype html><h1>Back at noon</h1>" + "x" * 13_900
+PROCFILE = "web: exec python3 web.py\nrelease: echo migrated; echo all\n"
 GUARDED = """
 [maintenance]
 page = "back.html"
@@ -23,7 +24,7 @@ retry_after = "2m"
 @pytest.fixture(scope="module")
 def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     tmp_path = tmp_path_factory.mktemp("guard")
-    edits = {"homeport.toml": FILE + GUARDED, "Procfile": "web: exec python3 web.py\n", "back.html": PAGE}
+    edits = {"homeport.toml": FILE + GUARDED, "Procfile": PROCFILE, "back.html": PAGE}
     found = Person(make_repository("plain", tmp_path, edits=edits), tmp_path / "home")
     try:
         found("up")
@@ -157,3 +158,40 @@ def test_hooks(person: Person) -> None:
         (app / ".homeport/hooks" / name).unlink()
     told(person)
     assert len(person.document("release", "list")["releases"]) == 3
+
+
+def test_everything_about_a_deployment_in_one_page(person: Person) -> None:
+    """Those of the hooks: the second was good, the third wasn't."""
+    person("config", "set", "GREETING=hello")
+    good = person.document("deployment", "show", "2")
+    assert (good["deployment"]["verdict"], good["deployment"]["release"], good["deployment"]["previous"]) == (
+        "good",
+        "r2",
+        "r1",
+    )
+    assert [each["subject"] for each in good["commits"]["commits"]] == ["Change"]
+    assert good["changes"]["config"] == []
+    assert (good["task"]["exit_code"], [each["text"] for each in good["task"]["lines"]]) == (0, ["migrated", "all"])
+    launched = {each["id"]: each for each in good["instances"] if each["happened"][0]["kind"] == "launch"}
+    assert len(launched) == 2
+    assert all("listens on" in each["lines"][0]["text"] for each in launched.values())
+    times = [each["seconds"] for each in good["timeline"]]
+    assert times == sorted(times)
+    assert good["timeline"][-1]["text"] == "good"
+    assert abs(sum(each["took_seconds"] or 0 for each in good["timeline"]) - good["took_seconds"]) < 0.001
+    assert good["unknown"] == []
+
+    failed = person("deployment", "show", "3")
+    for said in ("failed, after", "release task", "    | migrated", "going back (failed)", "verdict", "exit code 3"):
+        assert said in failed, said
+    newest = person.document("deployment", "list")["deployments"][0]["number"]
+    assert "GREETING=hello" in person("deployment", "show", str(newest))
+
+    first = next((person.home / "store").glob("plain/staging/r1/release.json"))
+    kept = first.read_bytes()
+    first.unlink()
+    try:
+        assert "not known: r1 isn't in the store any more" in person("deployment", "show", "2")
+    finally:
+        first.write_bytes(kept)
+    assert "has no deployment 99" in person("deployment", "show", "99", code=3)

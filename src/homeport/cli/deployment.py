@@ -6,9 +6,8 @@ import click
 
 from homeport.cli import candidates, options, output, place
 from homeport.cli.commands import Commands
-from homeport.cli.status import in_short
 from homeport.errors import HomeportError
-from homeport.model.deployment import Ended, Entry, Evidence, Reverting, Started
+from homeport.model.deployment import Entry
 
 
 @click.group(cls=Commands)
@@ -72,10 +71,20 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
 )
 @click.argument("number", type=click.IntRange(1), shell_complete=candidates.deployments)
 @click.option("-f", "--follow", is_flag=True, help="Until its verdict, if it goes on; then its exit code is that.")
+@click.option(
+    "-n", "--lines", metavar="N", type=click.IntRange(0), default=5, help="Of each instance's output. Default: 5."
+)
 @options.app
 @options.common
-def show(environment: str | None, directory: Path, as_json: bool, number: int, follow: bool, app: str | None) -> None:
-    """Show a deployment's journal, with the evidence where it wasn't good."""
+def show(
+    environment: str | None, directory: Path, as_json: bool, number: int, follow: bool, lines: int, app: str | None
+) -> None:
+    """Show everything about a deployment.
+
+    What it changed, when what happened, what was done to which instance and what that wrote, the release task's
+    output, and the verdict with its evidence. Works for old ones, as far as journal, releases, events and logs are
+    kept; for one that goes on, until now.
+    """
     from homeport.cli.follow import follow as look_on
     from homeport.cli.follow import verdict
 
@@ -88,11 +97,14 @@ def show(environment: str | None, directory: Path, as_json: bool, number: int, f
         if as_json:
             output.emit(ended)
         return
+    from homeport.cli import deployment_page
+
     entries, waits_for = _journal(where, app, number)
+    found = deployment_page.page_of(directory, where, entries, waits_for, lines=lines)
     if as_json:
-        output.emit({"environment": where, "app": app, "number": number, "entries": entries, "waits_for": waits_for})
-        return
-    _print(entries, waits_for)
+        output.emit(found)
+    else:
+        deployment_page.show(found)
 
 
 @deployment.command(
@@ -167,21 +179,3 @@ def _journal(where: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]
         return found.entries, found.waits_for
     except HomeportError:
         return read(wiring.store(wiring.home()), app, where.partition("/")[2], number), ""
-
-
-def _print(entries: tuple[Entry, ...], waits_for: str) -> None:
-    from homeport.cli.words import in_words
-    from homeport.console.derive import deployment_view
-
-    first = isinstance(entries[0], Started) and entries[0].previous is None
-    shown: Evidence | None = None
-    for entry in entries:
-        output.line(f"{output.when(entry.at)}  {in_words(entry, first=first)}", hanging=4)
-        if isinstance(entry, Reverting | Ended) and entry.evidence != shown:
-            shown = entry.evidence
-            for line in entry.evidence.lines:
-                output.line(f"    {line}")
-            if entry.evidence.hint:
-                print(f"    → {entry.evidence.hint}")
-    if not isinstance(entries[-1], Ended):
-        print(in_short(deployment_view(entries, waits_for)))
