@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +95,38 @@ def test_a_bad_release_is_taken_back(person: Person) -> None:
     )
     assert all(len(line) <= 80 for line in said.splitlines())
     assert "near it: web-" in person("why", "wbe-3", code=3)
+
+
+def test_a_person_says_how_it_goes_on(person: Person) -> None:
+    person("up")
+    before = {each["id"] for each in person.instances()}
+    commit(person.app, {"new.txt": "x"})
+    terminal = person.begin("deploy", "--pause-after", "50%")
+    _until(terminal, "  pausing: ")
+    assert "homeport deployment continue 2" in person("status")
+    assert "homeport rollback --abort" in person("rollback", code=4)
+    assert "doesn't go on in staging, 2 does" in person("deployment", "continue", "7", code=4)
+    assert "good" in person("deployment", "continue")
+    assert terminal.wait(timeout=30) == 0
+    assert "no deployment of plain goes on in staging: deployment 2 ended good" in person("deployment", "abort", code=4)
+
+    after = {each["id"] for each in person.instances()} - before
+    commit(person.app, {"new.txt": "y"})
+    terminal = person.begin("deploy", "--pause-after", "1")
+    _until(terminal, "  pausing: ")
+    ended = person.document("rollback", "--abort")
+    assert (ended["verdict"], ended["evidence"]["summary"].partition(": ")[2]) == ("aborted", "rollback")
+    _, said = terminal.communicate(timeout=30)
+    assert terminal.returncode == 6
+    assert "aborted: by " in said
+    assert {each["id"] for each in person.instances() if each["state"] == "InService"} == after
+    assert "expected a number from 1" in person("deploy", "--pause-after", "none", code=2)
+
+
+def _until(terminal: subprocess.Popen[str], start: str) -> None:
+    assert terminal.stdout is not None
+    while not (line := terminal.stdout.readline()).startswith(start):
+        assert line, terminal.communicate()
 
 
 def test_the_terminal_may_die(person: Person) -> None:
