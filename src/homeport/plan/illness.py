@@ -33,13 +33,14 @@ def illness(instance: Instance) -> Illness | None:
     if instance.check is Check.HEALTHY and not instance.died:
         return None
     looping = any(each.exits >= LOOPING_EXITS for each in instance.processes)
-    if instance.oom_kills:
+    answers = not instance.died and instance.probe is not None and instance.probe.status is not None
+    if instance.oom_kills and not answers:
         return Illness.OUT_OF_MEMORY
     if instance.disk_full:
         return Illness.DISK_FULL
     if instance.died:
         return Illness.CRASHED
-    if looping:
+    if looping and not answers:  # both are counted since it began, and one that answers has got over them
         return Illness.LOOPING
     return Illness.SILENT if instance.probe is None else _answer(instance.probe)
 
@@ -58,16 +59,22 @@ def describe(instance: Instance) -> str:
     if found is None:
         return "nothing speaks against it"
     said = ""
+    ended = [each for each in instance.processes if each.exits]
+    exits = "; ".join(f"{each.name} ended {_times(each.exits)}, last with {each.last_exit}" for each in ended)
     if found is Illness.LOOPING:
-        said = "; ".join(
-            f"{p.name} ended {p.exits} times, last with {p.last_exit}" for p in instance.processes if p.exits
-        )
+        said = exits
     elif found is Illness.OUT_OF_MEMORY:
         said = f"the kernel killed {instance.oom_kills} of its processes"
     elif found in (Illness.WRONG, Illness.HUNG, Illness.REFUSED, Illness.SILENT) and instance.probe is not None:
         said = f"{instance.probe.asked}: {_said(instance.probe)}"
+        if found is Illness.REFUSED and exits:
+            said += f"; {exits}"
     said = said or instance.reason
     return f"{found.value}: {said}" if said else found.value
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _said(probe: Probe) -> str:
