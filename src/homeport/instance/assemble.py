@@ -229,6 +229,7 @@ def _write_log_config(directory: Path, content: str) -> None:
             shutil.rmtree("config", dir_fd=descriptor)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         with open(os.open("config", flags, 0o644, dir_fd=descriptor), "w") as file:
+            os.fchmod(file.fileno(), 0o644)  # svlogd is the app's user, whatever our umask says
             file.write(content)
     finally:
         os.close(descriptor)

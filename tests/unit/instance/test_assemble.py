@@ -47,6 +47,15 @@ def test_what_lies_on_disk(tmp_path: Path) -> None:
     assert spec.files == {"/run/homeport/env/0-common/A": b"1"}
 
 
+def test_the_limits_of_logs_can_be_read_by_the_apps_user(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        assemble(an_assembly(tmp_path))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "logs/web-1/web/config").stat().st_mode) == 0o644
+
+
 def test_again_makes_it_anew_but_keeps_home_and_logs(tmp_path: Path) -> None:
     assembly = an_assembly(tmp_path)
     assemble(assembly)
