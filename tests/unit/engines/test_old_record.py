@@ -15,11 +15,12 @@ class GroupSize(Struct):
     app: str
     group: str
     desired: int
+    scaled: bool
 
 
 def test_sizes_of_before(tmp_path: Path) -> None:
     state = State(tmp_path / "state.db")
-    state.put(ASKED, "shop/staging", "shop/web", GroupSize("shop", "web", 4))
+    state.put(ASKED, "shop/staging", "shop/web", GroupSize("shop", "web", 4, scaled=True))
     records = Records(state)
     said = GroupAsked(app="shop", group="web", desired=4)
     assert records.asked("shop/staging") == Asked(groups=(said,))
