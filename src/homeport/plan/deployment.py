@@ -106,15 +106,20 @@ def _share_reached(v: View) -> bool:
     return isinstance(said, str) and judged and v.deployment.step_percent >= amount(said, 100, up=True)
 
 
-def _overdue(v: View) -> Step | None:
+def _timeout_at(v: View) -> datetime | None:
     """What it is told to wait for doesn't count."""
     if v.started.timeout is None or v.deployment.waits_at_gate:
         return None
     pauses = sum((each.pause for each in v.started.steps), start=timedelta())
-    deadline_at = v.started.at + v.started.timeout + v.started.bake + pauses
+    timeout_at = v.started.at + v.started.timeout + v.started.bake + pauses
     if v.deployment.paused_at is not None and v.deployment.continued_at is not None:
-        deadline_at += v.deployment.continued_at - v.deployment.paused_at
-    if v.now < deadline_at:
+        timeout_at += v.deployment.continued_at - v.deployment.paused_at
+    return timeout_at
+
+
+def _overdue(v: View) -> Step | None:
+    timeout_at = _timeout_at(v)
+    if v.started.timeout is None or timeout_at is None or v.now < timeout_at:
         return None
     evidence = Evidence(
         summary=f"it took longer than {v.started.timeout.total_seconds():g} s",
@@ -259,5 +264,7 @@ def next_steps(
     )
     for rule in RULES:
         if deployment.phase in rule.phases and (step := rule.then(view)) is not None:
-            return replace(step, rule=rule.name)
+            timeout_at = _timeout_at(view) if deployment.reverting is None else None
+            moments = [each for each in (step.wake_at, timeout_at) if each is not None]
+            return replace(step, rule=rule.name, wake_at=min(moments, default=None))
     return Step(waits_for="nothing")

@@ -84,3 +84,12 @@ def test_the_grace_time_is_the_apps_own(run: Run, taken_back: bool) -> None:
     web = replace(instance("web", Check.INITIAL), run=run)
     step = next_steps(deployment(1), Observation(at=late, instances=(web,)), frozenset({"web"}), late)
     assert isinstance(step.entry, Reverting) is taken_back
+
+
+def test_a_timeout_needs_nothing_to_happen() -> None:
+    begun = deployment(1)
+    timed = replace(begun, started=replace(begun.started, timeout=timedelta(minutes=1)))
+    step = next_steps(timed, Observation(at=AT), frozenset({"web"}), AT)
+    assert step.wake_at == AT + timedelta(minutes=1, seconds=5)
+    late = next_steps(timed, Observation(at=AT), frozenset({"web"}), AT + timedelta(minutes=1, seconds=5))
+    assert isinstance(late.entry, Reverting)
