@@ -1,18 +1,18 @@
-/* An open-loop load generator for thousands of requests a second: request i begins at i / rate, whatever became of those
- * before. One thread, epoll. Nothing is repeated: a refused or reset connection, a time-out, a status other than 200, a
- * body that is cut, too long or another one than expected, each count as a failure of that request.
+/* An open-loop load generator for thousands of requests a second: request i begins at i / rate, whatever became of
+ * those before. One thread, epoll. Nothing is repeated: a refused or reset connection, a time-out, a status other than
+ * 200, a body that is cut, too long or another one than expected, each count as a failure of that request.
  *
  *     generator ADDRESS PORT RATE TIMEOUT_MS METHODS FRESH_EVERY POST_PATH EXPECT COUNT
  *
- * METHODS is cycled through: G(ET), P(OST), H(EAD), O(PTIONS). Every FRESH_EVERY-th request has a connection of its own
- * (0: none), the others take an idle one, the one last used first. A body must begin with EXPECT; where POST_PATH ends
- * in "echo", the answer to a POST must be what was sent.
+ * METHODS is cycled through: G(ET), P(OST), H(EAD), O(PTIONS). Every FRESH_EVERY-th request has a connection of its
+ * own (0: none), the others take an idle one, the one last used first. A body must begin with EXPECT; where POST_PATH
+ * ends in "echo", the answer to a POST must be what was sent.
  *
- * Says "begun" once it has begun. After COUNT requests (0: any number), or when its standard input ends, no request begins
- * any more; when the last answer has come, standard output has a line of JSON (sent, failed, late_us: the latest that a
- * request began after it was due, failures: the first of them in words, releases: answers per third word of the body,
- * last_us: when the last one of each came, by the monotonic clock) and after it one 32-bit number per request: its
- * latency in microseconds from when it was due, or -1.
+ * Says "begun" once it has begun. After COUNT requests (0: any number), or when its standard input ends, no request
+ * begins any more; when the last answer has come, standard output has a line of JSON (sent, failed, late_us: the
+ * latest that a request began after it was due, failures: the first of them in words, releases: answers per third word
+ * of the body, last_us: when the last one of each came, by the monotonic clock) and after it one 32-bit number per
+ * request: its latency in microseconds from when it was due, or -1.
  *
  * Compiled and read by bench/rate.py.
  */

@@ -10,6 +10,7 @@ from bench.site import HEAD, RESULTS
 
 ORDER = (
     "zero",
+    "most",
     "deploy_under_load",
     "deploy_and_quiet",
     "switch",

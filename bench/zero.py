@@ -1,4 +1,5 @@
-"""Failed requests while one deploy follows another, in each strategy, at a busy rate and at what two cores bear.
+"""Failed requests while one deploy follows another, in each strategy, at a busy site's mean. Called by
+`most` for what two cores bear.
 
 The generator is `generator.c`; that it sees what fails is shown first, by a backend that fails on purpose.
 """
@@ -14,10 +15,8 @@ from bench.rate import Report, load, percentile
 from bench.site import Figure, Goal, Site, publish, site
 
 STRATEGIES = ("replace", "rolling")
-BUSY = float(os.environ.get("BENCH_RATE", "417"))
-BUSY_REQUESTS = int(os.environ.get("BENCH_REQUESTS", "100000"))
-MOST = float(os.environ.get("BENCH_MOST", "5000"))
-MOST_SECONDS = float(os.environ.get("BENCH_MOST_SECONDS", "60"))
+RATE = float(os.environ.get("BENCH_RATE", "417"))
+REQUESTS = int(os.environ.get("BENCH_REQUESTS", "100000"))
 PLANTED_REQUESTS = 5000
 
 
@@ -27,7 +26,7 @@ def planted() -> tuple[int, int]:
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as backend:
         assert backend.stdout is not None
         port = int(backend.stdout.readline())
-        with load(f"http://127.0.0.1:{port}", BUSY, requests=PLANTED_REQUESTS) as running:
+        with load(f"http://127.0.0.1:{port}", RATE, requests=PLANTED_REQUESTS) as running:
             pass
         backend.terminate()
         broken = json.loads(backend.stdout.read())
@@ -49,26 +48,29 @@ def deploying(place: Site, rate: float, requests: int) -> tuple[Report, int]:
     return running.report, deploys
 
 
-def main() -> None:
+def strategies(app: str, rate: float, requests: int) -> list[Figure]:
+    """Of `requests` requests at `rate` per second in each strategy."""
     figures = []
+    for strategy in STRATEGIES:
+        with site(3, app=app, strategy=strategy) as place:
+            place("up")
+            report, deploys = deploying(place, rate, requests)
+        what = f"{strategy}, {rate:g}/s on {app}"
+        print(what, report.said.failures[:10], report.said.late_us, flush=True)
+        figures += [
+            Figure(f"{what}: failed requests", "", [report.failed], goal=Goal("value", 0)),
+            Figure(f"{what}: requests", "", [report.said.sent]),
+            Figure(f"{what}: deploys meanwhile", "", [deploys]),
+            *(Figure(f"{what}: p{each}", "ms", [percentile(report.latencies_ms, each)]) for each in (50, 99)),
+        ]
+    return figures
+
+
+def main() -> None:
     made, seen = planted()
     assert made == seen > 0, (made, seen)
-    figures.append(Figure("planted failures that the generator saw", "", [seen], [made]))
-    for app, rate, requests in (("plain", BUSY, BUSY_REQUESTS), ("light", MOST, int(MOST * MOST_SECONDS))):
-        for strategy in STRATEGIES:
-            with site(3, app=app, strategy=strategy) as place:
-                place("up")
-                report, deploys = deploying(place, rate, requests)
-            what = f"{strategy}, {rate:g}/s on {app}"
-            print(what, report.said.failures[:10], report.said.releases, report.said.late_us, flush=True)
-            figures += [
-                Figure(f"{what}: failed requests", "", [report.failed], goal=Goal("value", 0)),
-                Figure(f"{what}: requests", "", [report.said.sent]),
-                Figure(f"{what}: deploys meanwhile", "", [deploys]),
-                Figure(f"{what}: p50", "ms", [percentile(report.latencies_ms, 50)]),
-                Figure(f"{what}: p99", "ms", [percentile(report.latencies_ms, 99)]),
-            ]
-    publish("zero", "what the failing backend had planted", figures)
+    caught = Figure("planted failures that the generator saw", "", [seen], [made])
+    publish("zero", "what the failing backend had planted", [caught, *strategies("plain", RATE, REQUESTS)])
 
 
 if __name__ == "__main__":
