@@ -199,6 +199,7 @@ class Machine:
             f"instances/{environment}/web-1/app/file",
             f"instances/{environment}/.web-2.0-{'a' * 12}.part/app/file",
             f"layers/{'0' * 64}/file",
+            f"logs/{environment}/web-1/web/current",
             f"store/{APP}/layers/{'0' * 64}.tar.zst",
         ):
             (home.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +209,7 @@ class Machine:
             for path in part.rglob("*"):
                 os.utime(path, (at.timestamp(), at.timestamp()), follow_symlinks=False)
         log = home.logs / environment / "web-1"
-        for path in (log / "web" / "current", log / "web", log):
+        for path in (*log.rglob("*"), log):
             os.utime(path, (0, 0))
         for key, kept in self.records.releases(environment).items():
             self.records.state.put(RELEASE, environment, key, replace(kept, prepared_at=at))

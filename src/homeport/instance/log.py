@@ -24,6 +24,8 @@ from homeport.system.effect import effect
 
 FOLLOW_SECONDS = 0.1
 _APP = ".app"
+_CONSOLE = "boot.log"
+"""No process type has a dot in its name, nor can the app write there."""
 _FILE_LIMIT_BYTES = 16_000_000
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{5}) ?")
 _STAMP_BYTES = re.compile(_STAMP.pattern.encode())
@@ -266,6 +268,14 @@ def app_of(instance: Path) -> str | None:
 def _write_app(instance: Path, app: str) -> None:
     instance.mkdir(parents=True, exist_ok=True, mode=0o700)
     text_file.replace(instance / _APP, app)
+
+
+@effect("log.make_console")
+def console(instance: Path) -> Path:
+    """Where what starts and ends the instance's generations writes: read and kept as the log of a process."""
+    directory = instance / _CONSOLE
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory / "current"
 
 
 class Ended(Struct, frozen=True, kw_only=True):

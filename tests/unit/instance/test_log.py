@@ -155,6 +155,14 @@ def test_ended_are_all_that_do_not_live_and_what_is_removed_is_gone(tmp_path: Pa
     assert {path for path in (live, old, new) if path.exists()} == {live, new}
 
 
+def test_what_starts_an_instance_writes_is_read_with_its_logs(tmp_path: Path) -> None:
+    place = log.console(tmp_path / "web-1")
+    assert log.console(tmp_path / "web-1") == place
+    place.write_text("bwrap: no such directory\n")
+    (line,) = log.read(tmp_path, LogQuery(instance="web-1"))
+    assert (line.instance, line.process, line.text) == ("web-1", "boot.log", "bwrap: no such directory")
+
+
 def test_logs_are_known_to_be_an_apps(logs: Path) -> None:
     assert log.app_of(logs / "web-1") is None
     log.keep_app(logs / "web-1", "shop")

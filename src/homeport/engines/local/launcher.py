@@ -86,9 +86,8 @@ class Launcher:
         place, seen = environment.place, kept.seen
         found = self._release(place.id, seen.app, seen.release)
         spec = _named(assemble(self._of_instance(environment, kept, found)), hosts)
-        return self.sandbox.start(
-            spec, info=self.info(place.id, seen), output=self.directory(place.id, seen.id) / "boot.log"
-        )
+        console = log.console(self.logs(place.id, seen.id))
+        return self.sandbox.start(spec, info=self.info(place.id, seen), output=console)
 
     def variables(self, environment: EnvironmentRecord, kept: InstanceRecord, process: str) -> dict[bytes, bytes]:
         """What that process of the instance has been given as its environment. Raises `Unavailable`."""
