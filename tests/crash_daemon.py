@@ -20,6 +20,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -33,6 +34,7 @@ import homeport.cli.main
 import homeport.cli.release
 from homeport import wiring
 from homeport.control.control import Control
+from homeport.control.fleet import Fleets
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.engine import LocalEngine
 from homeport.engines.local.watch_tree import WatchTree
@@ -59,6 +61,8 @@ class Goal(Struct, frozen=True, kw_only=True):
     deployment: int = 0
     release: int = 0
     sizes: dict[str, int] = {}
+    zones: dict[str, Literal["kill", "freeze"] | None] = {}
+    """Beside sizes: how each of these is to have failed; None: it is well."""
     down: bool = False
     clean: bool = False
 
@@ -69,6 +73,12 @@ class Goal(Struct, frozen=True, kw_only=True):
             newest = control.newest(self.place.id, APP)
             if newest is None or newest.started.number < self.deployment:
                 control.deploy(self.place, APP, self.release, by="tester", why="test")
+        for zone, failure in self.zones.items():
+            fleets = Fleets(control)
+            if failure is None:
+                fleets.restore_zone(self.place.id, zone, by="tester")
+            else:
+                fleets.fail_zone(self.place.id, zone, failure, by="tester")
         for group, count in self.sizes.items():
             control.scale(self.place.id, APP, group, count)
         if self.down and self.place.id in control.environments:

@@ -340,6 +340,10 @@ def test_a_daemon_that_is_killed_everywhere_gets_there_and_nothing_that_serves_n
         machine.reach(sizes={"web": 3, "worker": 1})
         assert victim.id not in [each.id for each in machine.live()]
         machine.reach(sizes={"web": 2, "worker": 1})
+        zone = machine.live()[0].zone
+        machine.reach(sizes={"web": 2, "worker": 1}, zones={zone: "kill"})
+        assert zone not in [each.zone for each in machine.live()]
+        machine.reach(sizes={"web": 2, "worker": 1}, zones={zone: None})
         machine.reach(deployment=3, release=sick)
         machine.agrees()
         machine.reach(deployment=4, release=in_place)

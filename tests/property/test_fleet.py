@@ -111,7 +111,9 @@ def rest_is_what_the_rules_say(wanted: GroupDesired, seen: Observation) -> None:
         instance(each.id, zone="abc"[number % 3]) if number or seen.instances[0].check is Check.HEALTHY else each
         for number, each in enumerate(seen.instances)
     )
-    for members in (near, seen.instances):
+    gone = {"state": State.TERMINATED, "run": Run.STOPPED, "target": Target.UNUSED, "died": True}
+    long_ago = instance("web-90", created_at=after(-9000), started_at=after(-9000), ended_at=after(-8000), **gone)
+    for members in (near, seen.instances, (*near, long_ago), (*near, replace(long_ago, ended_at=after(-5)))):
         observed = replace(seen, instances=members)
         short, long = fleet.reconcile(wanted, observed, NOW), fleet.decide(wanted, observed, NOW, members)
         assert (short.actions, short.wake_at) == (long.actions, long.wake_at)

@@ -18,6 +18,9 @@ def at_rest(desired: GroupDesired, observed: Observation, members: Sequence[Inst
     if asked is not None and (asked.standby or asked.cycle or asked.suspended):
         return None
     (cohort,) = desired.cohorts
+    members, ended = _live(members)
+    if any(each.ended_at is None or now - each.ended_at <= desired.breaker.window for each in ended):
+        return None  # a breaker may count it
     if len(members) != cohort.count or not cohort.serving or (desired.app, desired.name) in observed.fail_open:
         return None
     release, target = cohort.release, Target.READY if desired.balanced else Target.UNUSED
@@ -48,3 +51,9 @@ def at_rest(desired: GroupDesired, observed: Observation, members: Sequence[Inst
         if wake_at <= now:
             return None
     return Plan(decisions=tuple(decisions), wake_at=wake_at)
+
+
+def _live(members: Sequence[Instance]) -> tuple[list[Instance], list[Instance]]:
+    """Those that live, and those that don't any more."""
+    live = [each for each in members if each.state is not State.TERMINATED]
+    return live, [each for each in members if each.state is State.TERMINATED]
