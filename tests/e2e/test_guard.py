@@ -1,7 +1,10 @@
 """What stands between a person and what serves: maintenance, freezes, hooks and alarms, as they are typed."""
 
+import contextlib
+import http.server
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -195,3 +198,85 @@ def test_everything_about_a_deployment_in_one_page(person: Person) -> None:
     finally:
         first.write_bytes(kept)
     assert "has no deployment 99" in person("deployment", "show", "99", code=3)
+
+
+class Outside:
+    """A site of somebody else's, that answers with `status`."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(outer.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/checkout"
+
+
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    made = Outside()
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        made.server.server_close()
+
+
+def visit(port: int, path: str, ended: threading.Event) -> None:
+    while not ended.is_set():
+        with contextlib.suppress(OSError):
+            get(port, path)
+        ended.wait(0.02)
+
+
+def test_alarms(person: Person, outside: Outside) -> None:
+    def deploy(alarms: str, code: int = 0) -> str:
+        text = (FILE + GUARDED).replace('bake = "200ms"\n', f'bake = "2s"\n{alarms}')
+        commit(person.app, {"homeport.toml": text})
+        return person("deploy", code=code)
+
+    url = f'[[deploy.alarms]]\nname = "checkout"\nurl = "{outside.url}"\n'
+    command = '[[deploy.alarms]]\nname = "smoke"\ncommand = "echo $HOMEPORT_APP is broken; test -e {}"\n'
+    metric = '[[deploy.alarms]]\nname = "errors"\nmetric = "error_rate"\nabove = "50%"\nmin_requests = 5\n'
+
+    port = int(person.url().rpartition(":")[2])
+    ended = threading.Event()
+    visitor = threading.Thread(target=visit, args=(port, "/", ended))
+    visitor.start()
+    try:
+        deploy(url + command.format("web.py") + metric)
+    finally:
+        ended.set()
+        visitor.join()
+
+    assert "the alarm errors can't be asked: " in deploy(metric.replace("= 5\n", "= 9000\n"), code=6)
+    outside.status = 503
+    said = deploy(url + metric, code=6)
+    assert f"the alarm checkout rings: GET {outside.url} answers 503, expected 2xx" in said
+    said = deploy(command.format("nowhere"), code=6)
+    assert "ended with status 1, expected 0" in said
+    assert "plain is broken" in said
+
+    ended = threading.Event()
+    visitor = threading.Thread(target=visit, args=(port, "/status/500", ended))
+    visitor.start()
+    try:
+        said = deploy(metric, code=6)
+    finally:
+        ended.set()
+        visitor.join()
+    assert "the alarm errors rings: 100% of " in said
+    verdicts = [each["verdict"] for each in person.document("deployment", "list")["deployments"]][:5]
+    assert verdicts == ["failed", "failed", "failed", "inconclusive", "good"]

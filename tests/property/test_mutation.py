@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from homeport.plan import deployment, fleet
-from tests.unit.control import test_deployment, test_strategy
+from tests.unit.control import test_alarm, test_deployment, test_strategy
 from tests.unit.plan import test_fleet, test_fleet_care
 
 
@@ -27,6 +27,6 @@ def test_every_fleet_rule_is_needed(rule, monkeypatch) -> None:
 @pytest.mark.parametrize("rule", deployment.RULES, ids=lambda rule: rule.name)
 def test_every_deployment_rule_is_needed(rule, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(deployment, "RULES", tuple(each for each in deployment.RULES if each is not rule))
-    checks = [*test_strategy.CHECKS, *test_deployment.CHECKS]
+    checks = [*test_alarm.CHECKS, *test_strategy.CHECKS, *test_deployment.CHECKS]
     noticed = any(fails(check, tmp_path / str(n)) for n, check in enumerate(checks))
     assert noticed, f"nothing notices that {rule.name!r} is gone"

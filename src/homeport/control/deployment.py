@@ -8,6 +8,7 @@ import threading
 
 import msgspec
 
+from homeport.control.alarm import Alarms
 from homeport.control.diagnosis import complete
 from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
@@ -56,6 +57,7 @@ class AppControl:
         self._beating = threading.Lock()
         self.pointers = Pointers(app, place, engine=engine, store=store, lease=self.lease)
         self.measure = Measure(place, engine)
+        self.alarms = Alarms(place, engine, clock)
 
     @property
     def prefix(self) -> str:
@@ -293,7 +295,16 @@ class AppControl:
         assert self.deployment is not None
         now = self.clock.now()
         measured_at, measured = self.measure.look(self.deployment, now)
-        return next_steps(self.deployment, observed, self._balanced(), now, measured_at=measured_at, measured=measured)
+        balanced = self._balanced()
+        return next_steps(
+            self.deployment,
+            observed,
+            balanced,
+            now,
+            measured_at=measured_at,
+            measured=measured,
+            readings=self.alarms.look(self.deployment, balanced),
+        )
 
     def _balanced(self) -> frozenset[str]:
         assert self.deployment is not None

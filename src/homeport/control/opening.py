@@ -77,6 +77,7 @@ class Opening:
             keep_old=deploy.keep_old if deploy.strategy == "blue-green" else None,
             pause_after=deploy.pause_after if wish.pause_after is None else wish.pause_after,
             timeout=deploy.timeout,
+            alarms=deploy.alarms,
             steps=deploy.steps if any(each.canary for each in groups) else (),
             min_requests=deploy.min_requests,
             inconclusive=deploy.inconclusive,

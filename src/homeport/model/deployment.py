@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from homeport.model.alarm import Alarm
 from homeport.model.platform import Amount, Strategy, Weight
 
 
@@ -90,6 +91,7 @@ class Started(Struct, frozen=True, kw_only=True, tag=True):
     pause_after: Amount | None = None
     """Where a person is waited for."""
     timeout: timedelta | None = None
+    alarms: tuple[Alarm, ...] = ()
     steps: tuple[Weight, ...] = ()
     """canary."""
     min_requests: int = 0

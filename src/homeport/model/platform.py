@@ -5,6 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from homeport.model.alarm import Alarm
+
 EngineName = Literal["local", "aws", "memory"]
 Mode = Literal["review", "staging", "production"]
 Strategy = Literal["replace", "rolling", "blue-green", "canary"]
@@ -110,6 +112,8 @@ class Deploy(Struct, frozen=True, kw_only=True):
     """canary: what follows a step that saw fewer."""
     pause_after: Amount | None = None
     """Once so many instances run the new release, a person must say `homeport deployment continue`."""
+    alarms: tuple[Alarm, ...] = ()
+    """Each may fail the release in its bake time."""
     hook_timeout: timedelta = timedelta(minutes=10)
     """For each hook of the command that deploys."""
     timeout: timedelta | None = None

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from homeport.model.alarm import Reading
 from homeport.model.canary import Answers
 from homeport.model.deployment import (
     Baking,
@@ -32,7 +33,7 @@ from homeport.model.deployment import (
     Verdict,
 )
 from homeport.model.fleet import Observation, Prepare, RunTask
-from homeport.plan import canary_step
+from homeport.plan import alarm, canary_step
 from homeport.plan.batch import amount
 from homeport.plan.deployment_view import Rule, Step, View
 from homeport.plan.journal import moved_of
@@ -222,6 +223,7 @@ def _good(v: View) -> Step | None:
     if v.deployment.inconclusive:
         steps = ", ".join(str(each) for each in v.deployment.inconclusive)
         summary += f"; too little was seen to judge the canary in step {steps}"
+    summary += alarm.in_words(v)
     return Step(entry=Ended(at=v.now, verdict=Verdict.GOOD, evidence=Evidence(summary=summary)))
 
 
@@ -238,6 +240,9 @@ RULES: tuple[Rule, ...] = (
     Rule(name="next batch", phases=(Phase.LAUNCH,), then=_next_batch),
     Rule(name="bake", phases=(Phase.LAUNCH,), then=_bake),
     Rule(name="trouble in the bake time", phases=(Phase.BAKE,), then=troubled),
+    Rule(name="alarm", phases=(Phase.BAKE,), then=alarm.rings),
+    Rule(name="alarm's command", phases=(Phase.BAKE,), then=alarm.command),
+    Rule(name="alarm without an answer", phases=(Phase.BAKE,), then=alarm.unanswered),
     Rule(name="good", phases=(Phase.BAKE,), then=_good),
     Rule(name="release task goes on", phases=(Phase.REVERTING,), then=task_goes_on),
     Rule(name="way back", phases=(Phase.REVERTING,), then=back),
@@ -252,8 +257,10 @@ def next_steps(
     *,
     measured_at: datetime | None = None,
     measured: Mapping[str, tuple[Answers, Answers]] = MappingProxyType({}),
+    readings: tuple[Reading, ...] = (),
 ) -> Step:
-    """The next step of a deployment. Ended: nothing. `measured`: what `canary_step.look_at` asks for, see `View`."""
+    """The next step of a deployment. Ended: nothing. `measured`: what `canary_step.look_at` asks for, see `View`;
+    `readings`: of those that `alarm.asked` names."""
     view = View(
         deployment=deployment,
         observed=observed,
@@ -261,6 +268,7 @@ def next_steps(
         now=now,
         measured_at=measured_at,
         measured=measured,
+        readings=readings,
     )
     for rule in RULES:
         if deployment.phase in rule.phases and (step := rule.then(view)) is not None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from homeport.model.alarm import Reading
 from homeport.model.canary import Answers
 from homeport.model.deployment import Deployment, Entry, Phase, Started
 from homeport.model.fleet import Action, Check, Instance, Observation, Run, State, Task
@@ -39,6 +40,8 @@ class View(Struct, frozen=True, kw_only=True):
     """Until when `measured` counts; None: nothing was measured."""
     measured: Mapping[str, tuple[Answers, Answers]] = MappingProxyType({})
     """Group of a canary → answers of the old and of the new release since its step began."""
+    readings: tuple[Reading, ...] = ()
+    """What alarms that were asked in the bake time said last."""
 
     @property
     def started(self) -> Started:

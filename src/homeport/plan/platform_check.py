@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from homeport.errors import Invalid
+from homeport.model.alarm import Metric
 from homeport.model.platform import HookResult, StopSignal, Strategy
 from homeport.plan import platform_value as typed
 from homeport.plan.env_file import check_variable
@@ -132,6 +133,14 @@ def _variables(value: Any, path: Path, notes: Notes) -> Any:
     return value
 
 
+def _alarm(value: Any, path: Path, notes: Notes) -> Any:
+    """What it asks is counted as it is written: a wrong URL is one mistake, not two."""
+    kinds = [each for each in ALARM_KINDS if isinstance(value, dict) and each in value]
+    if isinstance(value, dict) and len(kinds) != 1:
+        notes.add(path, f"expected one of {', '.join(ALARM_KINDS)}, found {' and '.join(kinds) or 'none'}")
+    return table(ALARM)(value, path, notes)
+
+
 # --- the keys --------------------------------------------------------------------------------------------------------
 
 HEALTH: dict[str, Reader] = {
@@ -163,6 +172,18 @@ GROUP_DEPLOY: dict[str, Reader] = {
     "max_surge": leaf(typed.amount(0)),
     "batch": leaf(typed.one_of("count", "zone")),
 }
+ALARM_KINDS = ("url", "command", "metric")
+ALARM: dict[str, Reader] = {
+    "name": leaf(typed.name),
+    "url": leaf(typed.matching(typed.HOOK_URL, 'a URL such as "https://example.net/checkout"')),
+    "command": leaf(typed.text("./smoke")),
+    "metric": leaf(typed.one_of(*get_args(Metric))),
+    "above": leaf(typed.text("1%")),
+    "group": leaf(typed.name),
+    "min_requests": leaf(typed.count(1)),
+    "timeout": leaf(typed.duration(zero=False)),
+    "unknown": leaf(typed.one_of("back", "continue")),
+}
 STEP: dict[str, Reader] = {"weight": leaf(typed.weight), "pause": leaf(typed.duration(zero=False))}
 DEPLOY: dict[str, Reader] = {
     **GROUP_DEPLOY,
@@ -172,6 +193,7 @@ DEPLOY: dict[str, Reader] = {
     "min_requests": leaf(typed.count(10)),
     "inconclusive": leaf(typed.one_of("continue", "back")),
     "pause_after": leaf(typed.amount(1)),
+    "alarms": rows(_alarm),
     "hook_timeout": leaf(typed.duration(zero=False)),
     "timeout": leaf(typed.duration(zero=False)),
 }

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from homeport.errors import Invalid, NotFound
+from homeport.model.alarm import Alarm
 from homeport.model.platform import (
     Deploy,
     Group,
@@ -40,7 +41,11 @@ def mistakes(text: str) -> tuple[str, ...]:
 
 
 STEPS = (Weight(percent=5, pause=timedelta(minutes=2)), Weight(percent=25, pause=timedelta(minutes=2)))
-DEPLOY = Deploy(timeout=timedelta(minutes=30), pause_after="25%", steps=STEPS)
+ALARMS = (
+    Alarm(name="checkout", url="https://www.example.com/checkout"),
+    Alarm(name="alarm-2", metric="p99", above_ms=500, group="web"),
+)
+DEPLOY = Deploy(timeout=timedelta(minutes=30), pause_after="25%", steps=STEPS, alarms=ALARMS)
 LONG_SICK = Health(unhealthy_after=timedelta(seconds=10))
 
 
@@ -72,7 +77,7 @@ def test_the_reference_page_loads_and_means_what_it_says() -> None:
             launching=Hook(command="./warm-up", heartbeat=timedelta(minutes=2)),
             terminating=Hook(url="https://example.net/leaves", result="CONTINUE"),
         ),
-        deploy=replace(DEPLOY, max_unavailable="50%"),
+        deploy=replace(DEPLOY, max_unavailable="50%", alarms=()),
     )
     blog = Route(to="https://blog.example.net", host="www.example.com", path="/blog", strip_prefix=True)
     assert resolve(REFERENCE.read_text()) == Resolved(

@@ -28,6 +28,8 @@ class Behaviour:
     hook_result: HookResult = "CONTINUE"
     task_exit_code: int = 0
     task_seconds: float = 0.1
+    alarm_exit_code: int = 0
+    """Of the commands of alarms."""
     prepare_fails: str = ""
     error_share: float = 0.0
     """Of its requests."""

@@ -308,7 +308,8 @@ class MemoryEngine:
         if action.task not in found.tasks:
             behaviour = self.behaviours.get(action.release, Behaviour())
             done_at = now + timedelta(seconds=behaviour.task_seconds)
-            found.tasks[action.task] = (done_at, behaviour.task_exit_code)
+            alarm = "-alarm-" in action.task
+            found.tasks[action.task] = (done_at, behaviour.alarm_exit_code if alarm else behaviour.task_exit_code)
 
     def _forget_oldest(self, found: MemoryEnvironment, last: Instance) -> None:
         ended = sorted(
