@@ -5,7 +5,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
+from homeport.errors import Invalid
+from homeport.model.asked import MaintenanceAsked
 from homeport.testing.contract import EngineContract, healthy
 from tests.local_world import LocalWorld, local_world
 
@@ -37,3 +40,14 @@ class TestLocalEngine(EngineContract):
         assert str(living.relative_to(world.home.root)) not in logs
         assert not old.parent.parent.exists()
         assert living.exists()
+
+    def test_maintenance_that_no_balancer_can_do_is_not_kept(self, world: LocalWorld) -> None:
+        said = MaintenanceAsked(app="", on=True, since_at=world.clock.now(), by="ada")
+        for before in ((), (said,)):
+            for each in before:
+                world.engine.ask(world.place.id, each)
+            with pytest.raises(Invalid):
+                world.engine.ask(world.place.id, replace(said, allow=("nonsense",)))
+            assert world.engine.asked(world.place.id).maintenance == before
+            world.engine.traffic.sync(again=True)
+        world.engine.ask(world.place.id, replace(said, on=False))

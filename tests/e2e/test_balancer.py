@@ -15,7 +15,7 @@ from msgspec import structs
 
 from homeport.errors import Conflict, Invalid
 from homeport.model.platform import Tls
-from homeport.plan.balancer import Backend, Forward, Server, private_frontend, spare_of, upstream_backend
+from homeport.plan.balancer import Backend, Closed, Forward, Server, private_frontend, spare_of, upstream_backend
 from homeport.system.effect import SITES
 from tests.certificates import certificate
 from tests.e2e.balanced import BACKEND, ENVIRONMENT, Load, Proxy, echoes, free_port, get, until, websocket
@@ -106,6 +106,32 @@ def test_a_request_has_an_id_in_the_app_the_answer_and_the_log(serving: Proxy) -
     assert entry["server"].startswith("web-")
     assert entry["total_ms"] >= 0
     assert "secret" not in log.read_text()
+
+
+def test_what_is_closed_is_closed_for_those_whom_it_names(proxy: Proxy) -> None:
+    shop, blog = (Backend(name=name, servers=(proxy.target(name).server(),)) for name in ("shop", "blog"))
+    routes = (Forward(backend="shop"), Forward(backend="blog", path="/blog", strip_prefix=True))
+    desired = proxy.want(routes=routes, more=(shop, blog))
+    closed = (
+        Closed(name="b", backends=("blog",), page="<p>blog", allow=("192.0.2.0/24",), open_paths=("/blog/up",)),
+        Closed(name="s", backends=("shop",), page="<p>shop", allow=("2001:db8::/32", "198.51.100.7/32")),
+    )
+    (frontend,) = desired.frontends
+    proxy.sync(structs.replace(desired, frontends=(structs.replace(frontend, closed=closed),)))
+    for path, client, body in (
+        ("/blog/x", "", "<p>blog"),
+        ("/blog", "198.51.100.7", "<p>blog"),
+        ("/blog/up?deep=1", "", ""),
+        ("/blog/x", "192.0.2.9", ""),
+        ("/blog/x", "192.0.2.9, 203.0.113.1", "<p>blog"),
+        ("/blogger", "", "<p>shop"),
+        ("/blogger", "2001:db8::1", ""),
+        ("/", "198.51.100.7", ""),
+    ):
+        answer = proxy.get(path, **({"x_forwarded_for": client} if client else {}))
+        assert (answer.status, answer.body.decode() if body else "") == (503 if body else 200, body), (path, client)
+    proxy.sync(desired)
+    assert (proxy.get("/blog/x").status, proxy.get("/").status) == (200, 200)
 
 
 def test_pages_say_what_the_matter_is_and_nothing_about_what_is_inside(proxy: Proxy) -> None:

@@ -379,13 +379,24 @@ class LocalEngine:
     def ask(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
         with self._lock:
             self.records.environment(environment)
-            if isinstance(said, ZoneAsked):
-                self.zones.ask(environment, said)
-            else:
-                self.records.keep_asked(environment, said)
-            if isinstance(said, MaintenanceAsked):
-                self.traffic.sync()
+            match said:
+                case ZoneAsked():
+                    self.zones.ask(environment, said)
+                case MaintenanceAsked():
+                    self._maintain(environment, said)
+                case GroupAsked():
+                    self.records.keep_asked(environment, said)
         self._changed()
+
+    def _maintain(self, environment: str, said: MaintenanceAsked) -> None:
+        """What no balancer can be is refused: recorded, it would be in the way of every later change."""
+        before = next((each for each in self.asked(environment).maintenance if each.app == said.app), None)
+        self.records.keep_asked(environment, said)
+        try:
+            self.traffic.sync()
+        except Invalid:
+            self.records.keep_asked(environment, before or replace(said, on=False))
+            raise
 
     def record(self, event: Event) -> None:
         self.state.record(event)
