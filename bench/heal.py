@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 from bench.site import Figure, Goal, Site, by_hand, publish, site, until
 from homeport.system.clock import pause
@@ -17,19 +18,19 @@ RATE = float(os.environ.get("BENCH_RATE", "417"))
 EVERY_SECONDS = 0.01
 
 
-def first_answer_after(place: Site, before: str) -> float:
+def first_answer_after(ask: Callable[[], str], before: str) -> float:
     """Seconds until a request sent meanwhile, one every 10 ms, was answered by somebody else. A request that finds
     nobody waits a second in HAProxy before it tries again, so one alone would measure that."""
     begun = time.monotonic()
     answered: list[float] = []
 
-    def ask() -> None:
-        if place.release() not in ("", before):
+    def once() -> None:
+        if ask() not in ("", before):
             answered.append(time.monotonic() - begun)
 
     asking = []
     while not answered:
-        asking.append(threading.Thread(target=ask))
+        asking.append(threading.Thread(target=once))
         asking[-1].start()
         pause(EVERY_SECONDS)
     for each in asking:
@@ -67,7 +68,7 @@ def main() -> None:
             (victim,) = place.instances()
             before = place.release()
             os.kill(victim["pid"], signal.SIGKILL)
-            healed.append(first_answer_after(place, before))
+            healed.append(first_answer_after(place.release, before))
     sent, failed = killed_under_load()
     publish(
         "heal",
