@@ -10,8 +10,6 @@ from homeport.console import views
 from homeport.errors import Failed, Invalid
 
 POLL_SECONDS = 0.2
-FAILED = "the cycle has stopped"
-"""How the note begins that the fleet leaves where a replacement has failed."""
 
 
 @click.command(
@@ -96,9 +94,9 @@ def _wait(api: Client, where: str, name: group.GroupName, progress: output.Progr
         if row is None or row.cycle is None:
             return
         hint = f"homeport status; homeport cycle {'/'.join(name)} --cancel"
-        stopped = next((each for each in row.notes if each.startswith(FAILED)), None)
-        if stopped is not None:
-            raise Failed(f"{'/'.join(name)}: {stopped}", hint=hint)
+        if row.cycle.stopped:
+            left = output.plural(row.cycle.left, "instance")
+            raise Failed(f"the cycle of {'/'.join(name)} has stopped, {left} left: {row.cycle.stopped}", hint=hint)
         if clock.monotonic() > until:
             raise Failed(f"not done after {seconds:g} s: {row.cycle.left} left", hint=hint)
         progress.waiting(f"{output.plural(row.cycle.left, 'instance')} left")

@@ -97,6 +97,7 @@ def _cared(
             by=said.cycle.by,
             since_at=said.cycle.since_at,
             older_than_at=said.cycle.older_than_at,
+            stopped=found.cycle_stopped,
         )
     return replace(
         group,

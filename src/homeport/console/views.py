@@ -103,13 +103,14 @@ class BreakerView(Struct, frozen=True, kw_only=True):
 
 
 class CycleView(Struct, frozen=True, kw_only=True):
-    """`left`: instances that are still to be replaced."""
+    """`left`: instances that are still to be replaced. `stopped`: why none is any more; empty: it goes on."""
 
     left: int
     batch: int
     by: str
     since_at: datetime
     older_than_at: datetime
+    stopped: str = ""
 
 
 class GroupView(Struct, frozen=True, kw_only=True):

@@ -39,10 +39,11 @@ class Needs(Struct, frozen=True, kw_only=True):
 
 class Care(Struct, frozen=True, kw_only=True):
     """How a group fares beyond its instances. `notes`: what isn't done, and why. `breakers`: those that aren't
-    closed."""
+    closed. `cycle_stopped`: why a cycle doesn't go on."""
 
     notes: tuple[str, ...] = ()
     breakers: tuple[BreakerState, ...] = ()
+    cycle_stopped: str = ""
 
 
 class EnvironmentControl:
@@ -171,7 +172,8 @@ class EnvironmentControl:
         plans_of = list(zip(desired, plans, strict=True))
         for group, plan in plans_of:
             notes = tuple(each.reason for each in plan.decisions if each.action is None and each.subject == group.name)
-            self.care[group.app, group.name] = Care(notes=notes, breakers=plan.breakers)
+            found = Care(notes=notes, breakers=plan.breakers, cycle_stopped=plan.cycle_stopped)
+            self.care[group.app, group.name] = found
         self._guarded(partial(self._carry_out_all, app, plans_of, observed))
         self._guarded(partial(self._put_away, app, members))
         wakes = [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]

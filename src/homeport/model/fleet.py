@@ -414,6 +414,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     wake_at: datetime | None = None
     breakers: tuple[BreakerState, ...] = ()
     """Those that aren't closed."""
+    cycle_stopped: str = ""
+    """Why a cycle that was asked for doesn't go on; empty: it does, or there is none."""
 
     @property
     def actions(self) -> tuple[Action, ...]:

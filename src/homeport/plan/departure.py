@@ -114,6 +114,8 @@ class Findings(Struct, kw_only=True):
     breakers: dict[int, BreakerState] = {}
     mass: str = ""
     """What most of those in service suffer from; empty: they don't."""
+    cycle_stopped: str = ""
+    """Why nobody is replaced any more by a cycle that was asked for; empty: it goes on, or there is none."""
 
 
 def find(scene: Scene) -> Findings:
@@ -300,7 +302,8 @@ def _aged(scene: Scene, serving: Sequence[Instance], found: Findings) -> tuple[l
         if old and not failed:
             return old, cycle.batch
         if old:
-            text = f"the cycle has stopped, {_plural(len(old))} left: {failed[-1].id} failed: {describe(failed[-1])}"
+            found.cycle_stopped = f"{failed[-1].id} failed: {describe(failed[-1])}"
+            text = f"the cycle has stopped, {_plural(len(old))} left: {found.cycle_stopped}"
             found.notes.append(Note(rule="cycle stopped", text=text))
     if desired.max_lifetime is None:
         return [], 1

@@ -100,6 +100,7 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
         decisions=(*others, *launched, *cleaned),
         wake_at=min((each for each in [*wakes, *until] if each > now), default=None),
         breakers=tuple(each for each in found.breakers.values() if each.phase is not BreakerPhase.CLOSED),
+        cycle_stopped=found.cycle_stopped,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from homeport.control.fleet import Fleets
+from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.engine import MemoryEngine
 from homeport.errors import Conflict, Invalid, NotFound
 from homeport.model.asked import GroupAsked, StandbyAsked, Suspendable
@@ -94,6 +95,19 @@ def test_a_cycle_is_over_when_everybody_is_new(town: Town) -> None:
     assert not town.fleets.cancel_cycle(town.where, WEB, by="ada")
     town.fleets.cycle(town.where, WEB, max_age_seconds=timedelta(days=1).total_seconds(), batch=1, by="ada")
     town.told.settle(lambda: town.asked().cycle is None)
+
+
+def test_a_cycle_stops_at_the_first_that_fails(town: Town) -> None:
+    assert isinstance(town.engine, MemoryEngine)
+    town.engine.behaviours[GOOD] = Behaviour(healthy_after=None)
+    before = town.states().keys()
+    town.fleets.cycle(town.where, WEB, max_age_seconds=0, batch=1, by="ada")
+    care = town.told.control.environments[town.where].care
+    town.told.settle(lambda: "failed: silent" in care[WEB].cycle_stopped)
+    assert town.states().keys() >= before
+    assert town.asked().cycle is not None
+    assert town.fleets.cancel_cycle(town.where, WEB, by="ada")
+    town.told.settle(lambda: not care[WEB].cycle_stopped)
 
 
 def test_zones_fail_but_not_the_last_and_going_down_needs_none(town: Town) -> None:
