@@ -23,6 +23,7 @@ from homeport.model.fleet import (
     Observation,
     Plan,
     PutInService,
+    Run,
     State,
     Target,
     Terminate,
@@ -143,7 +144,11 @@ def _fail_open(
     """Where every target is unhealthy, the balancer asks them all the same: as good as none, or better."""
     if not desired.balanced:
         return []
-    checks = {each.check for each in present if each.target is Target.READY and each.zone not in scene.failed_zones}
+    checks = {
+        each.check
+        for each in present
+        if each.target is Target.READY and each.run is not Run.STOPPED and each.zone not in scene.failed_zones
+    }
     shall = checks == {Check.UNHEALTHY}
     if shall == ((desired.app, desired.name) in observed.fail_open):
         return []

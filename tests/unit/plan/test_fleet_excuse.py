@@ -7,14 +7,14 @@ import pytest
 from homeport.errors import Invalid
 from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked
 from homeport.model.breaker import BreakerPhase
-from homeport.model.fleet import Check, Instance, Process, Run, State, Target
+from homeport.model.fleet import Check, FailOpen, Instance, Process, Run, State, Target
 from homeport.model.platform import Breaker
 from homeport.plan.asked import outstanding
 from homeport.plan.breaker import judge
 from homeport.plan.capacity import Promise, check
 from homeport.plan.illness import Illness, illness
 from homeport.testing.builder import NOW, after, instance
-from tests.unit.plan.test_fleet_care import HUNG
+from tests.unit.plan.test_fleet_care import HUNG, plan
 
 
 def dead(ordinal: int, **fields: object) -> Instance:
@@ -41,6 +41,13 @@ def test_what_was_counted_before_is_no_illness_of_one_that_answers() -> None:
     assert illness(sick) is Illness.OUT_OF_MEMORY
     answers = HUNG.__class__(asked="GET /healthz", ok=False, at=NOW, status=503)
     assert illness(instance("web-1", check=Check.UNHEALTHY, probe=answers, **looped)) is Illness.WRONG
+
+
+def test_nobody_asks_the_dead() -> None:
+    gone = instance("web-1", run=Run.STOPPED, died=True, check=Check.UNHEALTHY)
+    assert not any(isinstance(each, FailOpen) for each in plan(1, gone).actions)
+    sick = instance("web-1", check=Check.UNHEALTHY, check_since_at=NOW)
+    assert FailOpen(app="shop", group="web", open=True) in plan(1, sick).actions
 
 
 def test_wishes_are_put_away_once_they_are_done() -> None:
