@@ -39,8 +39,8 @@ def results() -> Iterator[tuple[str, dict[str, Any]]]:
     others = sorted(path.stem for path in RESULTS.glob("*.json") if path.stem not in ORDER)
     for name in (*ORDER, *others):
         path = RESULTS / f"{name}.json"
-        if path.exists():
-            yield name, json.loads(path.read_text())
+        if path.exists() and "line" in (found := json.loads(path.read_text()))["figures"][0]:
+            yield name, found
 
 
 def table() -> str:
