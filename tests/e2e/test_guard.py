@@ -261,7 +261,6 @@ def test_alarms(person: Person, outside: Outside) -> None:
         ended.set()
         visitor.join()
 
-    assert "the alarm errors can't be asked: " in deploy(metric.replace("= 5\n", "= 9000\n"), code=6)
     outside.status = 503
     said = deploy(url + metric, code=6)
     assert f"the alarm checkout rings: GET {outside.url} answers 503, expected 2xx" in said
@@ -278,5 +277,5 @@ def test_alarms(person: Person, outside: Outside) -> None:
         ended.set()
         visitor.join()
     assert "the alarm errors rings: 100% of " in said
-    verdicts = [each["verdict"] for each in person.document("deployment", "list")["deployments"]][:5]
-    assert verdicts == ["failed", "failed", "failed", "inconclusive", "good"]
+    verdicts = [each["verdict"] for each in person.document("deployment", "list")["deployments"]][:4]
+    assert verdicts == ["failed", "failed", "failed", "good"]
