@@ -32,7 +32,7 @@ BACKEND = "b.shop.production.shop.web"
 DAEMON = ("/bin/sleep", "100000")
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 10) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
