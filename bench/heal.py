@@ -44,7 +44,9 @@ def killed_under_load() -> tuple[int, int]:
         place("up")
         with place.load(RATE, methods="GHO") as running:
             for _ in range(KILLS):
-                victim = place.instances()[0]
+                place.commit()
+                place("deploy")
+                victim = next(each for each in place.instances() if each["state"] == "InService")
                 os.kill(victim["pid"], signal.SIGKILL)
                 until(lambda gone=victim["id"]: _whole_again(place, gone))
         return running.report.said.sent, running.report.failed
@@ -61,9 +63,9 @@ def main() -> None:
         place("up")
         for _ in range(RUNS):
             boots.append(by_hand(place, 1))
-            # One that ends in peace, or the next death would be the second in a row: its replacement is put off.
-            place("scale", "web=2")
-            place("scale", "web=1")
+            # Of a release of its own: deaths in a row are a launch loop, and each replacement is put off for longer.
+            place.commit()
+            place("deploy")
             until(lambda: len(place.instances()) == 1)
             (victim,) = place.instances()
             before = place.release()
