@@ -194,7 +194,9 @@ class Proxy:
         return get(self.port, path, method=method, **headers)
 
     def checks(self) -> dict[str, bool | None]:
-        return {server: up for (_, server), up in self.balancer.server_checks().items()}
+        """Of those that are wanted: a spare one may stay, in maintenance, as long as its target."""
+        wanted = {each.name for backend in self.desired.backends for each in backend.servers}
+        return {server: up for (_, server), up in self.balancer.server_checks().items() if server in wanted}
 
     def all_up(self) -> bool:
         return all(self.checks().values())
