@@ -172,7 +172,9 @@ def test_down_leaves_what_is_stated_and_gc_cleans_without_an_engine(person: Pers
     assert there == ({}, {}, {})
     claims = json.loads((person.home / "addresses.json").read_text())["claims"]
     assert [each["key"] for each in claims if each["key"] != "build"] == []
-    assert list((person.home / "layers").iterdir()) != []
+    stale = person.home / "layers" / ("0" * 64)
+    stale.mkdir()
+    os.utime(stale, (0, 0))
     person("gc")
     assert list((person.home / "layers").iterdir()) == []
     assert "the engine isn't running" in person("engine", "status", code=5)
