@@ -11,8 +11,6 @@ from homeport.errors import Invalid
 from homeport.model.asked import Suspendable
 from homeport.plan.mistake import instead
 
-PROCESSES = ", ".join(each.value for each in Suspendable)
-
 
 @click.group(cls=Commands)
 def fleet() -> None:

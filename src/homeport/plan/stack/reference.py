@@ -8,8 +8,6 @@ from homeport.model.located import Located, Tagged
 from homeport.model.stack import Stack
 from homeport.plan.stack.setting import kind, text_of
 
-STACK_OUTPUT = "stack_output"
-
 
 def split(node: Located) -> tuple[str, str]:
     """(stack, output) of what follows `!stack_output`. Raises `Invalid`."""
