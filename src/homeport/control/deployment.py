@@ -5,6 +5,7 @@ Called by `control.environment` at every tick, by `control.control` for requests
 
 import contextlib
 import threading
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -33,6 +34,9 @@ from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.hold import holding
 
+RETRY = timedelta(seconds=1)
+"""How soon somebody else's lease, or a store that was away, is asked for again."""
+
 
 class AppControl:
     """One app in one environment. Not thread-safe: its owner holds a lock, except for `beat`."""
@@ -54,6 +58,7 @@ class AppControl:
         self.unfinished = False
         """It has ended, but what follows its end was interrupted."""
         self.resolved: dict[int, Resolved] = {}
+        self._wake_at: datetime | None = None
         self._beating = threading.Lock()
         self.pointers = Pointers(app, place, engine=engine, store=store, lease=self.lease)
         self.measure = Measure(place, engine)
@@ -185,7 +190,11 @@ class AppControl:
         self.load()
         if self.unfinished and self._may_act():
             self._finish()
-        if not self.active or not self._may_act():
+        self._wake_at = None
+        if not self.active:
+            return
+        if not self._may_act():
+            self._wake_at = self.clock.now() + RETRY
             return
         for _ in range(20):
             assert self.deployment is not None
@@ -193,7 +202,7 @@ class AppControl:
                 break
             self.pointers.follow(self.deployment, observed)
             step = self._next_step(observed)
-            self.waits_for = step.waits_for
+            self.waits_for, self._wake_at = step.waits_for, step.wake_at
             if step.entry is not None:
                 entry = complete(step.entry, self.engine, self.place, observed, step.blames, self.resolved)
                 self._write(entry, Decided(rule=step.rule, observed_at=observed.at))
@@ -201,19 +210,21 @@ class AppControl:
             if step.action is not None:
                 self.engine.execute(self.place.id, step.action, fence=self.lease.fence)
             break
+        else:
+            self._wake_at = self.clock.now()
         if not self.active:
             self._finish()
 
-    def wake_in(self, observed: Observation) -> float | None:
-        """Seconds until the next step may fall due by the clock alone, or what was kept aside ends."""
+    def wake_in(self) -> float | None:
+        """Seconds until the next step may fall due by the clock alone, or what was kept aside ends. As the last
+        `advance` saw it: one that fell due since then must wake, not wait for an event."""
         if self.deployment is None:
             return None
         if not self.active:
             until_at = kept_until_at(self.deployment)
             left = None if until_at is None else (until_at - self.clock.now()).total_seconds()
             return left if left is not None and left > 0 else None
-        wake_at = self._next_step(observed).wake_at
-        return None if wake_at is None else max(0.0, (wake_at - self.clock.now()).total_seconds())
+        return None if self._wake_at is None else max(0.0, (self._wake_at - self.clock.now()).total_seconds())
 
     def abort(self, reason: str) -> None:
         """The deployment that goes on ends here, without a way back: the environment goes down."""

@@ -177,7 +177,7 @@ class EnvironmentControl:
         self._guarded(partial(self._carry_out_all, app, plans_of, observed))
         self._guarded(partial(self._put_away, app, members))
         wakes = [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]
-        if (wake := app.wake_in(observed)) is not None:
+        if (wake := app.wake_in()) is not None:
             wakes.append(wake)
         return wakes
 

@@ -333,6 +333,19 @@ def test_what_was_damaged_and_is_mended_can_be_deployed(tmp_path: Path) -> None:
     assert world.verdict() is Verdict.GOOD
 
 
+def test_what_falls_due_after_a_look_wakes_the_loop(tmp_path: Path) -> None:
+    """Else a release whose bake time ends between two questions of one tick bakes until something else happens."""
+    world = memory_world(tmp_path)
+    controlled = Controlled(world)
+    controlled.deploy(GOOD)
+    controlled.settle(lambda: controlled.newest.phase is Phase.BAKE)
+    app = controlled.control.environments[world.place.id].app(APP)
+    app.advance(world.engine.observe(world.place.id))
+    assert controlled.newest.phase is Phase.BAKE
+    world.virtual.advance(2)
+    assert app.wake_in() == 0
+
+
 def test_second_caller_is_told(tmp_path: Path) -> None:
     world = up(tmp_path)
     world.deploy(BETTER)
