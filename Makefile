@@ -22,7 +22,7 @@ help: ## This list
 up: $(VENV)/.run ## Install what is missing, bring up examples/shop, print its URL
 	@cd examples/shop && "$(CURDIR)/$(BIN)/homeport" up
 
-test: $(VENV)/.dev lint ## Install what is missing, run every check and test
+test: $(VENV)/.dev .sceptre/.done lint ## Install what is missing, run every check and test
 	@scripts/packages npm g++ zsh fish
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
@@ -56,10 +56,16 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(PIP) install --constraint constraints.txt --group dev
 	@touch $@
 
+# Tests ask Sceptre about the same settings; its pins would disturb ours.
+.sceptre/.done: tests/sceptre.txt
+	@$(PYTHON) -m venv --clear .sceptre
+	@.sceptre/bin/pip --disable-pip-version-check --quiet --quiet install --no-deps --requirement tests/sceptre.txt
+	@touch $@
+
 constraints: $(VENV)/.dev ## Move constraints.txt to the newest versions that pyproject.toml allows
 	@$(PIP) install --upgrade --upgrade-strategy eager pip --editable . --group dev
 	@$(PIP) freeze --all --exclude-editable --exclude setuptools > constraints.txt
 	@touch $(VENV)/.run $(VENV)/.dev
 
 clean: ## Remove what `make` made, except what runs (`homeport down` does that)
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	@rm -rf $(VENV) .sceptre .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build

@@ -1,7 +1,7 @@
 """`homeport stack` on 14 and on 2,500 stacks, as typed, and Sceptre on the same project beside it.
 
-SCEPTRE is a Python that has Sceptre (`pip install sceptre==4.7.0 setuptools`, in an environment of its own); without it
-there is no control. Both read the same settings, so that what they make of them is compared too: tags, values, needs.
+SCEPTRE is a Python that has Sceptre, else the one of `make .sceptre/.done`; without it there is no control. Both read
+the same settings, so that what they make of them is compared too: tags, values, needs.
 """
 
 import json
@@ -17,6 +17,7 @@ from bench.site import Figure, Goal, publish
 
 SMALL, LARGE, PER_DIRECTORY = 14, 2500, 50
 RUNS = 5
+MADE = Path(__file__).parents[1] / ".sceptre/bin/python"
 NET = """Parameters: {Cidr: {Type: String}}
 Resources: {Vpc: {Type: 'AWS::EC2::VPC', Properties: {CidrBlock: !Ref Cidr}}}
 Outputs: {Vpc: {Value: !Ref Vpc}}
@@ -121,7 +122,7 @@ def compared(root: Path, sceptre: str) -> float:
 
 
 def main() -> None:
-    sceptre = os.environ.get("SCEPTRE", "")
+    sceptre = os.environ.get("SCEPTRE", str(MADE) if MADE.exists() else "")
     figures = []
     with tempfile.TemporaryDirectory() as directory:
         for count, goal in ((SMALL, None), (LARGE, Goal("value", 5))):
