@@ -193,6 +193,20 @@ class Maintenance(Struct, frozen=True, kw_only=True):
     retry_after: timedelta = timedelta(minutes=5)
 
 
+class Aws(Struct, frozen=True, kw_only=True):
+    """Where an environment of engine `aws` stands, and on what. `vpc` None: one is made; else `subnets` are in it.
+    `image`: a public or own SSM parameter that holds the machine image's id. `certificate`: ARN of one of ACM; None:
+    plain HTTP."""
+
+    account: str
+    region: str
+    vpc: str | None = None
+    subnets: tuple[str, ...] = ()
+    image: str = "/aws/service/debian/release/12/latest/amd64"
+    instance_type: str = "t3.small"
+    certificate: str | None = None
+
+
 class Place(Struct, frozen=True, kw_only=True):
     """An environment as the platform file describes it."""
 
@@ -205,6 +219,8 @@ class Place(Struct, frozen=True, kw_only=True):
     tls: Tls | None = None
     redirect: str | None = None
     """`address:port` of plain HTTP that is sent on to HTTPS; only with `tls`."""
+    aws: Aws | None = None
+    """Only with engine `aws`."""
 
     @property
     def id(self) -> str:

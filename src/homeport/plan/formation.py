@@ -26,7 +26,7 @@ from homeport.model.platform import (
     Route,
     Tls,
 )
-from homeport.plan import platform_deploy, platform_order
+from homeport.plan import platform_aws, platform_deploy, platform_order
 from homeport.plan.mistake import Mistake, instead
 from homeport.plan.platform_check import PLACE, SECTIONS, Data, Notes
 from homeport.plan.platform_name import LONGEST_NAME
@@ -180,6 +180,7 @@ class Resolving:
             listen=said.get("listen"),
             tls=Tls(**tls) if tls and len(tls) == 2 else None,
             redirect=self._redirect(said),
+            aws=platform_aws.aws(said, ("environments", self._environment), self._notes),
         )
 
     def _group(self, name: str, said: Data, routes: tuple[Route, ...], after: tuple[str, ...]) -> Group:

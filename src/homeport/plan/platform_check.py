@@ -269,6 +269,11 @@ PLACE: dict[str, Reader] = {
     "redirect": leaf(typed.listen),
     "account": leaf(typed.matching(typed.ACCOUNT, 'the twelve digits of an AWS account, as text "123456789012"')),
     "region": leaf(typed.matching(typed.REGION, 'an AWS region such as "eu-west-1"')),
+    "vpc": leaf(typed.matching(typed.VPC, 'the id of a VPC such as "vpc-0a1b2c3d"')),
+    "subnets": leaf(typed.subnets),
+    "image": leaf(typed.matching(typed.PARAMETER, 'the name of an SSM parameter that holds an image\'s id, "/…"')),
+    "instance_type": leaf(typed.matching(typed.INSTANCE_TYPE, 'an EC2 instance type such as "t3.small"')),
+    "certificate": leaf(typed.matching(typed.CERTIFICATE, 'the ARN of a certificate, "arn:aws:acm:…"')),
 }
 APP: dict[str, Reader] = {
     "source": leaf(typed.source),

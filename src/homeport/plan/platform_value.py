@@ -22,6 +22,11 @@ HEALTH_PATH = re.compile(URL_PATH.pattern + r"(\?[A-Za-z0-9._~!&()*+,;=:@%/?-]*)
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 HOOK_URL = re.compile(r"https?://[A-Za-z0-9._~!&()*+,;=:%/?-]+")
 ACCOUNT = re.compile(r"[0-9]{12}")
+VPC = re.compile(r"vpc-[0-9a-f]{8,17}")
+SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}")
+PARAMETER = re.compile(r"(/[A-Za-z0-9_.-]+)+")
+INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+")
 REF = re.compile(r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)))[A-Za-z0-9_][A-Za-z0-9._/+#@=-]*(?<![./])")
 FILE_INSIDE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 NO_NODE = "none"
@@ -262,3 +267,12 @@ def route_to(value: Any) -> str:
     if url.path.strip("/") or url.query or url.fragment:
         raise Invalid(f"an upstream has no path of its own (strip_prefix removes the route's), found {found(value)}")
     return f"{url.scheme}://{url.netloc.lower()}"
+
+
+def subnets(value: Any) -> tuple[str, ...]:
+    """A load balancer wants two zones at least."""
+    if not isinstance(value, list) or not all(isinstance(each, str) and SUBNET.fullmatch(each) for each in value):
+        raise Invalid(f'expected ids of subnets, ["subnet-…", "subnet-…"], found {found(value)}')
+    if len(set(value)) < 2:
+        raise Invalid("expected two subnets at least, in different zones")
+    return tuple(dict.fromkeys(value))

@@ -1,0 +1,212 @@
+"""The stacks of an environment on AWS: from what its apps come to, to the files of a stack project. Pure.
+
+Templates are the shipped ones (`stacks/shipped`), the same for everybody; what differs is in parameters, and in the one
+template that is written here, a rule for each route. Called by the command line, which has `stacks` apply them.
+
+  store            the bucket; one for the whole platform, kept when environments go
+  network          three zones; absent where the file names a VPC
+  access           security groups
+  <app>-<group>    a pool
+  edge             balancer and listeners
+  routes           a rule for each route
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+from homeport.errors import Invalid
+from homeport.model.platform import Aws, Group, Place, Resolved
+from homeport.plan.aws_route import rules
+
+PORT = 8080
+"""That instances listen on; they have an address each."""
+LONGEST_STACK, LONGEST_BUCKET = 100, 63
+FETCH = timedelta(minutes=5)
+"""What an instance may take to boot and to fetch, before its app's own time begins."""
+SHIPPED = ("store", "network", "access", "pool", "edge")
+
+Parameters = Mapping[str, object]
+
+
+def bucket(place: Place) -> str:
+    """Of the platform's object store."""
+    aws = of(place)
+    return _short(f"homeport-{place.platform}", LONGEST_BUCKET - 28) + f"-{aws.account}-{aws.region}"
+
+
+def store_url(place: Place) -> str:
+    return f"s3://{bucket(place)}"
+
+
+def identity_path(place: Place) -> str:
+    """Name of the parameter that holds the age identity by which the environment's secrets are decrypted."""
+    return f"/homeport/{place.platform}/{place.name}/identity"
+
+
+def pool_name(place: Place, app: str, group: str) -> str:
+    """Of the stack, and so of the Auto Scaling group in it."""
+    return _short(f"homeport-{place.platform}-{place.name}-{app}-{group}", LONGEST_STACK)
+
+
+def edge_name(place: Place) -> str:
+    return stack_name(place, "edge")
+
+
+def stack_name(place: Place, part: str) -> str:
+    return _short(f"homeport-{place.platform}-{place.name}-{part}", LONGEST_STACK)
+
+
+def of(place: Place) -> Aws:
+    """What the file says of AWS. Raises `Invalid` where it says nothing."""
+    if place.aws is None:
+        raise Invalid(
+            f"{place.id} has no account and region", hint=f"[environments.{place.name}] account = …, region = …"
+        )
+    return place.aws
+
+
+def store_project(place: Place, templates: Mapping[str, str]) -> dict[str, str]:
+    """The stack that must stand before anything can be released: path → text."""
+    return {
+        "config.yaml": _config(place),
+        "templates/store.yaml": templates["store"],
+        "store.yaml": _stack(
+            "store", _short(f"homeport-{place.platform}-store", LONGEST_STACK), {"Name": bucket(place)}
+        ),
+    }
+
+
+def project(apps: Sequence[Resolved], templates: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment: path → text. `apps`: all that are there, of one place. Raises `Invalid` for what AWS's own
+    parts can't do."""
+    place = apps[0].place
+    aws = of(place)
+    files = store_project(place, templates)
+    files |= {f"templates/{name}.yaml": templates[name] for name in SHIPPED}
+    if aws.vpc is None:
+        files["network.yaml"] = _stack("network", stack_name(place, "network"), {})
+        vpc, subnets = "!stack_output network/Vpc", "!stack_output network/Subnets"
+    else:
+        del files["templates/network.yaml"]
+        vpc, subnets = _text(aws.vpc), _text(",".join(aws.subnets))
+    files["access.yaml"] = _stack("access", stack_name(place, "access"), {"Port": PORT}, {"Vpc": vpc})
+    named = {"Vpc": vpc, "Subnets": subnets, "SecurityGroup": "!stack_output access/Instances"}
+    for app in apps:
+        for group in app.groups:
+            name = pool_name(place, app.app, group.name)
+            files[f"{pool_id(app.app, group.name)}.yaml"] = _stack("pool", name, _pool(app, group), named)
+    balancer = {"Subnets": subnets, "SecurityGroup": "!stack_output access/Balancer"}
+    files["edge.yaml"] = _stack("edge", edge_name(place), {"Certificate": aws.certificate or ""}, balancer)
+    return files | _routes(place, apps)
+
+
+def pool_id(app: str, group: str) -> str:
+    return f"pool-{app}-{group}"
+
+
+# --- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _pool(app: Resolved, group: Group) -> Parameters:
+    place, aws, health = app.place, of(app.place), group.health
+    interval = max(5, min(300, math.ceil(health.interval.total_seconds())))
+    timeout = max(2, min(interval - 1, math.ceil(health.timeout.total_seconds())))
+    unhealthy = max(2, min(10, math.ceil(health.replaced_after.total_seconds() / interval)))
+    return {
+        "Platform": place.platform,
+        "Environment": place.name,
+        "App": app.app,
+        "Group": group.name,
+        "Mode": place.mode,
+        "Bucket": bucket(place),
+        "Identity": identity_path(place),
+        "Image": aws.image,
+        "InstanceType": aws.instance_type,
+        # `replace` has a whole second set beside the first
+        "Most": 2 * group.instances.max + group.surge,
+        "Grace": _seconds(FETCH + health.grace),
+        "StopGrace": max(30, _seconds(group.stop_grace)),
+        "Port": PORT,
+        "Balanced": "true" if group.balanced else "false",
+        "HealthPath": health.path or "/",
+        "HealthCodes": "200-299" if health.path else "200-499",
+        "HealthInterval": interval,
+        "HealthTimeout": timeout,
+        "Unhealthy": unhealthy,
+        "Drain": min(3600, _seconds(group.drain)),
+    }
+
+
+def _routes(place: Place, apps: Sequence[Resolved]) -> dict[str, str]:
+    found = rules(apps)
+    if not found:
+        return {}
+    groups = dict.fromkeys((each.app, each.group) for each in found)
+    parameter = {key: f"Targets{number}" for number, key in enumerate(groups, 1)}
+    resources = {
+        f"Route{each.priority}": {
+            "Type": "AWS::ElasticLoadBalancingV2::ListenerRule",
+            "Properties": {
+                "ListenerArn": {"Ref": "Listener"},
+                "Priority": each.priority,
+                "Conditions": each.conditions,
+                "Actions": [{"Type": "forward", "TargetGroupArn": {"Ref": parameter[each.app, each.group]}}],
+            },
+        }
+        for each in found
+    }
+    template = {
+        "Description": "Homeport - a rule for each route, the most exact first.",
+        "Parameters": {name: {"Type": "String"} for name in ("Listener", *parameter.values())},
+        "Resources": resources,
+    }
+    named = {"Listener": "!stack_output edge/Listener"}
+    named |= {name: f"!stack_output {pool_id(*key)}/Targets" for key, name in parameter.items()}
+    return {
+        "templates/routes.json": json.dumps(template, indent=2) + "\n",
+        "routes.yaml": _stack("routes", stack_name(place, "routes"), {}, named, suffix="json"),
+    }
+
+
+def _config(place: Place) -> str:
+    aws = of(place)
+    return "".join(
+        (
+            f"# {place.id}, as homeport.toml has it; written anew by each homeport up.\n",
+            f"project: {place.platform}-{place.name}\n",
+            f"account: {_text(aws.account)}\n",
+            f"region: {aws.region}\n",
+        )
+    )
+
+
+def _stack(
+    template: str, name: str, parameters: Parameters, named: Mapping[str, str] = {}, *, suffix: str = "yaml"
+) -> str:
+    """`named`: parameters whose values are written as they are."""
+    said = {key: _text(value) for key, value in parameters.items()} | dict(named)
+    return "".join((f"template: templates/{template}.{suffix}\n", f"name: {name}\n", *_block("parameters", said)))
+
+
+def _block(key: str, said: Mapping[str, str]) -> Iterator[str]:
+    if said:
+        yield f"{key}:\n"
+        yield from (f"  {name}: {value}\n" for name, value in said.items())
+
+
+def _text(value: object) -> str:
+    return json.dumps(str(value))
+
+
+def _seconds(duration: timedelta) -> int:
+    return math.ceil(duration.total_seconds())
+
+
+def _short(name: str, longest: int) -> str:
+    """As it is, or cut, with a digest so that two don't meet."""
+    if len(name) <= longest:
+        return name
+    return f"{name[: longest - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -1,0 +1,120 @@
+"""An environment's stacks: the files of the project, and that CloudFormation's linter has nothing against them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from homeport.errors import Invalid
+from homeport.model.platform import Resolved
+from homeport.plan import aws_stacks, platform
+from homeport.plan.procfile import Procfile
+from homeport.stacks.shipping import templates
+
+GOLDEN = Path(__file__).parent / "golden" / "aws"
+FILE = """
+app = "shop"
+[health]
+path = "/healthz"
+[groups.web]
+run = ["web"]
+instances = { min = 2, desired = 3, max = 9 }
+drain = "20s"
+[groups.jobs]
+run = ["worker"]
+[[routes]]
+path = "/"
+to = "web"
+[[routes]]
+host = "www.example.com"
+path = "/shop"
+to = "web"
+[environments.production]
+engine = "aws"
+account = "123456789012"
+region = "eu-west-1"
+"""
+
+
+def resolved(text: str = FILE) -> Resolved:
+    procfile = Procfile(processes={"web": "./web", "worker": "./worker"})
+    return platform.resolve(platform.parse(text), environment="production", app="shop", procfile=procfile)
+
+
+def test_the_project_is_as_it_was_reviewed() -> None:
+    found = aws_stacks.project([resolved()], templates())
+    written = {name: text for name, text in found.items() if name.removeprefix("templates/")[:-5] not in templates()}
+    kept = {str(each.relative_to(GOLDEN)): each.read_text() for each in GOLDEN.rglob("*") if each.is_file()}
+    assert written == kept
+
+
+def test_one_with_a_vpc_of_its_own_makes_none() -> None:
+    named = FILE + 'vpc = "vpc-0a1b2c3d"\nsubnets = ["subnet-0a1b2c3d", "subnet-0a1b2c3e"]\n'
+    found = aws_stacks.project([resolved(named)], templates())
+    assert "network.yaml" not in found
+    assert 'Subnets: "subnet-0a1b2c3d,subnet-0a1b2c3e"' in found["edge.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ('to = "https://blog.example.net"', "upstream outside"),
+        ('to = "web"\nstrip_prefix = true', "strip_prefix"),
+    ],
+)
+def test_a_route_that_a_load_balancer_of_aws_cannot_have_is_named(said: str, problem: str) -> None:
+    text = FILE.replace("[environments.production]", f'[[routes]]\npath = "/blog"\n{said}\n[environments.production]')
+    with pytest.raises(Invalid) as refused:
+        aws_stacks.project([resolved(text)], templates())
+    assert problem in refused.value.details[0]
+
+
+def test_names_stay_within_what_aws_allows() -> None:
+    text = FILE.replace('"shop"', f'"{"s" * 40}"', 1)
+    procfile = Procfile(processes={"web": "./web", "worker": "./worker"})
+    found = platform.resolve(platform.parse(text), environment="production", app="s" * 40, procfile=procfile)
+    assert len(aws_stacks.bucket(found.place)) <= 63
+    assert len({aws_stacks.pool_name(found.place, "s" * 40, each.name) for each in found.groups}) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('account = "12345"', "twelve digits"),
+        ('region = "europe"', "an AWS region"),
+        ('listen = "127.0.0.1:80"', "isn't for engine"),
+        ('vpc = "vpc-0a1b2c3d"', "goes with subnets"),
+        ('subnets = ["subnet-0a1b2c3d"]', "two subnets"),
+        ('instance_type = "large"', "an EC2 instance type"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_line(line: str, problem: str) -> None:
+    key = line.split(" ")[0]
+    kept = "\n".join(each for each in FILE.splitlines() if not each.startswith(f"{key} "))
+    with pytest.raises(Invalid) as refused:
+        platform.parse(f"{kept}\n{line}\n")
+    assert any(problem in each and key in each for each in refused.value.details), refused.value.details
+
+
+def test_engine_aws_needs_account_and_region() -> None:
+    with pytest.raises(Invalid) as refused:
+        platform.parse('app = "shop"\n[environments.production]\nengine = "aws"\n')
+    assert len([each for each in refused.value.details if "missing" in each]) == 2
+
+
+def test_the_linter_has_nothing_against_any_template_in_any_region(tmp_path: Path) -> None:
+    found = aws_stacks.project([resolved()], templates())
+    files = [name for name in found if name.startswith("templates/")]
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(found[name])
+    program = (sys.executable, "-c", "import sys; from cfnlint.runner import main; sys.exit(main())")
+    done = subprocess.run(
+        (*program, "--regions", "ALL_REGIONS", "--template", *(str(tmp_path / each) for each in files)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
