@@ -53,9 +53,9 @@ PR_SET_PDEATHSIG = 1
 class Goal(Struct, frozen=True, kw_only=True):
     """What one life after another works towards. Exactly one of the fields beside `place`.
 
-    `deployment`: the `deployment`th has a verdict, and brought `release`. `sizes`: so many instances of each group are
-    in service and well, and nothing else is there. `down`: the environment is gone. `clean`: nothing is left that is
-    to be cleaned up."""
+    `deployment`: the `deployment`th has a verdict, and brought `release`; at its gate it is let go on. `sizes`: so many
+    instances of each group are in service and well, and nothing else is there. `down`: the environment is gone.
+    `clean`: nothing is left that is to be cleaned up."""
 
     place: Place
     deployment: int = 0
@@ -91,6 +91,8 @@ class Goal(Struct, frozen=True, kw_only=True):
         there = [each for each in observed.instances if each.state is not State.TERMINATED]
         if self.deployment:
             newest = control.newest(self.place.id, APP)
+            if newest is not None and newest.waits_at_gate:
+                control.go_on(self.place.id, APP, None, by="tester")
             settled = not control.environments[self.place.id].app(APP).unfinished
             return newest is not None and newest.ended is not None and settled and all(well(each) for each in there)
         counts = {group: sum(1 for each in there if each.group == group) for group in self.sizes}

@@ -11,24 +11,27 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 import homeport
-from homeport.control.log import FencedLog
+from homeport.control.journal import journals, read
 from homeport.engines.local.haproxy import Runtime
 from homeport.engines.local.record import RELEASE, Records
 from homeport.engines.local.watch_tree import WatchTree
 from homeport.instance.address import Addresses
 from homeport.instance.cgroup import Cgroups
-from homeport.model.deployment import Deployment, Entry, Verdict
+from homeport.model.alarm import Alarm
+from homeport.model.deployment import Continued, Deployment, Judged, Verdict
 from homeport.model.fleet import Instance, State
-from homeport.model.platform import Hook, Hooks, Resolved
+from homeport.model.platform import Hook, Hooks, Resolved, Weight
+from homeport.plan.alarm import task_id
 from homeport.plan.balancer import backend_name
 from homeport.plan.balancer_text import ROUTES
 from homeport.plan.journal import fold
@@ -171,6 +174,12 @@ class Machine:
         done = crashing(self.home, self.points, "daemon", said, mode=self.mode)
         assert done.returncode == 0, f"{goal}: {done.returncode}\n{done.stderr}\n{self.live()}"
 
+    def publish(self, values: Mapping[str, str], **deploy: Any) -> int:
+        """Number of a release that is deployed as `deploy` says."""
+        resolved = self.published.resolved
+        said = replace(resolved.deploy, **deploy)
+        return self.published.publish(values, replace(resolved, deploy=said)).number
+
     def live(self) -> list[Instance]:
         kept = self.records.instances(self.place.id).values()
         return [each.seen for each in kept if each.seen.state is not State.TERMINATED]
@@ -179,12 +188,7 @@ class Machine:
         return [each.ended.verdict for each in self.deployments() if each.ended is not None]
 
     def deployments(self) -> list[Deployment]:
-        store, prefix = self.published.store, f"{self.prefix}deployments/"
-        found = []
-        for number in sorted({key[len(prefix) :].split("/")[0] for key in store.list(prefix)}):
-            entries = FencedLog(store, f"{prefix}{number}/").entries()
-            found.append(fold([msgspec.json.decode(each, type=Entry) for each in entries]))
-        return found
+        return [fold(each) for each in journals(self.published.store, APP, self.place.name)]
 
     def task_runs(self, deployment: Deployment) -> int:
         """How often its release task began, by its log."""
@@ -219,7 +223,11 @@ class Machine:
         home, environment = self.home, self.place.id
         stored = {int(path.parent.name[1:]) for path in home.store.glob("*/*/r*/release.json")}
         prepared = {each.release.number for each in self.records.releases(environment).values()}
-        live = {each.id for each in self.live()} | {each.task_id for each in self.deployments()[-2:]} | {"hosts"}
+        live = {each.id for each in self.live()} | {"hosts"}
+        for each in self.deployments():
+            if each.started.release in kept:
+                commands = [alarm for alarm in each.started.alarms if alarm.command is not None]
+                live |= {each.task_id, *(task_id(each, alarm) for alarm in commands)}
         there = {path.name for path in (home.instances / environment).iterdir()}
         assert (stored, prepared, there) == (set(kept), set(kept), live)
         left = [*home.builds.glob("*scratch-*"), *home.layers.glob(".*"), home.logs / environment / "web-1"]
@@ -315,14 +323,13 @@ def rolling(resolved: Resolved) -> Resolved:
 
 def test_a_daemon_that_is_killed_everywhere_gets_there_and_nothing_that_serves_notices(machine: Machine) -> None:
     published, first = machine.published, machine.points
-    first_r, better, sick, in_place, last = (
+    first_r, better, sick, in_place = (
         published.publish(values, resolved).number
         for values, resolved in (
             ({}, None),
             ({"APP_BETTER": "yes"}, None),
             ({"APP_HEALTH": "500"}, None),
             ({"APP_IGNORE_TERM": "1", "APP_WORKER": "ignore-term"}, rolling(published.resolved)),
-            ({}, None),
         )
     )
     stale = machine.home.runtime / "haproxy" / "tls" / "stale.pem"
@@ -348,19 +355,48 @@ def test_a_daemon_that_is_killed_everywhere_gets_there_and_nothing_that_serves_n
         machine.agrees()
         machine.reach(deployment=4, release=in_place)
         machine.agrees()
-        machine.reach(deployment=5, release=last)
+        green = by_every_strategy(machine, port)
+        last = machine.publish({})
+        machine.reach(deployment=9, release=last)
         machine.agrees()
         machine.let_age()
         machine.reach(clean=True)
         machine.agrees()
-        assert machine.is_clean(kept=[in_place, last])
+        assert machine.is_clean(kept=[green, last])
     assert load.failures == []
     good, failed = Verdict.GOOD, Verdict.FAILED
-    assert machine.verdicts() == [good, good, failed, good, good]
+    assert machine.verdicts() == [good, good, failed, good, good, failed, good, failed, good]
     machine.reach(down=True)
     assert sandboxes(machine.home) == {}
     assert machine.servers() == {}
     assert every_label() - COMMAND - CLAIM - CONSOLE - set(ELSEWHERE) <= passed(first, machine.points)
+
+
+def by_every_strategy(machine: Machine, port: int) -> int:
+    """Deployments 5 to 8: a canary and blue-green, each to a good end and back. The release that runs then."""
+    canary = {
+        "strategy": "canary",
+        "steps": (Weight(percent=50, pause=timedelta(seconds=1)),),
+        "inconclusive": "continue",
+    }
+    alarms = (
+        Alarm(name="site", url=f"http://127.0.0.1:{port}/healthz"),
+        Alarm(name="report", command="true"),
+    )
+    unknown = machine.publish({}, **canary, min_requests=10**6, pause_after="50%")
+    slow = machine.publish({"APP_ANSWER_SECONDS": "0.2"}, **canary, min_requests=5)
+    blue_green = {"strategy": "blue-green", "keep_old": timedelta(seconds=1)}
+    green = machine.publish({"APP_BETTER": "green"}, **blue_green, alarms=alarms)
+    alarming = machine.publish({}, **blue_green, alarms=(*alarms, Alarm(name="sales", command="false")))
+    for number, release in ((5, unknown), (6, slow), (7, green), (8, alarming)):
+        machine.reach(deployment=number, release=release)
+        machine.agrees()
+    fifth = read(machine.published.store, APP, machine.place.name, 5)
+    assert [len([each for each in fifth if isinstance(each, kind)]) for kind in (Judged, Continued)] == [1, 1]
+    summaries = [each.ended.evidence.summary for each in machine.deployments() if each.ended is not None]
+    assert "of its requests" in summaries[5] or "ms" in summaries[5]
+    assert "the alarm sales rings" in summaries[7]
+    return green
 
 
 def half_published(home: Home) -> list[str]:
