@@ -123,8 +123,8 @@ def abort(
 ) -> None:
     """Take the deployment that goes on back, at any moment until its verdict.
 
-    What served before serves again; ends when it does. A release task that runs isn't interrupted: it is waited for,
-    and what it has changed stays. Exit code 6 where the release before can't be brought back.
+    What served before serves again; ends when it does. A release task that runs is told to end, and killed after 10 s:
+    what it did then can't be known. Exit code 6 where the release before can't be brought back.
     """
     from homeport.cli.follow import take_back
 

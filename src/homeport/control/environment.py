@@ -16,6 +16,7 @@ from homeport.model.breaker import BreakerState
 from homeport.model.event import Event
 from homeport.model.fleet import Decision, GroupDesired, Launch, Observation, Plan, State
 from homeport.model.platform import Place, Resolved, Retention
+from homeport.plan import task
 from homeport.plan.asked import outstanding
 from homeport.plan.desired import desired_groups
 from homeport.plan.fleet import Members, by_group, reconcile
@@ -106,7 +107,7 @@ class EnvironmentControl:
             wakes += self._keep(app, observed)
         for name in observed.leaving:
             self._guarded(partial(self._forget, name, observed, wakes))
-        if observed.closing and not self._end_sessions(wakes) and _all_ended(observed):
+        if observed.closing and not self._end_oneoffs(observed, wakes) and _all_ended(observed):
             self.engine.close_environment(self.place.id)
             self.closed = True
         return min(wakes + ([RETRY_SECONDS] if self.trouble else []), default=None)
@@ -114,11 +115,24 @@ class EnvironmentControl:
     def _forget(self, name: str, observed: Observation, wakes: list[float]) -> None:
         """An app that leaves is gone once nothing of it runs."""
         mine = [each for each in observed.instances if each.app == name]
-        if not self._end_sessions(wakes, name) and all(each.state is State.TERMINATED for each in mine):
+        if not self._end_oneoffs(observed, wakes, name) and all(each.state is State.TERMINATED for each in mine):
             self.engine.forget_app(self.place.id, name)
             self.apps.pop(name, None)
 
-    def _end_sessions(self, wakes: list[float], app: str | None = None) -> bool:
+    def _end_oneoffs(self, observed: Observation, wakes: list[float], app: str | None = None) -> bool:
+        """Whether a task of a deployment, or what people run, still goes on; both end with the environment, or with
+        `app`."""
+        tasks = [each for each in observed.tasks if not each.ended and app in (None, each.app)]
+        for each in tasks:
+            action, wake_at = task.ending(each, observed.at)
+            if action is not None:
+                fence = self.app(each.app).fence(observed)
+                self._guarded(partial(self.engine.execute, self.place.id, action, fence=fence))
+            if wake_at is not None:
+                wakes.append(_seconds(wake_at, observed.at))
+        return self._end_sessions(wakes, app) or bool(tasks)
+
+    def _end_sessions(self, wakes: list[float], app: str | None) -> bool:
         """Whether anything that people run still goes on; it ends with the environment, or with `app`."""
         now = self.clock.now()
         sessions = [each for each in self.engine.sessions(self.place.id) if app in (None, each.app)]

@@ -166,12 +166,24 @@ class Instance(Struct, frozen=True, kw_only=True):
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """A one-off process, such as a release task. `exit_code` None: still running; `lost`: nobody can know."""
+    """A one-off process, such as a release task. `exit_code` None: still running; `lost`: nobody can know; `stop_at`:
+    when it was told to end before its time."""
 
     id: str
+    app: str
     exit_code: int | None = None
     lost: bool = False
+    stop_at: datetime | None = None
     tail: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.exit_code is not None or self.lost
+
+    @property
+    def interrupted(self) -> bool:
+        """What it did can't be known."""
+        return self.lost or (self.stop_at is not None and self.exit_code not in (None, 0))
 
 
 class Preparation(Struct, frozen=True, kw_only=True):
@@ -373,6 +385,14 @@ class RunTask(Struct, frozen=True, kw_only=True, tag=True):
     command: str
 
 
+class EndTask(Struct, frozen=True, kw_only=True, tag=True):
+    """A one-off process is told to end (TERM), or, `by_force`, killed. Harmless for one that has ended or never was."""
+
+    app: str
+    task: str
+    by_force: bool = False
+
+
 Action = (
     Prepare
     | Launch
@@ -390,6 +410,7 @@ Action = (
     | SetLaunch
     | SetShare
     | RunTask
+    | EndTask
 )
 
 

@@ -38,7 +38,7 @@ from homeport.plan.batch import amount
 from homeport.plan.deployment_view import Rule, Step, View
 from homeport.plan.journal import moved_of
 from homeport.plan.trouble import deadline, troubled
-from homeport.plan.way_back import back, task_goes_on
+from homeport.plan.way_back import back, end_task
 
 # --- prepare and task ------------------------------------------------------------------------------------------------
 
@@ -244,7 +244,7 @@ RULES: tuple[Rule, ...] = (
     Rule(name="alarm's command", phases=(Phase.BAKE,), then=alarm.command),
     Rule(name="alarm without an answer", phases=(Phase.BAKE,), then=alarm.unanswered),
     Rule(name="good", phases=(Phase.BAKE,), then=_good),
-    Rule(name="release task goes on", phases=(Phase.REVERTING,), then=task_goes_on),
+    Rule(name="release task ends", phases=(Phase.REVERTING,), then=end_task),
     Rule(name="way back", phases=(Phase.REVERTING,), then=back),
 )
 

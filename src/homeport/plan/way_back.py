@@ -4,8 +4,11 @@ Called by `plan.deployment`."""
 
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from homeport.model.deployment import Deployment, Ended, Evidence, Reverting, Verdict
 from homeport.model.fleet import State
+from homeport.plan import task
 from homeport.plan.deployment_view import Step, View
 from homeport.plan.trouble import trouble
 
@@ -15,18 +18,32 @@ def aborted(deployment: Deployment, *, by: str, why: str, at: datetime) -> Rever
     lines: tuple[str, ...] = ()
     if deployment.task_exit_code is not None:
         lines = (f"the release task had ended with {deployment.task_exit_code}: what it changed stays changed",)
-    elif deployment.task_started_at is not None:
-        lines = ("the release task had begun: it isn't interrupted, and what it changes stays changed",)
     evidence = Evidence(summary=f"by {by}: {why}", lines=lines)
     return Reverting(at=at, verdict=Verdict.ABORTED, evidence=evidence, by=by, why=why)
 
 
-def task_goes_on(v: View) -> Step | None:
-    """A task that is killed half-way does more harm than one that is waited for."""
-    unended = v.deployment.task_started_at is not None and v.deployment.task_exit_code is None
-    if unended and v.task is not None and v.task.exit_code is None and not v.task.lost:
-        return Step(waits_for="the release task to end: it isn't interrupted")
-    return None
+def end_task(v: View) -> Step | None:
+    """A task that hangs ends here; until it has, it may be changing what the release before needs."""
+    if not _task_was_cut(v) or v.task is None or v.task.ended:
+        return None
+    action, wake_at = task.ending(v.task, v.now)
+    return Step(action=action, waits_for="the release task to end, which was told to", wake_at=wake_at)
+
+
+def _task_was_cut(v: View) -> bool:
+    """Whether the way back began while the release task ran."""
+    return v.deployment.task_started_at is not None and v.deployment.task_exit_code is None
+
+
+def _with_task(v: View, evidence: Evidence) -> Evidence:
+    """And what became of a release task that ran when the way back began."""
+    if not _task_was_cut(v) or v.task is None:
+        return evidence
+    said = "the release task was interrupted: what it did can't be known"
+    if not v.task.interrupted:
+        said = f"the release task ended with {v.task.exit_code}: what it changed stays changed"
+    hint = evidence.hint or "look at what the release task changes, then: homeport deploy"
+    return replace(evidence, summary=f"{evidence.summary}; {said}", lines=(*evidence.lines, *v.task.tail), hint=hint)
 
 
 def back(v: View) -> Step | None:
@@ -64,7 +81,7 @@ def back(v: View) -> Step | None:
     ]
     if len(left) > spared * len(v.started.groups):
         return Step(waits_for=f"{len(left)} of r{v.started.release} to end")
-    return Step(entry=Ended(at=v.now, verdict=reverting.verdict, evidence=reverting.evidence))
+    return Step(entry=Ended(at=v.now, verdict=reverting.verdict, evidence=_with_task(v, reverting.evidence)))
 
 
 def _infrastructure(v: View, reverting: Reverting, found: str) -> Step:

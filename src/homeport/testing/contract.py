@@ -15,6 +15,7 @@ from homeport.model.fleet import (
     AskHook,
     Check,
     Drain,
+    EndTask,
     EnterStandby,
     FailOpen,
     Inherit,
@@ -203,6 +204,23 @@ class EngineContract:
         assert command is not None
         run(world, RunTask(app=APP, task="t-2", release=BAD_TASK, command=command))
         world.until(lambda each: [t.exit_code for t in each.tasks] == [7])
+
+    def test_a_task_ends_before_its_time(self, world: World) -> None:
+        prepare(world, GOOD)
+        run(world, EndTask(app=APP, task="t-3"))
+        run(world, RunTask(app=APP, task="t-3", release=GOOD, command="trap '' TERM; sleep 300 & wait; sleep 300"))
+        run(world, EndTask(app=APP, task="t-3"))
+        (told,) = world.engine.observe(world.place.id).tasks
+        assert told.stop_at is not None
+        run(world, EndTask(app=APP, task="t-3"))
+
+        def killed(seen: Observation) -> bool:
+            run(world, EndTask(app=APP, task="t-3", by_force=True))
+            return seen.tasks[0].ended
+
+        (ended,) = world.until(killed).tasks
+        assert (ended.interrupted, ended.stop_at) == (True, told.stop_at)
+        run(world, EndTask(app=APP, task="t-3", by_force=True))
 
     def test_pointers(self, world: World) -> None:
         prepare(world, GOOD)

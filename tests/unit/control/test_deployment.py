@@ -2,6 +2,7 @@
 the deployment decider is needed by one of these."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict, NotFound
 from homeport.model.deployment import Phase, Reverting, Verdict
-from homeport.model.fleet import Check, Drain, Instance, Launch, RunTask, SetLaunch, State, Target
+from homeport.model.fleet import Check, Drain, EndTask, Instance, Launch, RunTask, SetLaunch, State, Target
+from homeport.plan.task import GRACE
 from homeport.testing.world import APP, BAD_TASK, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.memory_world import formation, memory_world
 
@@ -254,20 +256,57 @@ def check_scale_persists_over_the_file(path: Path) -> None:
     assert world.world.engine.asked(world.world.place.id).sizes(APP) == {"web": 4}
 
 
-def check_aborted_while_its_task_runs(path: Path) -> None:
-    world = up(path, behaviours={BETTER: Behaviour(task_seconds=3)})
+def with_a_task_that_hangs(path: Path, *, deaf: bool = False, timeout: timedelta | None = None) -> Controlled:
+    behaviour = Behaviour(task_seconds=None, stops_after=None if deaf else 0.1)
+    world = up(path, {BETTER: formation(timeout=timeout)}, {BETTER: behaviour})
     world.deploy(BETTER)
     world.settle(lambda: any(isinstance(each, RunTask) and each.release == BETTER for each in world.recorder.actions))
+    return world
+
+
+def ends(world: Controlled) -> list[bool]:
+    """Whether by force: each time that the task was told to end."""
+    return [each.by_force for each in world.recorder.actions if isinstance(each, EndTask)]
+
+
+def check_aborted_while_its_task_runs(path: Path) -> None:
+    world = with_a_task_that_hangs(path)
     before = len(world.recorder.actions)
     abort(world)
-    for _ in range(20):
-        world.world.pause(world.control.tick())
-    assert "isn't interrupted" in world.control.deployment(world.world.place.id, APP, 2)[1]
-    assert world.newest.ended is None
     assert world.verdict() is Verdict.ABORTED
-    (task,) = [each for each in world.world.engine.observe(world.world.place.id).tasks if each.id.endswith("d2")]
-    assert task.exit_code == 0
+    assert ends(world) == [False]
+    assert world.newest.ended is not None
+    assert "by ada: wrong branch; the release task was interrupted" in world.newest.ended.evidence.summary
     assert not {type(each) for each in world.recorder.actions[before:]} & {Launch, Drain, SetLaunch}
+
+
+def check_a_task_that_is_deaf_is_killed(path: Path) -> None:
+    world = with_a_task_that_hangs(path, deaf=True, timeout=timedelta(seconds=3))
+    told_at = world.world.clock.monotonic() + 3
+    assert world.verdict() is Verdict.FAILED
+    assert ends(world) == [False, True]
+    assert world.world.clock.monotonic() >= told_at + GRACE.total_seconds()
+    assert world.newest.ended is not None
+    summary = "it took longer than 3 s; the release task was interrupted: what it did can't be known"
+    assert world.newest.ended.evidence.summary == summary
+
+
+def check_a_task_that_ends_well_when_it_is_told_to(path: Path) -> None:
+    world = up(path, behaviours={BETTER: Behaviour(task_seconds=0.5, stops_after=None)})
+    world.deploy(BETTER)
+    world.settle(lambda: any(isinstance(each, RunTask) and each.release == BETTER for each in world.recorder.actions))
+    abort(world)
+    assert world.verdict() is Verdict.ABORTED
+    assert world.newest.ended is not None
+    assert world.newest.ended.evidence.summary.endswith("ended with 0: what it changed stays changed")
+
+
+def check_a_task_ends_with_its_environment(path: Path) -> None:
+    world = with_a_task_that_hangs(path, deaf=True)
+    place = world.world.place.id
+    world.control.down(place)
+    world.settle(lambda: place not in world.control.environments)
+    assert ends(world) == [False, True]
 
 
 CHECKS: list[Callable[[Path], None]] = [each for name, each in list(globals().items()) if name.startswith("check_")]

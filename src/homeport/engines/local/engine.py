@@ -36,6 +36,7 @@ from homeport.model.fleet import (
     Action,
     AskHook,
     Drain,
+    EndTask,
     EnterStandby,
     FailOpen,
     Inherit,
@@ -255,7 +256,7 @@ class LocalEngine:
         with self._lock:
             kept = self.records.environment(environment)
             match action:
-                case Prepare() | SetLaunch() | SetRoutes() | SetShare() | FailOpen() | RunTask() | Launch():
+                case Prepare() | SetLaunch() | SetRoutes() | SetShare() | FailOpen() | RunTask() | EndTask() | Launch():
                     self._admit(environment, action.app, fence)
                     self._for_app(kept, action)
                 case _:
@@ -288,7 +289,9 @@ class LocalEngine:
             self.records.keep_app(environment, app, replace(known, fence=fence))
 
     def _for_app(
-        self, kept: EnvironmentRecord, action: Prepare | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask | Launch
+        self,
+        kept: EnvironmentRecord,
+        action: Prepare | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask | EndTask | Launch,
     ) -> None:
         environment = kept.place.id
         match action:
@@ -310,6 +313,8 @@ class LocalEngine:
                 self.traffic.sync_soon()
             case RunTask():
                 self.tasks.run(kept, action)
+            case EndTask():
+                self.tasks.end(environment, action)
             case Launch():
                 self.generations.launch(kept, action)
 

@@ -261,21 +261,21 @@ class Observer:
         key = (environment, task.id, task.pid, task.started)
         if key not in self._ended:
             found = self._look_at_task(environment, task)
-            if found.exit_code is None and not found.lost:
+            if not found.ended:
                 return found
             self._ended[key] = found
         return self._ended[key]
 
     def _look_at_task(self, environment: str, task: TaskRecord) -> Task:
-        if task.exit_code is not None:
-            return Task(id=task.id, exit_code=task.exit_code, tail=self._tail(environment, task))
-        if task.pid is None or (task.started is not None and process.alive(task.pid, task.started)):
-            return Task(id=task.id)
-        try:
-            status = int(self.launcher.task_status(environment, task.id).read_text())
-        except (OSError, ValueError):
-            return Task(id=task.id, lost=True, tail=self._tail(environment, task))
-        return Task(id=task.id, exit_code=status, tail=self._tail(environment, task))
+        seen = Task(id=task.id, app=task.app, exit_code=task.exit_code, stop_at=task.stop_at)
+        if task.exit_code is None:
+            if task.pid is None or (task.started is not None and process.alive(task.pid, task.started)):
+                return seen
+            try:
+                seen = replace(seen, exit_code=int(self.launcher.task_status(environment, task.id).read_text()))
+            except (OSError, ValueError):
+                seen = replace(seen, lost=True)
+        return replace(seen, tail=self._tail(environment, task))
 
     def _tail(self, environment: str, task: TaskRecord) -> tuple[str, ...]:
         directory = self.launcher.logs(environment, task.id).parent

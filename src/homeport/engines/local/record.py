@@ -81,6 +81,7 @@ class TaskRecord(Struct, frozen=True, kw_only=True):
     started: int | None = None
     exit_code: int | None = None
     lost: bool = False
+    stop_at: datetime | None = None
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,9 @@
 """Preparing releases and running one-off tasks on the local engine. Called by `engine`, under its lock."""
 
 import logging
+import signal
 import threading
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -10,14 +12,16 @@ from homeport.engines.local.observer import Observer
 from homeport.engines.local.record import EnvironmentRecord, Records, TaskRecord
 from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Key, Work
-from homeport.errors import HomeportError
-from homeport.model.fleet import Preparation, RunTask
+from homeport.errors import HomeportError, Unavailable
+from homeport.instance import supervision
+from homeport.model.fleet import EndTask, Preparation, RunTask
 from homeport.ports.clock import Clock
 from homeport.system import process
 
 log = logging.getLogger("homeport.engine")
 NEVER_STARTED = 125
 """Exit code of a task whose sandbox couldn't be started."""
+LOGGER = "svlogd"
 
 
 class Tasks:
@@ -114,13 +118,45 @@ class Tasks:
 
         def work() -> None:
             try:
+                if self._told_to_stop(environment, begun.id):
+                    raise Unavailable("it was told to end before it began")
                 pid = self.launcher.start_task(kept, begun, self.traffic.hosts(environment))
-                running = replace(begun, pid=pid, started=process.start_time(pid) or -1)
+                found: dict[str, Any] = {"pid": pid, "started": process.start_time(pid) or -1}
             except HomeportError as error:
                 log.warning("task %s: %s", begun.id, error.message)
-                running = replace(begun, exit_code=NEVER_STARTED)
+                found = {"exit_code": NEVER_STARTED}
             with self.lock:
+                running = replace(self.records.task(environment, begun.id) or begun, **found)
                 self.records.keep_task(environment, running)
                 self.observer.watch_task(environment, running)
+                if running.stop_at is not None:
+                    _tell_to_stop(running)
 
         self.work.begin((environment, action.task), work)
+
+    def _told_to_stop(self, environment: str, task: str) -> bool:
+        known = self.records.task(environment, task)
+        return known is not None and known.stop_at is not None
+
+    def end(self, environment: str, action: EndTask) -> None:
+        """TERM is sent once; what hasn't begun yet never does."""
+        found = self.records.task(environment, action.task)
+        if found is None:
+            return
+        if action.by_force:
+            if found.pid is not None and found.started is not None:
+                supervision.kill(found.pid, found.started)
+        elif found.stop_at is None:
+            told = replace(found, stop_at=self.clock.now())
+            self.records.keep_task(environment, told)
+            _tell_to_stop(told)
+
+
+def _tell_to_stop(task: TaskRecord) -> None:
+    """TERM to all that runs in its sandbox but for pid 1, which can't hear it, and for who writes the log."""
+    if task.pid is None or task.started is None or not process.alive(task.pid, task.started):
+        return
+    for pid in process.descendants(task.pid):
+        started = process.start_time(pid)
+        if started is not None and process.name(pid) != LOGGER:
+            process.send(pid, started, signal.SIGTERM)

@@ -27,7 +27,8 @@ class Behaviour:
     """Until a hook answers; None: it never does."""
     hook_result: HookResult = "CONTINUE"
     task_exit_code: int = 0
-    task_seconds: float = 0.1
+    task_seconds: float | None = 0.1
+    """None: it hangs."""
     alarm_exit_code: int = 0
     """Of the commands of alarms."""
     prepare_fails: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from signal import SIGTERM
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from homeport.model.fleet import (
     AskHook,
     Check,
     Drain,
+    EndTask,
     EnterStandby,
     FailOpen,
     HookWait,
@@ -57,13 +59,38 @@ BASE_PORT = 20000
 
 
 @dataclass
+class MemoryTask:
+    app: str
+    done_at: datetime | None
+    """None: it never ends by itself."""
+    exit_code: int
+    deaf: bool
+    """It ignores TERM."""
+    stop_at: datetime | None = None
+    killed: bool = False
+
+    def end(self, now: datetime, *, by_force: bool) -> None:
+        if by_force:
+            self.killed = self.done_at is None or now < self.done_at
+        elif self.stop_at is None:
+            self.stop_at = now
+            if not self.deaf and (self.done_at is None or now < self.done_at):
+                self.done_at, self.exit_code = now, 128 + SIGTERM
+
+    def seen(self, id_: str, now: datetime) -> Task:
+        done = self.done_at is not None and now >= self.done_at and not self.killed
+        code = self.exit_code if done else None
+        return Task(id=id_, app=self.app, exit_code=code, lost=self.killed, stop_at=self.stop_at)
+
+
+@dataclass
 class MemoryEnvironment:
     place: Place
     url: str
     instances: dict[str, Instance] = field(default_factory=dict)
     started_with: dict[str, int] = field(default_factory=dict)
     """Instance → the release that its generation was started with, by which it behaves."""
-    tasks: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+    tasks: dict[str, MemoryTask] = field(default_factory=dict)
     prepared: dict[tuple[str, int], Preparation] = field(default_factory=dict)
     launch: dict[str, int] = field(default_factory=dict)
     routes: dict[str, int] = field(default_factory=dict)
@@ -174,9 +201,7 @@ class MemoryEngine:
         return Observation(
             at=now,
             instances=tuple(self._observed(found, each, now) for each in found.instances.values()),
-            tasks=tuple(
-                Task(id=id_, exit_code=code if now >= done_at else None) for id_, (done_at, code) in found.tasks.items()
-            ),
+            tasks=tuple(each.seen(id_, now) for id_, each in found.tasks.items()),
             prepared=tuple(found.prepared.values()),
             routes=dict(found.routes),
             launch=dict(found.launch),
@@ -232,7 +257,7 @@ class MemoryEngine:
     def next_change_in(self, environment: str) -> float | None:
         """Seconds until something happens by itself; None: nothing does. For whoever moves the clock."""
         found, now = self._find(environment), self.clock.now()
-        ahead = [(done_at - now).total_seconds() for done_at, _ in found.tasks.values()]
+        ahead = [(each.done_at - now).total_seconds() for each in found.tasks.values() if each.done_at is not None]
         for kept in found.instances.values():
             if kept.state is not State.TERMINATED:
                 ahead += behaviours.ahead(kept, self.behaviour(found, kept), now)
@@ -274,8 +299,8 @@ class MemoryEngine:
                 (found.fail_open.add if action.open else found.fail_open.discard)((action.app, action.group))
             case SetShare():
                 self._share(found, action)
-            case RunTask():
-                self._run_task(found, action, now)
+            case RunTask() | EndTask():
+                self._task(found, action, now)
             case Launch():
                 self._launch(found, action, now)
             case _:
@@ -304,12 +329,21 @@ class MemoryEngine:
                 app=action.app, group=action.group, release=action.release, percent=action.percent
             )
 
-    def _run_task(self, found: MemoryEnvironment, action: RunTask, now: datetime) -> None:
-        if action.task not in found.tasks:
+    def _task(self, found: MemoryEnvironment, action: RunTask | EndTask, now: datetime) -> None:
+        known = found.tasks.get(action.task)
+        if isinstance(action, EndTask):
+            if known is not None:
+                known.end(now, by_force=action.by_force)
+        elif known is None:
             behaviour = self.behaviours.get(action.release, Behaviour())
-            done_at = now + timedelta(seconds=behaviour.task_seconds)
+            seconds = behaviour.task_seconds
             alarm = "-alarm-" in action.task
-            found.tasks[action.task] = (done_at, behaviour.alarm_exit_code if alarm else behaviour.task_exit_code)
+            found.tasks[action.task] = MemoryTask(
+                app=action.app,
+                done_at=None if seconds is None else now + timedelta(seconds=seconds),
+                exit_code=behaviour.alarm_exit_code if alarm else behaviour.task_exit_code,
+                deaf=behaviour.stops_after is None,
+            )
 
     def _forget_oldest(self, found: MemoryEnvironment, last: Instance) -> None:
         ended = sorted(
@@ -411,7 +445,7 @@ class MemoryEngine:
                 assert_never(action)
 
     def _app_of(self, found: MemoryEnvironment, action: Action) -> str:
-        if isinstance(action, Prepare | Launch | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask):
+        if isinstance(action, Prepare | Launch | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask | EndTask):
             return action.app
         kept = found.instances.get(action.instance)
         return kept.app if kept is not None else ""
