@@ -17,6 +17,8 @@ LOOKED_UP = "Homeport::LookedUp"
 """Markers: known after apply, a secret, found by CloudFormation itself (a parameter of an SSM type)."""
 LOOP = "Fn::ForEach"
 VARIABLE = re.compile(r"\$\{(!?)([^}]*)\}")
+FUNCTIONS = ("Ref", "Condition", UNKNOWN, HIDDEN, LOOKED_UP)
+"""Keys of what isn't known as it stands, beside all that begin with `Fn::`."""
 NOTHING = object()
 """What AWS::NoValue stands for."""
 
@@ -208,9 +210,35 @@ class Scene:
     def _equals(self, argument: Any) -> Any:
         folded = self.fold(argument)
         match folded:
-            case [one, other] if _plain(one) and _plain(other):
-                return _text(one) == _text(other)
+            case [one, other] if (same := _same(one, other)) is not None:
+                return same
         return {"Fn::Equals": folded}
+
+
+def _same(one: Any, other: Any) -> bool | None:
+    """Whether both come to the same; None: functions in them decide. CloudFormation compares only texts, but a module's
+    parameters may be lists and mappings."""
+    if _is_function(one) or _is_function(other):
+        return None
+    match one, other:
+        case list(), list():
+            pairs = list(zip(one, other, strict=False)) if len(one) == len(other) else None
+            removable = any(isinstance(each, dict) and "Fn::If" in each for each in (*one, *other))
+            return _all_same(pairs) if pairs is not None else None if removable else False
+        case dict(), dict():
+            return _all_same([(one[key], other[key]) for key in one]) if one.keys() == other.keys() else False
+        case (list() | dict(), _) | (_, list() | dict()):
+            return False
+    return one is other if one is None or other is None else _text(one) == _text(other)
+
+
+def _all_same(pairs: list[tuple[Any, Any]]) -> bool | None:
+    found = [_same(one, other) for one, other in pairs]
+    return False if False in found else None if None in found else True
+
+
+def _is_function(value: Any) -> bool:
+    return isinstance(value, dict) and any(key in FUNCTIONS or key.startswith("Fn::") for key in value)
 
 
 def _is_open(used: set[str], values: Mapping[str, Any]) -> bool:
