@@ -143,7 +143,20 @@ def test_the_terminal_may_die(person: Person) -> None:
     _, said = terminal.communicate(timeout=20)
     assert terminal.returncode == 130
     assert "deployment show 2" in said
+    assert "goes on, launch" in person("deployment", "show")
     person("deployment", "continue")
     assert "good" in person("deployment", "show", "2", "--follow")
     (app,) = person.document("status")["apps"]
     assert app["release"] == "r2"
+    hook = "#!/bin/sh\necho never > ran\n"
+    commit(person.app, {"new.txt": "y", ".homeport/hooks/post-deploy": hook})
+    (person.app / ".homeport/hooks/post-deploy").chmod(0o755)
+    left = person("deploy", "--detach")
+    assert "homeport deployment show 3 --follow" in left
+    assert "post-deploy isn't run" in left
+    assert "good" in person("deployment", "show", "--follow")
+    outcome = person.document("deploy", "--detach", "--force")
+    assert (outcome["deployment"], outcome["verdict"]) == (4, None)
+    assert person.document("deployment", "show", "--follow")["verdict"] == "good"
+    assert not (person.app / "ran").exists()
+    assert "--detach" in person("deploy", "--detach", "--dry-run", code=2)

@@ -71,7 +71,8 @@ def leaves_rollback(running: Release, source: Source) -> str | None:
 
 
 def bring(api: Client, release: Release, asked: Asked, *, by: str, progress: Progress) -> Outcome:
-    """The release runs in its environment; with `force`, in new instances only. Raises `Failed` with the evidence, or
+    """The release runs in its environment; with `force`, in new instances only; with `detach`, is on its way there.
+    Raises `Failed` with the evidence, or
     where a hook says no, `Conflict` where another deployment goes on, or the environment is frozen."""
     environment = release.resolved.place.id
     before = launched(api, environment, release.app)
@@ -95,6 +96,9 @@ def bring(api: Client, release: Release, asked: Asked, *, by: str, progress: Pro
             pause_after=asked.pause_after,
             over_freeze=asked.over_freeze,
         )
+        if asked.detach:
+            hooks.skip(("post-deploy", "on-failure"), "nobody waits for its end")
+            return _outcome(api, release, number, None, changed=True)
         ended = follow.follow(api, environment, release.app, number, progress)
         progress.clear()
         hooks.told |= {"HOMEPORT_DEPLOYMENT": str(number), "HOMEPORT_VERDICT": ended.verdict.value}
@@ -193,7 +197,7 @@ def _notes(found: StatusView) -> tuple[str, ...]:
     return (*notes, f"the engine's disk is nearly full, {free} of {total} are free: homeport gc")
 
 
-def _outcome(api: Client, release: Release, number: int | None, said: str, *, changed: bool) -> Outcome:
+def _outcome(api: Client, release: Release, number: int | None, said: str | None, *, changed: bool) -> Outcome:
     environment = release.resolved.place.id
     notes: tuple[str, ...] = ()
     try:

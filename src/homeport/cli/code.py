@@ -41,6 +41,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     pause_after: Amount | None = None
     over_freeze: str | None = None
     """Why a freeze doesn't count; None: it does."""
+    detach: bool = False
+    """Only until the deployment has begun."""
     why: str = "deploy"
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         "homeport deploy",
         "homeport deploy -e production",
         "homeport deploy --dry-run",
+        "homeport deploy --detach",
         "homeport deploy --release r12",
         codes={6: "it isn't good; what ran before runs again", 10: "with --dry-run: something changes"},
         see="rollback, promote, status, deployment show",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     metavar="SHARE",
     help="Wait for `homeport deployment continue` once so many instances (2, 25%) run it; over the file's pause_after.",
 )
+@click.option("--detach", is_flag=True, help="End once it has begun, with its number; no hook runs at its end.")
 @options.by_file
 @options.tarball
 @options.over_freeze
@@ -56,6 +58,7 @@ def deploy(
     force: bool,
     dry_run: bool,
     pause_said: str | None,
+    detach: bool,
 ) -> int:
     """Build the last commit and deploy it.
 
@@ -65,6 +68,8 @@ def deploy(
     from homeport.cli.code import Asked
 
     pause_after = _share(pause_said)
+    if dry_run and detach:
+        raise Invalid("--dry-run deploys nothing, so there is nothing to --detach from")
     if release_name is not None:
         if dirty or tarball or force:
             raise Invalid(
@@ -74,7 +79,7 @@ def deploy(
             from homeport.cli.rehearsal import rehearse_existing
 
             return rehearse_existing(directory, environment, app, release_name, as_json=as_json)
-        asked = Asked(directory=directory, pause_after=pause_after, over_freeze=over_freeze)
+        asked = Asked(directory=directory, pause_after=pause_after, over_freeze=over_freeze, detach=detach)
         _deploy_existing(environment, app, release_name, asked, as_json=as_json)
         return 0
     from homeport.cli.up import deploy_all
@@ -88,6 +93,7 @@ def deploy(
         force=force,
         pause_after=pause_after,
         over_freeze=over_freeze,
+        detach=detach,
     )
     if dry_run:
         from homeport.cli.rehearsal import rehearse
@@ -127,7 +133,7 @@ def _deploy_existing(environment: str | None, app: str | None, name: str, asked:
 
 def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:
     """An existing release runs; prints what became of it. Also called by `rollback` and `config`."""
-    from homeport.cli import bring
+    from homeport.cli import bring, follow
 
     api = place.running_engine()
     with output.Progress(quiet=as_json) as progress:
@@ -137,6 +143,9 @@ def finish(asked: "Asked", release: "Release", *, as_json: bool) -> None:
             progress.say(f"note: {note}")
     if as_json:
         output.emit(outcome)
+        return
+    if outcome.verdict is None:
+        print(follow.left(outcome))
         return
     print(f"{outcome.app} {outcome.release} {'is good' if outcome.changed else 'already runs'}")
     print("\n".join(outcome.urls))

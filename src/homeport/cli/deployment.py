@@ -63,13 +63,13 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
 
 @deployment.command(
     epilog=options.example(
-        "homeport deployment show 7",
+        "homeport deployment show",
         "homeport deployment show 7 --follow",
         codes={6: "with --follow: it isn't good"},
         see="events, logs",
     )
 )
-@click.argument("number", type=click.IntRange(1), shell_complete=candidates.deployments)
+@click.argument("number", type=click.IntRange(1), required=False, shell_complete=candidates.deployments)
 @click.option("-f", "--follow", is_flag=True, help="Until its verdict, if it goes on; then its exit code is that.")
 @click.option(
     "-n", "--lines", metavar="N", type=click.IntRange(0), default=5, help="Of each instance's output. Default: 5."
@@ -77,9 +77,15 @@ def list_(environment: str | None, directory: Path, as_json: bool, lines: int, a
 @options.app
 @options.common
 def show(
-    environment: str | None, directory: Path, as_json: bool, number: int, follow: bool, lines: int, app: str | None
+    environment: str | None,
+    directory: Path,
+    as_json: bool,
+    number: int | None,
+    follow: bool,
+    lines: int,
+    app: str | None,
 ) -> None:
-    """Show everything about a deployment.
+    """Show everything about a deployment, without a number about the newest.
 
     What it changed, when what happened, what was done to which instance and what that wrote, the release task's
     output, and the verdict with its evidence. Works for old ones, as far as journal, releases, events and logs are
@@ -90,6 +96,7 @@ def show(
 
     where = place.stored_environment(directory, environment)
     app = place.app_name(directory, where, app)
+    number = _newest(where, app) if number is None else number
     if follow:
         with output.Progress(quiet=as_json) as progress:
             ended = look_on(place.client(), where, app, number, progress)
@@ -167,6 +174,13 @@ def continue_(environment: str | None, directory: Path, as_json: bool, number: i
     verdict(ended, app=app, release="the release", number=found, environment=where)
     if as_json:
         output.emit(ended)
+
+
+def _newest(where: str, app: str) -> int:
+    from homeport import wiring
+    from homeport.control.journal import newest
+
+    return newest(wiring.store(wiring.home()), app, where.partition("/")[2])
 
 
 def _journal(where: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]:

@@ -23,7 +23,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     app: str
     release: str
     deployment: int | None
-    verdict: str
+    verdict: str | None
+    """None: it goes on, and nobody waits for it."""
     changed: bool
     """False: it ran already, nothing was done."""
     notes: tuple[str, ...] = ()
@@ -63,6 +64,13 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
         seen += len(found.entries)
         known = found.waits_for
         progress.waiting(f"waiting for {known}" if known else "")
+
+
+def left(outcome: Outcome) -> str:
+    """What to say of a deployment that has begun and that nobody waits for."""
+    environment, number = outcome.environment, outcome.deployment
+    follow_it = f"homeport deployment show {number} --follow -e {environment}"
+    return f"deployment {number} of {outcome.app} {outcome.release} goes on: {follow_it}"
 
 
 def take_back(

@@ -40,6 +40,12 @@ class Hooks:
         """The release is good. Raises `Failed` where the hook says no; the release stays."""
         self._run("post-deploy", f"{self.told['HOMEPORT_RELEASE']} is good, and runs on", **told)
 
+    def skip(self, names: tuple[str, ...], why: str) -> None:
+        """Those that there are don't run, which is said."""
+        for each in names:
+            if self.root is not None and _path(self.root, each) is not None:
+                self.progress.say(f"note: the hook {each} isn't run: {why}")
+
     @contextmanager
     def failing(self, stage: str) -> Iterator[None]:
         """Whatever fails inside is told to the hook `on-failure`, and then to the caller."""

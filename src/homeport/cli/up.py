@@ -62,6 +62,7 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
     from homeport import wiring
     from homeport.cli import bring, hook, standing
     from homeport.cli.code import read_code
+    from homeport.cli.follow import left
     from homeport.plan.route import in_order
 
     outcomes = []
@@ -92,6 +93,8 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
             if not outcome.changed:
                 commit = release.slug.commit[:10]
                 progress.say(f"{outcome.app} {outcome.release} ({commit}) already runs in {outcome.environment}")
+            elif outcome.verdict is None:
+                progress.say(left(outcome))
             else:
                 progress.say(f"{outcome.app} {outcome.release} is good")
         notes = [note for each in outcomes for note in each.notes]
