@@ -178,6 +178,13 @@ def test_one_that_eats_its_memory_is_killed_alone_and_serves_again(site: Site) -
     after = site.settled()
     (web,) = after[min(before)]["processes"]
     assert (web["exits"], after.keys()) == (1, before.keys())
+    said = "ended with signal 9 (SIGKILL), out of memory"
+    killed = site.person("events")
+    if "by cgroup" in site.person("doctor"):
+        assert web["last_exit"] in said
+        assert f"web {said}" in killed
+        assert "out of memory: 1 of its processes killed" in site.person("ps")
+        assert f"process ended: web {said}" in site.person("why", min(before))
 
 
 @contextlib.contextmanager

@@ -113,3 +113,19 @@ def test_what_waits_for_ever_is_said(person: Person) -> None:
     error = person.document("up", code=6)["error"]
     assert "wasn't healthy within 1.5 s" in error["message"]
     assert "web: hasn't begun; it comes after cache" in error["details"]
+
+
+def test_a_worker_that_loops_is_replaced(person: Person) -> None:
+    worker = "worker: if [ -e /tmp/sick ]; then exit 3; fi; exec python3 worker.py\n"
+    web = replaced(person.app, "homeport.toml", 'run = ["web", "cache"]', 'run = ["web"]')
+    file = web["homeport.toml"].partition("[processes.web]")[0].replace('"4s"', '"1s"\nunhealthy_after = "1s"')
+    commit(person.app, {"Procfile": f"web: exec python3 web.py\n{worker}", "homeport.toml": file})
+    person("up")
+    person("exec", "back-1", "--", "touch", "/tmp/sick")
+    os.kill(process_id(person, "back-1", "worker"), signal.SIGKILL)
+    wait_for(lambda: [*pids(person, "back")] == ["back-2"], "its successor", 30)
+    events = person.document("events")["events"]
+    assert any(each["kind"] == "process_ended" and each["subject"] == "back-1" for each in events)
+    assert "worker ended" in next(
+        each["message"] for each in events if each["kind"] == "drain" or each["kind"] == "stop"
+    )

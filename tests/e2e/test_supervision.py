@@ -178,6 +178,26 @@ def scenario_of_killed_runsv(directory: Path, uid: int | None) -> None:
         assert generation.lines()[-2] == "server got TERM"
 
 
+def scenario_of_want_of_memory(directory: Path, uid: int | None) -> None:
+    eat = """python3 -c 'b"x" * 300_000_000'"""
+    commands = {"itself": f"exec {eat}", "waits": f"{eat}; exit $?"}
+    ports = {name: free_port() + number for number, name in enumerate(commands)}
+    assembly = assembly_of(directory, uid, "", processes=commands, ports=ports, memory_bytes=100_000_000)
+    if "by cgroup" not in BwrapSandbox().describe_limits():
+        return
+    with running(assembly) as generation:
+        for name in ("itself", "waits"):
+            wait_for(lambda one=name: generation.process(one).exits >= 1, f"the end of {name}", 20)
+        own, waits = generation.process("itself"), generation.process("waits")
+        assert (own.last_exit, own.out_of_memory) == ("signal 9 (SIGKILL), out of memory", True)
+        assert (waits.last_exit, waits.out_of_memory) == ("exit code 137, out of memory", True)
+        assert "[homeport] ended by signal 9, out of memory" in generation.lines("itself")
+
+
+def test_a_process_killed_for_want_of_memory_says_so(role: Role) -> None:
+    role.call(scenario_of_want_of_memory, role.directory, role.uid)
+
+
 @pytest.mark.parametrize("role", ["user"], indirect=True)
 def test_a_killed_runsv_is_back_with_one_server(role: Role) -> None:
     role.call(scenario_of_killed_runsv, role.directory, role.uid)

@@ -7,7 +7,7 @@ import click
 from homeport.cli import options, output, place
 from homeport.cli.maintenance import closed_in_words
 from homeport.cli.watch import present
-from homeport.console.views import InstanceList
+from homeport.console.views import InstanceList, InstanceView
 
 
 @click.command(
@@ -36,7 +36,7 @@ def _show(found: InstanceList) -> None:
         _show_instances(found)
     else:
         print(f"{found.environment} has no instances")
-    if any(len(each.processes) > 1 for each in found.instances):
+    if any(map(_has_more_to_say, found.instances)):
         print()
         _show_processes(found)
     if found.sessions:
@@ -60,7 +60,7 @@ def _show_instances(found: InstanceList) -> None:
                 f"{each.address}:{each.port}" if each.port is not None else each.address,
                 each.pid,
                 output.ago(each.started_at).removesuffix(" ago") if each.started_at else None,
-                each.reason,
+                _why(each),
             )
             for each in found.instances
         ],
@@ -68,8 +68,18 @@ def _show_instances(found: InstanceList) -> None:
     )
 
 
+def _why(instance: InstanceView) -> str:
+    """The decider's reason; and what was killed, which may be a process that its own parent has replaced."""
+    killed = f"out of memory: {instance.oom_kills} of its processes killed" if instance.oom_kills else ""
+    return "; ".join(each for each in (instance.reason, "" if "out of memory" in instance.reason else killed) if each)
+
+
+def _has_more_to_say(instance: InstanceView) -> bool:
+    return len(instance.processes) > 1 or any(each.exits for each in instance.processes)
+
+
 def _show_processes(found: InstanceList) -> None:
-    """Of the instances that have several."""
+    """Of the instances that have several, or where one has ended."""
     output.table(
         ("IN", "PROCESS", "STATE", "FOR", "PORT", "ENDED"),
         [
@@ -82,7 +92,7 @@ def _show_processes(found: InstanceList) -> None:
                 f"{process.exits} ×, last: {process.last_exit}" if process.exits else None,
             )
             for each in found.instances
-            if len(each.processes) > 1
+            if _has_more_to_say(each)
             for process in each.processes
         ],
         spare=("PORT", "FOR"),

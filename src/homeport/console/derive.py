@@ -49,6 +49,7 @@ def instance_view(instance: Instance, reasons: Mapping[str, str]) -> InstanceVie
         created_at=instance.created_at,
         started_at=instance.started_at,
         in_flight=instance.in_flight,
+        oom_kills=instance.oom_kills,
         processes=tuple(process_view(each) for each in instance.processes),
     )
 

@@ -28,7 +28,8 @@ class ProcessView(Struct, frozen=True, kw_only=True):
 
 
 class InstanceView(Struct, frozen=True, kw_only=True):
-    """One instance. `pid`: the sandbox's pid 1 on the host; `release` as "r3"."""
+    """One instance. `pid`: the sandbox's pid 1 on the host; `release` as "r3". `oom_kills`: how many of its processes
+    the kernel killed for want of memory since it began."""
 
     id: str
     app: str
@@ -46,6 +47,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     created_at: datetime
     started_at: datetime | None
     in_flight: int | None
+    oom_kills: int = 0
     processes: tuple[ProcessView, ...] = ()
 
 

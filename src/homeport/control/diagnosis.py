@@ -11,6 +11,7 @@ from homeport.model.deployment import Ended, Entry, Evidence, Reverting
 from homeport.model.fleet import Instance, Observation
 from homeport.model.platform import Place, ProcessType, Resolved
 from homeport.plan.diagnosis import Patient, explain
+from homeport.plan.quantity import size_text
 from homeport.ports.engine import Engine, LogQuery
 
 LOG_LINES = 20
@@ -57,6 +58,11 @@ def _words(
         )
         said, hint = explain(instance.probe, _listening(engine, place, instance), patient)
         lines += said
+    if instance.oom_kills > instance.oom_kills_well or any(each.out_of_memory for each in instance.processes):
+        memory = group.memory_bytes if group else None
+        now = f", now {size_text(memory)}" if memory is not None else ""
+        lines.append(f"out of memory: the kernel killed {instance.oom_kills} of its processes")
+        hint = f"[groups.{instance.group}] memory in homeport.toml{now}: give it more, or have it need less"
     log = _log(engine, place, instance)
     lines += [f"last lines of {instance.id}:", *(f"  {each}" for each in log)] if log else []
     return replace(evidence, lines=(*evidence.lines, *lines), hint=hint or logs)

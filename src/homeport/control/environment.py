@@ -98,7 +98,8 @@ class EnvironmentControl:
         """Seconds until it must look again at the latest; None: only when something changes."""
         self.trouble = ""
         observed = self.observe()
-        self.notes.see(observed)
+        for event in self.notes.see(observed):
+            self.engine.record(event)
         names = {each.app for each in observed.instances} | set(observed.fence) | set(self.apps)
         wakes: list[float] = []
         for name in sorted(names):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from homeport.model.event import Decided, Event
 from homeport.model.fleet import Decision, GroupDesired, Instance, Launch, Observation, Probe, Start, Terminate
-from homeport.plan.note import kind_of, sight
+from homeport.plan.note import ends, kind_of, sight
 
 SAID_AGAIN = timedelta(minutes=5)
 """What comes and goes by itself, or fails again and again, isn't noted more often."""
@@ -29,13 +29,21 @@ class Notes:
         self._probes: dict[str, Probe] = {}
         """Of who doesn't answer any more, too."""
 
-    def see(self, observed: Observation) -> None:
-        """A tick begins: what is known before its decisions."""
+    def see(self, observed: Observation) -> list[Event]:
+        """A tick begins: what is known before its decisions; what has happened inside instances."""
         self._stood, self._standing = self._standing, set()
+        found = [
+            Event(at=observed.at, environment=self.environment, app=now.app, kind=kind, subject=now.id, message=message)
+            for now in observed.instances
+            if (before := self._instances.get(now.id)) is not None
+            for kind, message in ends(before, now)
+            if self._is_due((now.app, now.id), kind, observed.at)
+        ]
         self._instances = {each.id: each for each in observed.instances}
         for each in observed.instances:
             if each.probe is not None:
                 self._probes[each.id] = each.probe
+        return found
 
     def event(
         self, decision: Decision, group: GroupDesired, observed: Observation, at: datetime, *, failed: str = ""

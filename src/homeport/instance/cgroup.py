@@ -48,11 +48,14 @@ class Cgroups:
                 _write(tree / "memory.swap.max", "0")
         return tree / "cgroup.procs"
 
+    def counter(self, key: str) -> Path:
+        """The kernel's file in which a line `oom_kill <n>` counts the tree's processes killed for want of memory."""
+        return self.trees / key / ("memory.oom_control" if self.kind == "v1" else "memory.events")
+
     def oom_kills(self, key: str) -> int:
         """How many of the tree's processes were killed for want of memory; 0 where that isn't known."""
-        name = "memory.oom_control" if self.kind == "v1" else "memory.events"
         try:
-            lines = (self.trees / key / name).read_text().splitlines()
+            lines = self.counter(key).read_text().splitlines()
         except OSError:
             return 0
         return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 import msgspec
+from msgspec.structs import replace
 
 from homeport.errors import Bug, Unavailable
 from homeport.instance import rootfs
 from homeport.instance.cgroup import Cgroups
-from homeport.ports.sandbox import SandboxSpec
+from homeport.instance.service import OOM_COUNTER
+from homeport.ports.sandbox import Mount, SandboxSpec
 from homeport.system import process
 from homeport.system.effect import effect
 
@@ -110,7 +112,11 @@ class BwrapSandbox:
 
     def start(self, spec: SandboxSpec, *, info: Path, output: Path | None = None) -> int:
         """See `ports.sandbox.Sandbox`."""
-        outer = ("/usr/bin/setsid", "--fork", *self._limits(spec, cgroup_key(info)))
+        key = cgroup_key(info)
+        outer = ("/usr/bin/setsid", "--fork", *self._limits(spec, key))
+        if spec.memory_bytes is not None and self._cgroups.kind:
+            counter = Mount(kind="read_only", source=self._cgroups.counter(key), target=OOM_COUNTER)
+            spec = replace(spec, mounts=(*spec.mounts, counter))
         before = _size(output)
         with _described(spec) as (arguments, descriptors), contextlib.ExitStack() as kept:
             # Not a pipe: bubblewrap would die of it half-way where we do.

@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from homeport.instance.environment import PRIVATE
 from homeport.instance.turn import TURN, Place, Turns, turn_files
 
 BOOT = "boot"
 STOPPING = "stopping"
+OOM_COUNTER = f"{PRIVATE}/oom"
+"""Inside: the kernel's count of processes killed for want of memory, where memory is limited by cgroup."""
 
 _BOOT = """\
 #!/bin/sh
@@ -44,18 +47,25 @@ _ONCE = """\
 cd {directory} && exec chpst{chpst} ./start
 """
 
+# A shell that waits for the process which was killed ends with 137.
 _FINISH = """\
 #!/bin/sh
+kills=0 before=0 why=''
+[ -r {counter} ] && while read -r what count; do [ "$what" = oom_kill ] && kills=$count; done <{counter}
+[ -r supervise/oom ] && read -r before <supervise/oom
+case "$1 $2" in "-1 9" | "137 "*) [ "$kills" -gt "$before" ] && why=oom ;; esac
+echo "$kills" >supervise/oom
 [ -e supervise/group ] && kill -KILL "-$(cat supervise/group)" 2>/dev/null
 rm -f supervise/group
 last=$(tail -n 1 supervise/exits 2>/dev/null)
-number=${last%% *}
-{
+number=${{last%% *}}
+{{
     tail -n 19 supervise/exits 2>/dev/null
-    echo "$((${number:-0} + 1)) $(date +%s.%N) $1 $2"
-} >supervise/exits.new
+    echo "$((${{number:-0}} + 1)) $(date +%s.%N) $1 $2${{why:+ $why}}"
+}} >supervise/exits.new
 mv supervise/exits.new supervise/exits
-if [ "$1" = -1 ]; then echo "[homeport] ended by signal $2"; else echo "[homeport] ended with exit code $1"; fi
+if [ "$1" = -1 ]; then said="by signal $2"; else said="with exit code $1"; fi
+echo "[homeport] ended $said${{why:+, out of memory}}"
 """
 
 _LOG = """\
@@ -113,7 +123,7 @@ def service_tree(
             f"{name}/once": (_ONCE.format(directory=shlex.quote(f"{service_directory}/{name}"), chpst=chpst), 0o755),
             f"{name}/run": (_RUN.format(directories=chpst), 0o755),
             f"{name}/start": (start, 0o755),
-            f"{name}/finish": (_FINISH, 0o755),
+            f"{name}/finish": (_FINISH.format(counter=OOM_COUNTER), 0o755),
             f"{name}/log/run": (_LOG.format(directory=shlex.quote(f"{log_directory}/{name}")), 0o755),
         }
         tree |= turn_files(name, processes, ports, turns, place, stopping=STOPPING)

@@ -9,8 +9,6 @@ import re
 import signal
 import stat
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +21,7 @@ _TAI_OFFSET = 2**62 + 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATUS = struct.Struct(">QI4sBBBB")
 _RUNNING = 1
-_EXIT = re.compile(r"(\d{1,9}) (\d{1,11})\.(\d{1,9}) (-?\d{1,3}) (\d{1,3})")
+_EXIT = re.compile(r"(\d{1,9}) (\d{1,11})\.(\d{1,9}) (-?\d{1,3}) (\d{1,3})( oom)?")
 
 
 def processes(service_directory: Path) -> tuple[Process, ...]:
@@ -47,7 +45,7 @@ def stop(service_directory: Path, told: set[str] | None = None) -> bool:
 def stopped(service_directory: Path) -> bool:
     """Whether every runsv has exited after `stop`. The death of pid 1 says the same, as an event."""
     marked = (service_directory / STOPPING).exists()
-    return marked and not any(_control(service_directory, name, b"") for name in _names(service_directory))
+    return marked and not any(_hears(service_directory, name) for name in _names(service_directory))
 
 
 def kill(pid: int, started: int) -> bool:
@@ -62,43 +60,64 @@ def _names(service_directory: Path) -> list[str]:
         return []
 
 
-@contextmanager
-def _opened(service_directory: Path, name: str, entry: str, flags: int) -> Iterator[int | None]:
-    """An entry of a service's `supervise`, opened without following or waiting; None: it can't be."""
-    directory = descriptor = None
-    try:
-        directory = os.open(service_directory / name / "supervise", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
-        descriptor = os.open(entry, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
-    except OSError:
-        pass
-    try:
-        yield descriptor
-    finally:
-        for each in (directory, descriptor):
-            if each is not None:
-                os.close(each)
+class _Supervise:
+    """A service's `supervise` directory; a context."""
 
+    def __init__(self, service_directory: Path, name: str) -> None:
+        self._directory = _open(f"{service_directory}/{name}/supervise", os.O_PATH | os.O_DIRECTORY)
 
-def _read(service_directory: Path, name: str, entry: str) -> bytes:
-    """The last 4 KB of a regular file; empty for anything else."""
-    with _opened(service_directory, name, entry, os.O_RDONLY) as descriptor:
+    def __enter__(self) -> "_Supervise":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._directory is not None:
+            os.close(self._directory)
+
+    def read(self, entry: str) -> bytes:
+        """The last 4 KB of a regular file; empty for anything else."""
+        descriptor = self._open(entry, os.O_RDONLY)
         if descriptor is None:
             return b""
-        info = os.fstat(descriptor)
-        return os.pread(descriptor, 4096, max(0, info.st_size - 4096)) if stat.S_ISREG(info.st_mode) else b""
+        try:
+            info = os.fstat(descriptor)
+            return os.pread(descriptor, 4096, max(0, info.st_size - 4096)) if stat.S_ISREG(info.st_mode) else b""
+        finally:
+            os.close(descriptor)
+
+    def hears(self, command: bytes = b"") -> bool:
+        """Whether a runsv is there to hear the command: without one, a FIFO can't be opened to be written to."""
+        descriptor = self._open("control", os.O_WRONLY)
+        if descriptor is None:
+            return False
+        try:
+            return stat.S_ISFIFO(os.fstat(descriptor).st_mode) and (not command or os.write(descriptor, command) > 0)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def _open(self, entry: str, flags: int) -> int | None:
+        return None if self._directory is None else _open(entry, flags, self._directory)
+
+
+def _open(path: str, flags: int, directory: int | None = None) -> int | None:
+    """Opened without following or waiting; None: it can't be."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except OSError:
+        return None
+
+
+def _hears(service_directory: Path, name: str) -> bool:
+    with _Supervise(service_directory, name) as supervise:
+        return supervise.hears()
 
 
 @effect("supervision.control")
 def _control(service_directory: Path, name: str, command: bytes) -> bool:
     """Whether a runsv was there to hear the command."""
-    with _opened(service_directory, name, "control", os.O_WRONLY) as descriptor:
-        if descriptor is None or not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            return False
-        try:
-            os.write(descriptor, command)
-        except OSError:
-            return False
-        return True
+    with _Supervise(service_directory, name) as supervise:
+        return supervise.hears(command)
 
 
 @effect("supervision.forbid_restart")
@@ -109,16 +128,19 @@ def _forbid_restart(service_directory: Path) -> None:
 
 def _process(service_directory: Path, name: str) -> Process:
     up, since_at = False, None
-    status = _read(service_directory, name, "status")
-    if len(status) == _STATUS.size:
-        seconds, nanoseconds, pid, _, _, _, state = _STATUS.unpack(status)
-        up = state == _RUNNING and int.from_bytes(pid, "little") > 0 and _control(service_directory, name, b"")
-        since_at = _moment(seconds - _TAI_OFFSET, nanoseconds)
-    exits, last_exit = 0, ""
-    lines = _read(service_directory, name, "exits").decode(errors="replace").splitlines()
+    with _Supervise(service_directory, name) as supervise:
+        status = supervise.read("status")
+        if len(status) == _STATUS.size:
+            seconds, nanoseconds, pid, _, _, _, state = _STATUS.unpack(status)
+            up = state == _RUNNING and int.from_bytes(pid, "little") > 0 and supervise.hears()
+            since_at = _moment(seconds - _TAI_OFFSET, nanoseconds)
+        lines = supervise.read("exits").decode(errors="replace").splitlines()
+    exits, last_exit, starved = 0, "", False
     if lines and (match := _EXIT.fullmatch(lines[-1])):
-        exits, last_exit = int(match[1]), _describe(int(match[4]), int(match[5]))
-    return Process(name=name, up=up, since_at=since_at, exits=exits, last_exit=last_exit)
+        starved = match[6] is not None
+        said = _describe(int(match[4]), int(match[5]))
+        exits, last_exit = int(match[1]), f"{said}, out of memory" if starved else said
+    return Process(name=name, up=up, since_at=since_at, exits=exits, last_exit=last_exit, out_of_memory=starved)
 
 
 def _moment(seconds: int, nanoseconds: int) -> datetime | None:

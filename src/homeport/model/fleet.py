@@ -73,13 +73,14 @@ class Target(enum.Enum):
 
 class Process(Struct, frozen=True, kw_only=True):
     """One process type inside an instance. `exits` counts since the generation started. `since_at` None: it hasn't
-    begun. `port`: what it is given as PORT."""
+    begun. `port`: what it is given as PORT. `out_of_memory`: the kernel ended it for that, the last time."""
 
     name: str
     up: bool
     since_at: datetime | None = None
     exits: int = 0
     last_exit: str = ""
+    out_of_memory: bool = False
     port: int | None = None
 
 
@@ -154,7 +155,9 @@ class Instance(Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...] = ()
     probe: Probe | None = None
     oom_kills: int = 0
-    """How often the kernel killed one of its processes for want of memory."""
+    """How often the kernel killed one of its generation's processes for want of memory."""
+    oom_kills_well: int = 0
+    """As many of these there were when it was well last: it has got over them."""
     disk_full: bool = False
     """What it may write to is full."""
     zone_failed: bool = False

@@ -107,11 +107,12 @@ def _entry(frontend: Frontend, route: Forward) -> tuple[str, str]:
 
 def server_options(backend: Backend) -> str:
     """What every server of the backend is given, in the text (`default-server`) and by `add server`, which inherits
-    nothing. A connection that fails counts as a failed check, so that a dead server is out after two."""
+    nothing. A connection that fails counts as a failed check, so that a dead server is out after two; its supervisor
+    needs a tenth of a second, so it is asked again soon."""
     every = _ms(backend.health.interval)
     fast = max(100, every // 4)
     return (
-        f"check inter {every}ms fastinter {fast}ms downinter {min(every, 1000)}ms fall 2 rise 1 weight {WEIGHT}"
+        f"check inter {every}ms fastinter {fast}ms downinter {min(fast, 1000)}ms fall 2 rise 1 weight {WEIGHT}"
         " observe layer4 error-limit 2 on-error fail-check pool-purge-delay 1s"
     )
 

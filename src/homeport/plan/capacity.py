@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from homeport.errors import Invalid
+from homeport.plan.quantity import size_text
 
 
 class Promise(Struct, frozen=True, kw_only=True):
@@ -30,16 +31,12 @@ def check(wanted: Promise, others: Iterable[Promise], machine_bytes: int) -> Non
     most = max(0, machine_bytes - held) // wanted.memory_bytes
     lines = [f"{each.group}: {_product(each)}" for each in (wanted, *rest) if each.count]
     raise Invalid(
-        f"{wanted.group}: {_product(wanted)}, and {_size(held)} are promised to others: "
-        f"{_size(wanted.total_bytes + held)} of the {_size(machine_bytes)} that this machine has",
+        f"{wanted.group}: {_product(wanted)}, and {size_text(held)} are promised to others: "
+        f"{size_text(wanted.total_bytes + held)} of the {size_text(machine_bytes)} that this machine has",
         details=tuple(lines) if rest else (),
         hint=f"at most {most} of this size fit; or state less `memory` for the group in homeport.toml",
     )
 
 
 def _product(promise: Promise) -> str:
-    return f"{promise.count} × {_size(promise.memory_bytes)} = {_size(promise.total_bytes)}"
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 10**9 else f"{size_bytes / 1e6:.0f} MB"
+    return f"{promise.count} × {size_text(promise.memory_bytes)} = {size_text(promise.total_bytes)}"

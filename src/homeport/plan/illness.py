@@ -34,7 +34,7 @@ def illness(instance: Instance) -> Illness | None:
         return None
     looping = any(each.exits >= LOOPING_EXITS for each in instance.processes)
     answers = not instance.died and instance.probe is not None and instance.probe.status is not None
-    if instance.oom_kills and not answers:
+    if instance.oom_kills > instance.oom_kills_well and not answers:
         return Illness.OUT_OF_MEMORY
     if instance.disk_full:
         return Illness.DISK_FULL
@@ -64,7 +64,7 @@ def describe(instance: Instance) -> str:
     if found is Illness.LOOPING:
         said = exits
     elif found is Illness.OUT_OF_MEMORY:
-        said = f"the kernel killed {instance.oom_kills} of its processes"
+        said = f"the kernel killed {instance.oom_kills - instance.oom_kills_well} of its processes"
     elif found in (Illness.WRONG, Illness.HUNG, Illness.REFUSED, Illness.SILENT) and instance.probe is not None:
         said = f"{instance.probe.asked}: {_said(instance.probe)}"
         if found is Illness.REFUSED and exits:

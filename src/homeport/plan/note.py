@@ -3,7 +3,7 @@
 import re
 
 from homeport.model.event import Sight
-from homeport.model.fleet import Decision, Instance, Probe
+from homeport.model.fleet import Decision, Instance, Probe, Run
 
 NEWS = frozenset(
     {
@@ -32,6 +32,23 @@ def kind_of(decision: Decision, group: str, before: str) -> str:
         needed = decision.rule != "still needed" or decision.cause
         return _words(decision.rule) if needed else ""
     return "well_again" if decision.rule == "in service" and before in _WORSE else ""
+
+
+def ends(before: Instance, now: Instance) -> list[tuple[str, str]]:
+    """(kind, message) of what has ended in an instance without anybody having asked, while the instance lives on."""
+    if before.generation != now.generation or now.run is not Run.RUNNING:
+        return []
+    known = {each.name: each.exits for each in before.processes}
+    found = []
+    for each in now.processes:
+        if each.exits > known.get(each.name, each.exits):
+            again = f", {_times(each.exits)} by now" if each.exits > 1 else ""
+            message = f"{each.name} ended with {each.last_exit}{again}; its supervisor starts it again"
+            found.append(("process_ended", message))
+    if now.oom_kills > before.oom_kills and not any(each.out_of_memory for each in now.processes):
+        message = f"the kernel killed {_processes(now.oom_kills)} in it for want of memory since it began"
+        found.append(("out_of_memory", message))
+    return found
 
 
 def sight(instance: Instance, probe: Probe | None) -> Sight:
@@ -70,6 +87,10 @@ def snake(name: str) -> str:
 
 def _words(rule: str) -> str:
     return "_".join(re.findall(r"[a-z]+", rule.lower()))
+
+
+def _processes(count: int) -> str:
+    return "a process" if count == 1 else f"{count} processes"
 
 
 def _times(count: int) -> str:

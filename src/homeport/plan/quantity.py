@@ -41,3 +41,8 @@ def parse_size(text: str) -> int:
     if match is None or len(match[1]) > 15:
         raise Invalid(f'expected a size such as "512MB" or "1GiB", found "{text}"')
     return int(float(match[1]) * _BYTES[match[2]])
+
+
+def size_text(size_bytes: int) -> str:
+    """As `512 MB` or `1.5 GB`."""
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 10**9 else f"{size_bytes / 1e6:.0f} MB"

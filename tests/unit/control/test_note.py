@@ -110,3 +110,22 @@ def test_an_action_that_fails_again_and_again_is_said_once() -> None:
     assert (first.kind, first.message.endswith("; the disk is full")) == ("launch_failed", True)
     assert tick(notes, FULL, *THREE[1:], seconds=1, failed="the disk is full") == []
     assert kinds(tick(notes, FULL, *THREE[1:], seconds=2)) == [("launch", "web-4")]
+
+
+def test_what_ends_inside_an_instance_that_lives_on() -> None:
+    notes = Notes("shop/staging")
+
+    def seen(seconds: float, exits: int, *, oom_kills: int = 0, generation: int = 1, **fields: object) -> list[Event]:
+        starved = bool(fields.get("starved"))
+        web = Process(name="web", up=True, exits=exits, last_exit="signal 9", out_of_memory=starved)
+        now = instance("web-1", processes=(web,), oom_kills=oom_kills, generation=generation)
+        return notes.see(observation(now, at=after(seconds)))
+
+    assert seen(0, exits=2) == [], "how often it had ended before isn't news"
+    (ended,) = seen(1, exits=3, oom_kills=1, starved=True)
+    assert (ended.kind, ended.subject) == ("process_ended", "web-1")
+    assert ended.message == "web ended with signal 9, 3 times by now; its supervisor starts it again"
+    assert seen(2, exits=4, oom_kills=1, starved=True) == [], "not more often than what comes and goes"
+    (killed,) = seen(3, exits=4, oom_kills=2)
+    assert killed.kind == "out_of_memory", "a process whose own parent replaces it"
+    assert seen(4, exits=9, generation=2) == [], "another generation counts anew"

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from homeport.errors import Invalid
 from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked
@@ -39,6 +40,7 @@ def test_what_was_counted_before_is_no_illness_of_one_that_answers() -> None:
     looped = {"oom_kills": 1, "processes": (Process(name="web", up=True, exits=3, last_exit="exit code 3"),)}
     sick = instance("web-1", check=Check.UNHEALTHY, probe=HUNG, **looped)
     assert illness(sick) is Illness.OUT_OF_MEMORY
+    assert illness(replace(sick, oom_kills_well=1)) is Illness.LOOPING
     answers = HUNG.__class__(asked="GET /healthz", ok=False, at=NOW, status=503)
     assert illness(instance("web-1", check=Check.UNHEALTHY, probe=answers, **looped)) is Illness.WRONG
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from homeport.engines.local.death import Deaths
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, TaskRecord
+from homeport.engines.local.restart import Restarts
 from homeport.engines.local.traffic import server_name
 from homeport.instance import log, supervision
 from homeport.instance.assemble import service_directory
@@ -32,6 +34,15 @@ DRAIN_LOOK_SECONDS = 0.05
 TAIL_LINES = 20
 
 
+class _Starved(Struct, frozen=True, kw_only=True):
+    """Processes of a generation that were killed for want of memory: how many, since when that is known, and how many
+    there were when it was well last."""
+
+    count: int
+    at: datetime
+    well: int = 0
+
+
 class Observer:
     def __init__(
         self, launcher: Launcher, sandbox: BwrapSandbox, clock: Clock, *, on_change: Callable[[], None]
@@ -42,11 +53,13 @@ class Observer:
         self.on_change = on_change
         self.prober = Prober(clock, lambda _: on_change())
         self.deaths = Deaths(lambda _: on_change())
+        self.restarts = Restarts(on_change)
         self.boot_id = process.boot_id()
         self.began_at = clock.now()
         self._timers: dict[str, tuple[threading.Timer, float]] = {}
-        self._settled: set[str] = set()
-        """Generations without a port that were healthy once."""
+        self._settled: dict[str, datetime | None] = {}
+        """Generations without a port that were healthy once → since when they aren't; None: they are."""
+        self._starved: dict[str, _Starved] = {}
         self._ended: dict[tuple[str, str, int | None, int | None], Task] = {}
         """Tasks that have ended: nothing about them changes any more."""
 
@@ -57,6 +70,7 @@ class Observer:
         seen, environment = found.seen, kept.place.id
         if seen.pid is not None and found.started is not None:
             self.deaths.watch(_key(environment, seen), seen.pid, found.started)
+            self.restarts.watch(_key(environment, seen), self.services(environment, seen.id))
         if group is not None and seen.port is not None:
             target = ProbeTarget(
                 address=seen.address,
@@ -73,8 +87,10 @@ class Observer:
         """A generation that has ended."""
         key = _key(environment, seen)
         self.deaths.unwatch(key)
+        self.restarts.unwatch(key)
         self.prober.unwatch(key)
-        self._settled.discard(key)
+        self._settled.pop(key, None)
+        self._starved.pop(key, None)
         self.sandbox.forget(self.launcher.info(environment, seen))
 
     def watch_task(self, environment: str, task: TaskRecord) -> None:
@@ -86,6 +102,7 @@ class Observer:
             timer.cancel()
         self.prober.close()
         self.deaths.close()
+        self.restarts.close()
 
     def look_in(self, key: str, seconds: float) -> None:
         """Have an observation made in a moment: of something that sends no event. The soonest that is asked for
@@ -138,10 +155,8 @@ class Observer:
         *,
         busy: bool,
     ) -> Instance:
-        """The instance as it is now."""
+        """The instance, which hasn't ended, as it is now."""
         seen = found.seen
-        if seen.state is State.TERMINATED:
-            return seen
         processes = tuple(
             replace(each, port=found.ports.get(each.name))
             for each in supervision.processes(self.services(environment, seen.id))
@@ -159,9 +174,24 @@ class Observer:
             check_since_at=self._unhealthy_since(environment, seen) if check is Check.UNHEALTHY else None,
             probe=probe,
             disk_full=seen.disk_full or (check is Check.UNHEALTHY and self._disk_full(seen)),
-            oom_kills=0 if check is Check.HEALTHY else self.sandbox.oom_kills(self.launcher.info(environment, seen)),
+            **self._oom_kills(environment, seen, group, check, probe),
             in_flight=flying,
         )
+
+    def _oom_kills(
+        self, environment: str, seen: Instance, group: Group | None, check: Check, probe: Probe | None
+    ) -> dict[str, int]:
+        if group is None or group.memory_bytes is None:
+            return {}
+        key, count = _key(environment, seen), self.sandbox.oom_kills(self.launcher.info(environment, seen))
+        known = self._starved.get(key, _Starved(count=0, at=self.began_at))
+        if count != known.count:
+            known = replace(known, count=count, at=self.clock.now())
+        # what was answered before the last of them says nothing
+        if check is Check.HEALTHY and (probe is None or probe.at > known.at):
+            known = replace(known, well=count)
+        self._starved[key] = known
+        return {"oom_kills": count, "oom_kills_well": known.well}
 
     def _disk_full(self, seen: Instance) -> bool:
         """What it may write to: our disk, and the memory that is its /tmp, as far as one can look there."""
@@ -211,7 +241,7 @@ class Observer:
         key = _key(environment, seen)
         up = bool(processes) and all(each.up for each in processes)
         if seen.port is None:
-            return self._settled_check(key, processes, group, up=up), None
+            return self._settled_check(key, seen, processes, group, up=up), None
         result = self.prober.result(key)
         if result is None or result.ok is None:
             # One that another daemon started may be well for long: nobody has asked it yet.
@@ -223,24 +253,31 @@ class Observer:
         return (Check.UNHEALTHY if well_before else Check.INITIAL), result.probe
 
     def _unhealthy_since(self, environment: str, seen: Instance) -> datetime | None:
-        """Since when its probes fail; None: it isn't probed, or they don't."""
+        """Since when its probes fail, or its processes don't stay up; None: nobody knows, or they do."""
+        if seen.port is None:
+            return self._settled.get(_key(environment, seen))
         result = self.prober.result(_key(environment, seen))
         return None if result is None or result.ok is not False else result.since_at
 
-    def _settled_check(self, key: str, processes: tuple[Process, ...], group: Group, *, up: bool) -> Check:
-        """Without a port: healthy when everything has stayed up for the settling time."""
+    def _settled_check(
+        self, key: str, seen: Instance, processes: tuple[Process, ...], group: Group, *, up: bool
+    ) -> Check:
+        """Without a port: healthy when everything has stayed up for the settling time, each time anew."""
         since = [each.since_at for each in processes]
         settle = group.health.settle
         youngest: datetime | None = max((each for each in since if each is not None), default=None)
         if up and youngest is not None and None not in since:
             stayed_up = self.clock.now() - youngest
             if stayed_up >= settle:
-                self._settled.add(key)
+                self._settled[key] = None
                 return Check.HEALTHY
             self.look_in(key, (settle - stayed_up).total_seconds())
-            return Check.INITIAL if key not in self._settled else Check.HEALTHY
-        self.look_in(key, settle.total_seconds())
-        return Check.INITIAL if key not in self._settled else Check.UNHEALTHY
+        else:
+            self.look_in(key, settle.total_seconds())
+        if key not in self._settled and seen.in_service_at is None:
+            return Check.INITIAL
+        self._settled[key] = self._settled.get(key) or self.clock.now()
+        return Check.UNHEALTHY
 
     def _in_flight(
         self, environment: str, seen: Instance, in_flight: Mapping[tuple[str, str], int] | None
