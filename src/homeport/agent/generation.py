@@ -132,8 +132,9 @@ class Generations:
     def check_ports(self, generation: Generation, instead_of: Generation | None = None) -> None:
         """Nothing, where nobody but `instead_of` listens on the generation's ports. Raises `Conflict`."""
         own = () if instead_of is None or self.pid(instead_of) is None else instead_of.ports.values()
+        alone = "" if generation.address in ("0.0.0.0", "::") else generation.address
         for name, port in generation.ports.items():
-            if port not in own and not port_is_free(port, but_closing=True):
+            if port not in own and not port_is_free(port, but_closing=True, address=alone):
                 listens = (each.address for each in tcp_sockets() if each.listens and each.port == port)
                 others = ", ".join(f"{each}:{port}" for each in sorted(set(listens)))
                 raise Conflict(

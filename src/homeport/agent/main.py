@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +19,7 @@ from homeport.errors import Bug, HomeportError, Invalid, Unavailable
 
 if TYPE_CHECKING:
     from homeport.agent.deployment import Deployment
+    from homeport.agent.fleet import Fleet
     from homeport.agent.record import Bound
     from homeport.agent.status import StatusView
 
@@ -77,6 +78,8 @@ def boot(wait: str, as_json: bool) -> None:
     Meant for the start of the machine, and harmless to repeat. Where nothing says which app this is, or the store is
     away, it is what served here last.
 
+    On an EC2 instance, its tags say what it is to run, and it tells its Auto Scaling group when it is ready.
+
     \b
     homeport-agent boot
     """
@@ -88,15 +91,16 @@ def boot(wait: str, as_json: bool) -> None:
         if last is not None and server.said.store is None and server.said.app is None:
             server.bring(last)
             return
-        try:
-            wanted = fetch(newest(server.said), server.said, server.home, server.say)
-        except Unavailable as error:
-            of = (server.said.app, server.said.environment)
-            if last is None or of != (last.release.app, last.release.environment):
-                raise
-            server.say(f"{error.message}: starting what served here last")
-            wanted = last
-        server.bring(wanted)
+        with server.launching():
+            try:
+                wanted = fetch(newest(server.said), server.said, server.home, server.say)
+            except Unavailable as error:
+                of = (server.said.app, server.said.environment)
+                if last is None or of != (last.release.app, last.release.environment):
+                    raise
+                server.say(f"{error.message}: starting what served here last")
+                wanted = last
+            server.bring(wanted)
 
 
 @cli.command()
@@ -140,7 +144,8 @@ class _Server:
 
         self.as_json = as_json
         self.clock = SystemClock()
-        self.said = server.stated(os.environ)
+        self.fleet = _fleet()
+        self.said = server.stated(os.environ, self.fleet.member.said if self.fleet is not None else {})
         self.home = server.place(self.said, os.environ)
         self.instance = server.instance(self.said)
         self.records = Records(self.home.root)
@@ -173,7 +178,13 @@ class _Server:
         task = wanted.release.resolved.release_task
         if task is not None:
             self.say(f"{wanted.name} has a release task, which isn't run here: {task}")
+        if self.fleet is not None and any(
+            each.secret for group in wanted.snapshot.groups.values() for each in group.values()
+        ):
+            self.fleet.bring_identity(self.generations.identity)
         generation = self.deployment().deploy(wanted)
+        if self.fleet is not None:
+            self.fleet.tell(wanted.release.id)
         address = reached_at(generation)
         if address is None:
             self.show(f"{wanted.name} runs; it listens on nothing")
@@ -182,6 +193,22 @@ class _Server:
         else:
             port = address.rpartition(":")[2]
             self.show(f"{wanted.name} serves on {address}: http://{asked_at(generation)}:{port}/")
+
+    @contextmanager
+    def launching(self) -> Iterator[None]:
+        """The instance's Auto Scaling group, if it has one, hears how it went."""
+        try:
+            yield
+        except HomeportError as error:
+            if self.fleet is not None:
+                from homeport.agent.fleet import last_words
+
+                with suppress(HomeportError):  # what went wrong is said here as well
+                    last_words(self.said, error, self.clock.now())
+                self.fleet.ready(well=False)
+            raise
+        if self.fleet is not None:
+            self.fleet.ready(well=True)
 
     def status(self) -> "StatusView":
         from homeport.agent.status import status
@@ -198,6 +225,19 @@ class _Server:
             _emit(self.status())
         for line in lines:
             self.say(line)
+
+
+def _fleet() -> "Fleet | None":
+    """The Auto Scaling group of this instance; None: it isn't in one."""
+    from homeport.agent import metadata
+
+    found = metadata.here(os.environ)
+    if found is None:
+        return None
+    from homeport.agent.fleet import Fleet, member
+
+    who = member(found)
+    return Fleet(who) if who is not None else None
 
 
 def main() -> None:

@@ -29,8 +29,9 @@ FILE_VARIABLE = "HOMEPORT_INSTANCE_FILE"
 _LOOK_SECONDS = 0.1
 
 
-def stated(environ: Mapping[str, str]) -> InstanceFile:
-    """What the file and the variables say; the file needn't be there, unless a variable names it. Raises `Invalid`."""
+def stated(environ: Mapping[str, str], below: Mapping[str, str]) -> InstanceFile:
+    """What the file and the variables say, and `below` them; the file needn't be there, unless a variable names it.
+    Raises `Invalid`."""
     path = environ.get(FILE_VARIABLE)
     try:
         text = Path(path or FILE).read_text()
@@ -40,7 +41,7 @@ def stated(environ: Mapping[str, str]) -> InstanceFile:
         text = ""
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"can't read {path or FILE}: {error}") from error
-    return read(text, environ, path or FILE)
+    return read(text, environ, path or FILE, below)
 
 
 def place(said: InstanceFile, environ: Mapping[str, str]) -> Home:

@@ -4,6 +4,7 @@ listens. Pure. Called by the agent."""
 import re
 import tomllib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, get_args
 
 import msgspec
@@ -39,8 +40,11 @@ class InstanceFile(Struct, frozen=True, kw_only=True):
     """Where the agent keeps what it fetched, and the instance."""
 
 
-def read(text: str, variables: Mapping[str, str], file: str) -> InstanceFile:
-    """The file, with what the variables say instead. Raises `Invalid` that lists every mistake."""
+def read(
+    text: str, variables: Mapping[str, str], file: str, below: Mapping[str, str] = MappingProxyType({})
+) -> InstanceFile:
+    """The file, with what the variables say instead; `below`: what holds where neither says anything. Raises `Invalid`
+    that lists every mistake."""
     try:
         said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -50,7 +54,7 @@ def read(text: str, variables: Mapping[str, str], file: str) -> InstanceFile:
     values: dict[str, Any] = {}
     for key in keys:
         name = f"{PREFIX}{key.upper()}"
-        where, value = (name, variables[name]) if variables.get(name) else (key, said.get(key))
+        where, value = (name, variables[name]) if variables.get(name) else (key, said.get(key, below.get(key)))
         if value is not None:
             problem = _problem(key, value)
             mistakes += [Mistake(0, f"{where}: {problem}")] if problem else []
@@ -78,3 +82,15 @@ def _problem(key: str, value: Any) -> str | None:
         case "zone" if not _ZONE.fullmatch(value):
             return f"expected small letters, digits and -, found {value!r}"
     return None
+
+
+TAGS = ("store", "app", "environment", "group", "mode")
+"""Keys that an EC2 instance has as tags, behind `homeport-`."""
+
+
+def of_tags(tags: Mapping[str, str], *, instance: str, zone: str, address: str) -> dict[str, str]:
+    """What an EC2 instance's tags say in the words of the file; `zone`: as "eu-west-1a", `address`: its private one."""
+    said = {key: tags[f"homeport-{key}"] for key in TAGS if tags.get(f"homeport-{key}")}
+    if port := tags.get("homeport-listen"):
+        said["listen"] = f"{address}:{port}"
+    return said | {"instance": instance, "zone": zone[-1:] or "a"} if said else {}

@@ -41,11 +41,14 @@ def ports_in_use() -> set[int]:
     return {each.port for each in tcp_sockets()}
 
 
-def port_is_free(port: int, *, but_closing: bool = False) -> bool:
-    """Whether no TCP socket has this local port, whatever its address and state. Asks the kernel about the one port: a
+def port_is_free(port: int, *, but_closing: bool = False, address: str = "") -> bool:
+    """Whether no TCP socket has this local port, whatever its address and state; with `address`, none that keeps others
+    from listening there. Asks the kernel about the one port: a
     busy server has tens of thousands of sockets in `ports_in_use`. `but_closing`: those don't count that belonged to a
     server that has ended (TIME_WAIT), and don't keep the next one from listening (SO_REUSEADDR)."""
     family, wildcard = (socket.AF_INET6, "::") if socket.has_dualstack_ipv6() else (socket.AF_INET, "0.0.0.0")
+    if address:
+        family, wildcard = (socket.AF_INET6 if ":" in address else socket.AF_INET), address
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         if family == socket.AF_INET6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
