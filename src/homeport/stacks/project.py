@@ -19,7 +19,7 @@ from homeport.model.stack import Stack
 from homeport.plan.mistake import instead
 from homeport.plan.stack import setting
 from homeport.plan.stack.merge import merge
-from homeport.plan.stack.place import above, directory_of, is_region, refer, select
+from homeport.plan.stack.place import above, directory_of, is_region, places, refer, select
 from homeport.plan.stack.text import decode, read
 
 DIRECTORY = "stacks"
@@ -70,6 +70,7 @@ class Project:
         self._seen: set[str] = set()
         self._axes: dict[tuple[str, str], tuple[str, ...] | str | None] = {}
         self._above: dict[str, tuple[str, ...]] = {}
+        self._found: dict[str, Entry | None] = {}
 
     # --- names
 
@@ -82,15 +83,45 @@ class Project:
                 for entry in self._expand(directory, name, file):
                     known = found.get(entry.id)
                     found[entry.id] = entry if known is None else _overlaid(known, entry)
-        return dict(sorted(found.items(), key=lambda item: (item[0].split("/")[:-1], item[0])))
+        return {id: found[id] for id in sorted(found, key=_order)}
 
     def select(self, words: Sequence[str]) -> tuple[str, ...]:
         """Ids; see `plan.stack.place.select`. Raises `NotFound`, `Invalid`."""
+        if words and all(self.entry(each) for each in words):  # nothing needs to be known of the others
+            return tuple(sorted(set(words), key=_order))
         return select(words, self.entries)
 
     def refer(self, text: str, origin: str) -> str:
         """The id that `text` means in the stack `origin`. Raises `NotFound`."""
-        return refer(text, origin, self.entries)
+        found = next((each for each in places(text, origin) if self.entry(each)), None)
+        return refer(text, origin, self.entries) if found is None else found
+
+    def entry(self, id: str) -> Entry | None:
+        """As in `entries`, but only the directories above it are looked at."""
+        if "entries" in self.__dict__:
+            return self.entries.get(id)
+        if id not in self._found:
+            self._found[id] = self._find(id)
+        return self._found[id]
+
+    def _find(self, id: str) -> Entry | None:
+        place, _, name = id.rpartition("/")
+        found: Entry | None = None
+        for directory in above(place):
+            if directory and not self._holds_stacks(directory):
+                break
+            file = self._files(directory).get(name)
+            for entry in self._expand(directory, name, file) if file else ():
+                if entry.id == id:
+                    found = entry if found is None else _overlaid(found, entry)
+        return found
+
+    def _holds_stacks(self, directory: str) -> bool:
+        """Whether it does where what it lies in does."""
+        above_it, _, name = directory.rpartition("/")
+        if name not in self._listed[above_it][0]:
+            return False
+        return is_region(name) or (self.root / directory / SETTINGS).is_file()
 
     @cached_property
     def _directories(self) -> tuple[str, ...]:
@@ -101,7 +132,7 @@ class Project:
             found.append(directory)
             for name in self._listed[directory][0]:
                 path = f"{directory}/{name}".lstrip("/")
-                if is_region(name) or (self.root / path / SETTINGS).is_file():
+                if self._holds_stacks(path):
                     queue.append(path)
         return tuple(found)
 
@@ -195,7 +226,7 @@ class Project:
         return Loaded(stacks={id: each for id, each in stacks.items() if id not in problems}, problems=problems)
 
     def _load(self, id: str) -> Stack:
-        entry = self.entries.get(id)
+        entry = self.entry(id)
         if entry is None:
             raise NotFound(f"no stack {id!r}{instead(id, self.entries)}", hint="homeport stack list")
         if entry.problem is not None:
@@ -220,11 +251,15 @@ class Project:
         """What a stack inherits from the one that it is like. Raises `Invalid` for a circle, `NotFound`."""
         if id in around:
             raise Invalid(f"stacks are like each other in a circle: {' → '.join((*around, id))}")
-        said = [found for file in self.entries[id].files if (found := setting.like(self._layer(file)))]
+        entry = self.entry(id)
+        assert entry is not None
+        said = [found for file in entry.files if (found := setting.like(self._layer(file)))]
         if not said:
             return []
         other = self.refer(setting.text_of(said[-1]), id)
-        own = [setting.inherited(self._layer(file)) for file in self.entries[other].files]
+        there = self.entry(other)
+        assert there is not None
+        own = [setting.inherited(self._layer(file)) for file in there.files]
         return [*self._like(other, (*around, id)), *own]
 
     @property
@@ -287,6 +322,11 @@ class _Listing(dict[str, tuple[list[str], list[str]]]):
             found = sorted((each.name, each.is_dir()) for each in entries if not each.name.startswith("."))
         self[directory] = [name for name, is_dir in found if is_dir], [name for name, is_dir in found if not is_dir]
         return self[directory]
+
+
+def _order(id: str) -> tuple[list[str], str]:
+    """Of directories and names."""
+    return id.split("/")[:-1], id
 
 
 def _region_in(directory: str) -> str:

@@ -32,6 +32,17 @@ def plain(node: Located) -> object:
     return node.text
 
 
+def test_one_stack_is_found_as_among_all(tmp_path: Path) -> None:
+    project = Site(tmp_path, AXES).project
+    assert [Site(tmp_path, AXES).project.entry(id) for id in project.entries] == list(project.entries.values())
+    for nothing in ("", "web", "production", "production/web", "files/not-a-stack", "production/eu-west-1/edge"):
+        assert Site(tmp_path, AXES).project.entry(nothing) is None
+    alone = Site(tmp_path, AXES).project
+    assert alone.select(("staging/web",)) == ("staging/web",)
+    alone.stack("staging/web")
+    assert "production/config.yaml" not in alone.files
+
+
 def test_environments_and_regions_are_directories_or_lists(tmp_path: Path) -> None:
     project = Site(tmp_path, AXES).project
     assert list(project.entries) == [

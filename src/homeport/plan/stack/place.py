@@ -83,14 +83,18 @@ def _abbreviates(word: str, id: str) -> bool:
     return any(full == word or full.endswith(f"/{word}") for full in (id, without))
 
 
-def refer(text: str, origin: str, ids: Iterable[str]) -> str:
-    """The id that a reference in the stack `origin` means: looked for beside it, then in each directory above; from the
-    top where it begins with a slash. Raises `NotFound`."""
-    there = ids if isinstance(ids, set | frozenset | dict) else set(ids)
+def places(text: str, origin: str) -> tuple[str, ...]:
+    """Ids that a reference in the stack `origin` may mean, the nearest first: beside it, then in each directory above;
+    from the top where it begins with a slash."""
     if text.startswith("/"):
-        tried = [text[1:]]
-    else:
-        tried = [f"{each}/{text}" if each else text for each in reversed(above(directory_of(origin)))]
+        return (text[1:],)
+    return tuple(f"{each}/{text}" if each else text for each in reversed(above(directory_of(origin))))
+
+
+def refer(text: str, origin: str, ids: Iterable[str]) -> str:
+    """The first of `places` that is there. Raises `NotFound`."""
+    there = ids if isinstance(ids, set | frozenset | dict) else set(ids)
+    tried = places(text, origin)
     for each in tried:
         if each in there:
             return each
