@@ -38,8 +38,8 @@ def test_one_stack_is_found_as_among_all(tmp_path: Path) -> None:
     for nothing in ("", "web", "production", "production/web", "files/not-a-stack", "production/eu-west-1/edge"):
         assert Site(tmp_path, AXES).project.entry(nothing) is None
     alone = Site(tmp_path, AXES).project
-    assert alone.select(("staging/web",)) == ("staging/web",)
-    alone.stack("staging/web")
+    assert alone.select(("staging/one",)) == ("staging/one",)
+    alone.stack("staging/one")
     assert "production/config.yaml" not in alone.files
 
 
