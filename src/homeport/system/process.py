@@ -21,10 +21,11 @@ def boot_id() -> str:
 def _stat(pid: int) -> list[str] | None:
     """Fields of /proc/<pid>/stat from the third (state) on; None: no such process."""
     try:
-        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+        with open(f"{PROC}/{pid}/stat", "rb", buffering=0) as file:  # asked for every instance at every tick
+            said = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return text[text.rindex(")") + 2 :].split()
+    return said[said.rindex(b")") + 2 :].decode().split()
 
 
 def start_time(pid: int) -> int | None:

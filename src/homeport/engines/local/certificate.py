@@ -1,6 +1,5 @@
 """Certificates and keys on this machine, as the platform file names them. Called by the balancer and the engine."""
 
-import ssl
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +17,8 @@ def combined(tls: Tls) -> str:
 
 def check_pair(tls: Tls) -> None:
     """Raises `Invalid` where the key isn't the certificate's, or one of them is none."""
+    import ssl  # takes its time, and few need it
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # a password is asked for on the terminal else

@@ -170,6 +170,8 @@ class Generations:
         self, environment: str, found: InstanceRecord, in_flight: dict[tuple[str, str], int] | None
     ) -> Instance:
         """The instance as it is now. One that stops is told so until all its supervisors have heard it."""
+        if found.seen.state is State.TERMINATED:
+            return found.seen
         seen = self.observer.observe(
             environment,
             found,
