@@ -9,10 +9,9 @@ import msgspec
 
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route, Strategy
-from homeport.plan.release import release_key
 from homeport.ports.objects import ObjectStore
 from homeport.stores.objects import open_store
-from homeport.testing.builder import release
+from homeport.testing.builder import put_release, release
 from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, MemoryWorld
 
 TASK = "python3 task.py"
@@ -82,8 +81,8 @@ def memory_world(
         store = open_store(str(root))
     releases = {number: release(number, (formations or {}).get(number, formation())) for number in range(1, 10)}
     releases |= {number: msgspec.structs.replace(releases[number], slug=releases[1].slug) for number in same_code}
-    for number, each in releases.items():
-        store.create(release_key(APP, "staging", number), msgspec.json.encode(each))
+    for each in releases.values():
+        put_release(store, each)
     world = MemoryWorld(releases, store)
     world.memory.behaviours |= dict(behaviours or {})
     return world

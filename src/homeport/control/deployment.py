@@ -33,6 +33,7 @@ from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.hold import holding
+from homeport.releases.publish import check_parts
 
 RETRY = timedelta(seconds=1)
 """How soon somebody else's lease, or a store that was away, is asked for again."""
@@ -129,7 +130,8 @@ class AppControl:
 
     def begin(self, release: Release, observed: Observation, wish: Wish) -> int:
         """Number of the deployment that has begun. Raises `Conflict` where one goes on, or the release runs already;
-        `Unavailable` where the store doesn't answer, or isn't the one it was."""
+        `Failed` where the store lacks a part of it; `Unavailable` where the store doesn't answer, or isn't the one it
+        was."""
         self.load()
         if self.unfinished and self._may_act():
             self._finish()
@@ -152,6 +154,7 @@ class AppControl:
                 "another one",
                 hint="bring the store back (mount it, restore it); or homeport down, then up, to begin anew",
             )
+        check_parts(self.store, release, "can't be deployed")
         refuse_suspended(self.engine.asked(self.place.id), release)
         fence = self.lease.take(wish.by)
         try:

@@ -78,7 +78,7 @@ def publish(store: ObjectStore, *, app: str, environment: str, make: Callable[[i
             raise Invalid(f"expected the release {app}/{environment}/r{number}, got {got}")
         try:
             with holding(store, app, parts(release)):
-                _check_parts(store, release)
+                check_parts(store, release, "isn't published")
                 store.create(release_key(app, environment, number), encode(release))
         except Conflict:
             number += 1
@@ -108,12 +108,23 @@ def decode(data: bytes, kind: type[T], key: str) -> T:
         raise Failed(f"object {key} can't be read as {kind.__name__}: {error}: it was changed or damaged") from error
 
 
-def _check_parts(store: ObjectStore, release: Release) -> None:
-    needed = [layer_key(release.app, layer.sha256) for layer in release.slug.layers]
-    needed.append(snapshot_key(release.app, release.environment, release.config))
-    for key in needed:
-        if store.size(key) is None:
-            raise Failed(
-                f"{release.app} {release.id} for {release.environment} isn't published: {key} isn't in the store",
-                hint="homeport deploy   # builds it again",
-            )
+def check_parts(store: ObjectStore, release: Release, so: str) -> None:
+    """All that the release needs to run is in the store, each layer in its size; digests are for whoever reads them.
+    Raises `Failed` with what isn't, `so` what follows from it; `Unavailable`."""
+    wanted: dict[str, int | None] = {
+        layer_key(release.app, each.sha256): each.size_bytes for each in release.slug.layers
+    }
+    wanted[snapshot_key(release.app, release.environment, release.config)] = None
+    wrong = []
+    for key, size_bytes in wanted.items():
+        found = store.size(key)
+        if found is None:
+            wrong.append(f"{key} isn't in the store")
+        elif size_bytes not in (None, found):
+            wrong.append(f"{key} has {found} bytes, expected {size_bytes}: it was changed or damaged")
+    if wrong:
+        raise Failed(
+            f"{release.app} {release.id} for {release.environment} {so}: {wrong[0]}",
+            details=tuple(wrong[1:]),
+            hint="homeport deploy --force   # builds it again; a damaged object must be removed from the store first",
+        )

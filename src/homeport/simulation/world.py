@@ -1,6 +1,7 @@
 """A simulated environment: the real control loop on the memory engine, under a clock that is moved, and what goes wrong
 in it. Used by `simulation.run`."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, cast
@@ -12,7 +13,7 @@ from homeport.control.control import Control
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.clock import VirtualClock
 from homeport.engines.memory.engine import MemoryEngine
-from homeport.errors import HomeportError, Unavailable
+from homeport.errors import Conflict, HomeportError, Unavailable
 from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked, Suspendable, ZoneAsked
 from homeport.model.event import Event
 from homeport.model.fleet import Action, GroupDesired, Instance, Launch, Observation, State
@@ -21,6 +22,7 @@ from homeport.model.release import Layer, Release, Slug
 from homeport.plan.desired import desired_groups
 from homeport.plan.member import age
 from homeport.plan.release import release_key
+from homeport.plan.retention import parts
 from homeport.ports.engine import Engine
 from homeport.simulation.fault import Fault
 from homeport.simulation.invariant import ALWAYS, Moment
@@ -177,6 +179,9 @@ class World:
             origin=number,
         )
         self.releases[number] = release
+        for key in parts(release):
+            with contextlib.suppress(Conflict):  # all have the same config
+                self.store.create(key, b"-")
         self.store.create(release_key(self.app, self.place.name, number), msgspec.json.encode(release))
         if not good:
             self.memory.behaviours[number] = Behaviour(healthy_after=None)

@@ -1,11 +1,17 @@
 """Short ways to make the model's values in tests."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from homeport.errors import Conflict
 from homeport.model.fleet import Check, Cohort, GroupDesired, Instance, Observation, Run, State, Target
 from homeport.model.platform import ZONES, Deploy, Group, Health, Instances, Place, Resolved, Route
 from homeport.model.release import Layer, Release, Slug
+from homeport.plan.release import release_key
+from homeport.plan.retention import parts
+from homeport.ports.objects import ObjectStore
+from homeport.releases.publish import encode
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -85,7 +91,7 @@ def resolved(
 
 
 def release(number: int, formation: Resolved | None = None, **fields: Any) -> Release:
-    """Release `number` with a slug of one layer that doesn't exist."""
+    """Release `number` with a slug of one layer, of one byte, that doesn't exist: see `put_release`."""
     formation = formation or resolved()
     layer = Layer(sha256=f"{number:064x}", kind="source", size_bytes=1)
     values: dict[str, Any] = {
@@ -103,3 +109,11 @@ def release(number: int, formation: Resolved | None = None, **fields: Any) -> Re
         resolved=formation,
         **(values | fields),
     )
+
+
+def put_release(store: ObjectStore, made: Release) -> None:
+    """It is in the store, with something in the place of all that it names."""
+    for key in parts(made):
+        with contextlib.suppress(Conflict):
+            store.create(key, b"-")
+    store.create(release_key(made.app, made.environment, made.number), encode(made))

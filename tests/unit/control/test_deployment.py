@@ -285,6 +285,7 @@ def check_a_task_that_is_deaf_is_killed(path: Path) -> None:
     told_at = world.world.clock.monotonic() + 3
     assert world.verdict() is Verdict.FAILED
     assert ends(world) == [False, True]
+    assert len([each for each in world.recorder.actions if isinstance(each, RunTask) and each.release == BETTER]) == 1
     assert world.world.clock.monotonic() >= told_at + GRACE.total_seconds()
     assert world.newest.ended is not None
     summary = "it took longer than 3 s; the release task was interrupted: what it did can't be known"

@@ -9,8 +9,7 @@ from homeport.errors import Conflict, Invalid, NotFound
 from homeport.model.deployment import Ended, Verdict
 from homeport.model.fleet import Launch
 from homeport.model.platform import Place, Route
-from homeport.plan.release import release_key
-from homeport.testing.builder import release
+from homeport.testing.builder import put_release, release
 from homeport.testing.world import APP, GOOD, Controlled
 from tests.memory_world import formation, memory_world
 
@@ -20,7 +19,7 @@ def blog(world: Controlled, number: int, *routes: Route, place: Place | None = N
     place = place or world.world.place
     resolved = msgspec.structs.replace(formation(), app="blog", routes=routes, place=place)
     made = msgspec.structs.replace(release(number, resolved), app="blog", environment=place.name)
-    world.world.store.create(release_key("blog", place.name, number), msgspec.json.encode(made))
+    put_release(world.world.store, made)
     return number
 
 

@@ -9,9 +9,10 @@ import pytest
 from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
 from homeport.engines.memory.clock import VirtualClock
-from homeport.errors import Conflict, Unavailable
+from homeport.errors import Conflict, Failed, Unavailable
 from homeport.model.deployment import Verdict
 from homeport.plan.lease import BEAT_EVERY, TIME_TO_LIVE
+from homeport.plan.retention import parts
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
 from homeport.stores.objects import LocalObjects, open_store
@@ -169,3 +170,27 @@ def test_a_lease_whose_answers_get_lost(failing: Failing) -> None:
         clock.advance(TIME_TO_LIVE.total_seconds())
         call()
         assert (lease.held, lease.may_act) == (holds, holds)
+
+
+@pytest.mark.parametrize(("part", "damage"), [("layer", "missing"), ("layer", "cut"), ("config", "missing")])
+def test_a_release_that_is_not_whole_is_refused_before_anything_changes(tmp_path: Path, part: str, damage: str) -> None:
+    world = Controlled(memory_world(tmp_path, store=open_store(_directory(tmp_path))))
+    world.deploy(GOOD)
+    assert world.verdict() is Verdict.GOOD
+    world.quiet()
+    store, whole = world.world.store, world.world.release(BETTER)
+    key = next(each for each in parts(whole) if ("/layers/" in each) == (part == "layer"))
+    store.delete(key)
+    if damage == "cut":
+        store.create(key, b"")
+    before, actions = store.list(""), len(world.recorder.actions)
+    with pytest.raises(Failed, match=f"r2 for staging can't be deployed: {key} ") as caught:
+        world.deploy(BETTER)
+    assert "homeport deploy --force" in (caught.value.hint or "")
+    assert (store.list(""), len(world.recorder.actions)) == (before, actions)
+    assert world.newest.started.release == GOOD
+
+
+def _directory(path: Path) -> str:
+    (path / "objects").mkdir()
+    return str(path / "objects")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict
 from homeport.model.deployment import Moved, Phase, Verdict
-from homeport.model.fleet import Launch, RunTask, SetShare, Start, State, Target
+from homeport.model.fleet import Launch, SetShare, Start, State, Target
 from homeport.model.platform import Deploy, Weight
 from homeport.plan.release import release_key
 from homeport.testing.world import APP, BETTER, GOOD, NEVER_HEALTHY, Controlled
@@ -319,15 +319,6 @@ def test_the_time_at_the_gate_does_not_count(tmp_path: Path) -> None:
     pass_by(world, 5)
     world.control.go_on(world.world.place.id, APP, None, by="ada")
     assert world.verdict() is Verdict.GOOD
-
-
-def test_a_task_that_takes_too_long_is_let_to_end(tmp_path: Path) -> None:
-    world = up(tmp_path, {BETTER: formation(timeout=timedelta(seconds=2))}, {BETTER: Behaviour(task_seconds=6)})
-    world.deploy(BETTER)
-    began = world.world.clock.monotonic()
-    assert world.verdict() is Verdict.FAILED
-    assert world.world.clock.monotonic() - began >= 6
-    assert len([each for each in world.recorder.actions if isinstance(each, RunTask) and each.release == BETTER]) == 1
 
 
 # --- canary -----------------------------------------------------------------------------------------------------------
