@@ -113,6 +113,10 @@ class Client:
         body = views.MaintenanceRequest(on=on, by=by, app=app, why=why, allow=allow)
         return self._ask("POST", _path(environment, "maintenance"), views.MaintenanceList, body=body).maintenance
 
+    def note_freeze(self, environment: str) -> None:
+        """What the store says of a freeze by now is an event there."""
+        self._ask("POST", _path(environment, "freeze"), None)
+
     def prepare(self, environment: str, *, app: str, release: int, seconds: float) -> views.Prepared:
         """How far it is, at the latest after `seconds`."""
         body = views.PrepareRequest(app=app, release=release)

@@ -1,6 +1,7 @@
 """`homeport freeze` and `unfreeze`: until when nothing may be deployed. `check` is asked by every command that deploys,
 before it makes anything."""
 
+import contextlib
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import options, output, place
-from homeport.errors import Invalid
+from homeport.errors import HomeportError, Invalid
 
 if TYPE_CHECKING:
     from homeport.model.freeze import Freeze
@@ -99,3 +100,5 @@ def _say(environment: str, said: "Freeze") -> None:
     from homeport.releases.freeze import Freezes
 
     Freezes(wiring.store(wiring.home())).say(environment, said)
+    with contextlib.suppress(HomeportError):  # it holds, whether or not an engine of here tells of it
+        place.client().note_freeze(environment)

@@ -42,6 +42,7 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
             go_on,
             scale,
             maintain,
+            note_freeze,
             prepare,
             down,
             events,
@@ -148,6 +149,11 @@ def maintain(
     state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.MaintenanceRequest]
 ) -> views.MaintenanceList:
     return queries(state).maintain(f"{platform}/{name}", data)
+
+
+@post("/v1/environments/{platform:str}/{name:str}/freeze", status_code=202, sync_to_thread=True)
+def note_freeze(state: State, platform: FromPath[str], name: FromPath[str]) -> None:
+    queries(state).note_freeze(f"{platform}/{name}")
 
 
 @post("/v1/environments/{platform:str}/{name:str}/prepared", sync_to_thread=True)

@@ -199,6 +199,9 @@ class Queries:
             self.control.reopen(environment, asked.app, by=asked.by)
         return views.MaintenanceList(maintenance=derive.maintenance_views(self.control.engine.asked(environment)))
 
+    def note_freeze(self, environment: str) -> None:
+        self.control.note_freeze(environment)
+
     def why(self, environment: str, subject: str, app: str | None) -> Why:
         return why.explain(self.control, environment, subject, app)
 

@@ -174,6 +174,16 @@ class Control:
         """The freeze that holds, as the store has it; None: nothing does. Raises `Unavailable`, `Failed`."""
         return freeze.holding(Freezes(self.store).newest(environment), self.clock.now())
 
+    def note_freeze(self, environment: str) -> None:
+        """What was just said of a freeze there is an event. Raises `NotFound` where the environment isn't up, else as
+        `freeze`."""
+        with self.changed:
+            found = self._find(environment)
+            said = Freezes(self.store).newest(environment)
+            if said is not None:
+                kind = "frozen" if said.until_at is not None else "unfrozen"
+                found.note("", kind, found.place.name, freeze.event_words(said))
+
     def close(self, environment: str, app: str | None, *, by: str, why: str, allow: tuple[str, ...]) -> None:
         """The public side of an app, or of all (None), is in maintenance. Raises as `maintenance.begin`, and
         `NotFound`."""

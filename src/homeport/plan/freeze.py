@@ -52,6 +52,11 @@ def in_words(freeze: Freeze) -> str:
     return f"until {shown(freeze.until_at)}, by {freeze.by}: {freeze.why}"
 
 
+def event_words(said: Freeze) -> str:
+    """What was said, as an event."""
+    return f"{said.by} lifts the freeze" if said.until_at is None else f"frozen {in_words(said)}"
+
+
 def shown(moment: datetime) -> str:
     """To the minute."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from homeport.errors import Conflict
+from homeport.errors import Conflict, NotFound
 from homeport.model.deployment import Started, Verdict
 from homeport.model.freeze import Freeze
+from homeport.plan.freeze import shown
 from homeport.releases.freeze import Freezes
 from homeport.testing.world import APP, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.memory_world import memory_world
@@ -61,6 +62,23 @@ def test_who_overrides_it_is_recorded(tmp_path: Path) -> None:
     assert begun(world).over_freeze == "the login is broken"
     said = [each.message for each in world.world.engine.events(place.id) if each.kind == "freeze_overridden"]
     assert said == ["deployment 2: eve overrides the freeze: the login is broken"]
+
+
+def test_what_is_said_of_it_is_an_event(tmp_path: Path) -> None:
+    world = up(tmp_path)
+    place = world.world.place
+    world.control.note_freeze(place.id)
+    for hours in (2, None):
+        freeze(world, hours)
+        world.control.note_freeze(place.id)
+    said = [(each.kind, each.subject, each.message) for each in world.world.engine.events(place.id)][-2:]
+    at = shown(world.world.clock.now() + timedelta(hours=2))
+    assert said == [
+        ("frozen", "staging", f"frozen until {at}, by ada: sale"),
+        ("unfrozen", "staging", "ada lifts the freeze"),
+    ]
+    with pytest.raises(NotFound):
+        world.control.note_freeze("plain/nowhere")
 
 
 def test_a_reason_without_a_freeze_is_none(tmp_path: Path) -> None:
