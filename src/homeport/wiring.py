@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from homeport.stacks.history import History
     from homeport.stacks.planner import Planner
     from homeport.stacks.project import Project
+    from homeport.stacks.remote import Remote
 
 START_SECONDS = 20.0
 
@@ -333,7 +334,15 @@ def stack_project(directory: Path) -> Project:
 def stack_planner(project: Project) -> Planner:
     from homeport.stacks.planner import Planner, Tools
 
-    return Planner(project, Tools(cloud=cloud, encryption=lambda: encryption(home()), environ=dict(os.environ)))
+    tools = Tools(cloud=cloud, encryption=lambda: encryption(home()), environ=dict(os.environ), remote=stack_remote())
+    return Planner(project, tools)
+
+
+def stack_remote() -> Remote:
+    """Fetches modules and templates that lie elsewhere."""
+    from homeport.stacks.remote import Remote
+
+    return Remote(Home.from_environment().modules)
 
 
 def stack_applier(

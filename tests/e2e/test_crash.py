@@ -121,6 +121,7 @@ ELSEWHERE = {
     "stack_history.end": "as stack.ask",
     "stack_project.write": "one file, replaced whole",
     "stack_plan.write": "one file, replaced whole",
+    "template.keep": "one file, replaced whole, and looked at again before it is used",
     "store.remember": "one file, replaced whole, at a home's first use",
     "watch_tree.become": "the process becomes runsvdir: tests/e2e/test_reboot.py",
 }

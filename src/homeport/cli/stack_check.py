@@ -33,11 +33,12 @@ def check(
     from homeport.model.finding import Level
     from homeport.stacks.check import Checker
 
-    project = planner(directory).project
+    found = planner(directory)
+    project = found.project
     with output.Progress(quiet=as_json) as progress:
         ids = project.select(stacks)
         progress.waiting(f"checking {output.plural(len(ids), 'stack')}")
-        findings = Checker(project, linting=not no_lint).check(ids)
+        findings = Checker(project, found.tools.remote, linting=not no_lint).check(ids)
     if sarif is not None:
         _write(sarif, findings)
     bad = sum(each.level is Level.ERROR or (strict and each.level is Level.WARNING) for each in findings)

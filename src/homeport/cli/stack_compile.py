@@ -36,14 +36,15 @@ def compile_(stack: str | None, template: Path | None, directory: Path, as_json:
     if (stack is None) == (template is None):
         raise Invalid("expected either a stack or --template FILE", hint="homeport stack compile --template web.yaml")
     if template is not None:
-        composed = Composer(template.parent).compose(template.name)
+        composed = Composer(template.parent, remote=wiring.stack_remote()).compose(template.name)
     else:
         project = wiring.stack_project(directory)
         ids = project.select((stack or "",))
         if len(ids) != 1:
             raise Invalid(f"{stack!r} means {len(ids)} stacks; expected one", hint=f"homeport stack compile {ids[0]}")
         found = project.stack(ids[0])
-        composed = Composer(project.root, project.root.name).compose(found.template, given_by(found))
+        composer = Composer(project.root, project.root.name, wiring.stack_remote())
+        composed = composer.compose(found.template, given_by(found))
         if found.bucket:  # else the places of nested templates are shown as they were written
             package = packaged(composed, found)
             composed = replace(composed, body=package.body, text=package.text)

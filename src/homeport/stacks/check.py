@@ -21,6 +21,7 @@ from homeport.stacks.compose import Composed, Composer, given_by
 from homeport.stacks.lint import Compiled, guard, lint
 from homeport.stacks.package import packaged
 from homeport.stacks.project import Project
+from homeport.stacks.remote import Remote
 
 RULES = "rules"
 PLACE = re.compile(r"(?P<file>[^\s:]+):(?P<line>\d+)(:(?P<column>\d+))?: (?P<rest>.+)", re.DOTALL)
@@ -32,9 +33,9 @@ FILE_TAGS = ("file", "encrypted_file")
 class Checker:
     """Of one project. `linting` False: without cfn-lint."""
 
-    def __init__(self, project: Project, *, linting: bool = True) -> None:
+    def __init__(self, project: Project, remote: Remote | None = None, *, linting: bool = True) -> None:
         self.project = project
-        self.composer = Composer(project.root, project.root.name)
+        self.composer = Composer(project.root, project.root.name, remote)
         self.linting = linting
 
     def check(self, ids: Iterable[str]) -> list[Finding]:

@@ -4,7 +4,6 @@ What had to be composed (modules, aliases) is sent as text of ours; a template t
 it was written, with its comments.
 """
 
-import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from homeport.plan.stack.module.expand import expand, uses_modules
 from homeport.plan.stack.module.substitute import MISSING
 from homeport.plan.stack.setting import text_of
 from homeport.plan.stack.text import decode
-from homeport.stacks.source import Sources
+from homeport.stacks.remote import SCHEMES, Remote
+from homeport.stacks.source import Sources, beside
 
 LARGEST_INLINE_BYTES = 51_200
 LARGEST_BYTES = 1_048_576
@@ -41,10 +41,10 @@ class Composed(Struct, frozen=True, kw_only=True):
 class Composer:
     """Templates of a project, each read once. `root`: what relative paths start from; `shown`: how errors call it."""
 
-    def __init__(self, root: Path, shown: str = "") -> None:
+    def __init__(self, root: Path, shown: str = "", remote: Remote | None = None) -> None:
         self.root = root
         self.shown = shown
-        self.sources = Sources(root, shown)
+        self.sources = Sources(root, shown, remote)
         self._made: dict[tuple[str, str], Composed] = {}
         self._composed: set[str] = set()
         """Templates that use modules: what they are may depend on what is given."""
@@ -56,8 +56,8 @@ class Composer:
         return frozenset(self._read)
 
     def compose(self, path: str, given: Mapping[str, Any] = {}) -> Composed:
-        """`given`: see `given_by`; only loops look at it. Raises `NotFound` for a file that isn't there, `Invalid` for
-        what isn't a template or is too large."""
+        """`path`: below `root`, or https:// or s3://. `given`: see `given_by`; only loops look at it. Raises `NotFound`
+        for a file that isn't there, `Invalid` for what isn't a template or is too large, `Unavailable`."""
         key = (path, repr(sorted(given.items())) if path in self._composed else "")
         if key not in self._made:
             made = self._compose(path, given)
@@ -66,13 +66,8 @@ class Composer:
         return self._made[key]
 
     def _compose(self, path: str, given: Mapping[str, Any], around: tuple[str, ...] = ()) -> Composed:
-        name = f"{self.shown}/{path}" if self.shown else path
-        try:
-            data = (self.root / path).read_bytes()
-        except FileNotFoundError as error:
-            raise NotFound(f"no template {name}") from error
-        except OSError as error:
-            raise Invalid(f"can't read the template {name}: {error.strerror}") from error
+        name = f"{self.shown}/{path}" if self.shown and not path.startswith(SCHEMES) else path
+        data = self._data(path, name)
         self._read.add(path)
         found = template.parse(decode(data, name), name)
         if uses_modules(found.body):
@@ -84,9 +79,19 @@ class Composer:
         sendable = _sendable(text, found.body, name)
         return Composed(body=found.body, text=sendable, file=name, written=sendable == found.text, nested=nested)
 
+    def _data(self, path: str, name: str) -> bytes:
+        if path.startswith(SCHEMES):
+            return self.sources.remote.read(path, "the template")
+        try:
+            return (self.root / path).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(f"no template {name}") from error
+        except OSError as error:
+            raise Invalid(f"can't read the template {name}: {error.strerror}") from error
+
     def _nested(self, inner: str, path: str, around: tuple[str, ...]) -> Composed:
         """Of a template that another one names by a path relative to its own."""
-        file = posixpath.normpath(posixpath.join(posixpath.dirname(path), inner))
+        file = beside(inner, path)
         if file in around:
             raise Invalid(f"templates nest each other in a circle: {' → '.join((*around, file))}")
         return self._compose(file, {}, around)

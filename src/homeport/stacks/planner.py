@@ -28,6 +28,7 @@ from homeport.ports.encryption import Encryption
 from homeport.stacks.compose import Composer, given_by
 from homeport.stacks.package import Package, packaged, templates
 from homeport.stacks.project import Project
+from homeport.stacks.remote import Remote
 from homeport.stacks.resolver import Context, resolve
 from homeport.stacks.schema import Schemas
 
@@ -42,6 +43,7 @@ class Tools(Struct, frozen=True, kw_only=True):
     cloud: Callable[[], Cloud]
     encryption: Callable[[], Encryption]
     environ: Mapping[str, str]
+    remote: Remote = Remote()
 
 
 class Planner:
@@ -54,7 +56,7 @@ class Planner:
         self.pinned: dict[str, Begun] = {}
         """What shall be again, instead of what the project says."""
         self.tools = tools
-        self.composer = Composer(project.root, project.root.name)
+        self.composer = Composer(project.root, project.root.name, tools.remote)
         self.stacks: dict[str, Stack] = {}
         self.problems: dict[str, HomeportError] = {}
         self.needs: dict[str, tuple[str, ...]] = {}

@@ -1,4 +1,4 @@
-"""Where modules come from: files beside the template, packages (archives, directories), https. Called by `compose`.
+"""Where modules come from: files beside the template, packages (archives, directories), https, s3. Called by `compose`.
 
 A file is called by its path below the project's parent, as errors show it; one in a package by the package's path and
 its own.
@@ -10,23 +10,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from homeport.errors import Invalid, NotFound, Unavailable
+from homeport.errors import Invalid, NotFound
 from homeport.model.stack import Template
 from homeport.plan.mistake import instead
 from homeport.plan.stack import template
 from homeport.plan.stack.text import decode, locate
-
-REMOTE = ("https://", "s3://")
-LARGEST_BYTES = 50_000_000
-FETCH_SECONDS = 30
+from homeport.stacks.remote import LARGEST_BYTES, SCHEMES, Remote
 
 
 class Sources:
     """Each file is read once. Implements `plan.stack.module.expand.Files`. `shown`: how errors call `root`."""
 
-    def __init__(self, root: Path, shown: str = "") -> None:
+    def __init__(self, root: Path, shown: str = "", remote: Remote | None = None) -> None:
         self.root = root
         self.shown = shown
+        self.remote = remote or Remote()
         self._bytes: dict[str, bytes] = {}
         self._bodies: dict[str, Template] = {}
 
@@ -36,12 +34,12 @@ class Sources:
         return frozenset(self._bytes)
 
     def module(self, source: str, by: str) -> tuple[Template, str]:
-        name = self._name(source, by)
+        name = beside(source, by)
         return self._body(name, self._read(name, by)), name
 
     def packaged(self, package: str, name: str, by: str) -> tuple[Template, str]:
-        place = self._name(package, by)
-        if not place.startswith(REMOTE) and (self._path(place)).is_dir():
+        place = beside(package, by)
+        if not place.startswith(SCHEMES) and (self._path(place)).is_dir():
             return self.module(f"{package.rstrip('/')}/{name}", by)
         import zipfile
 
@@ -59,8 +57,8 @@ class Sources:
         return self._body(f"{place}/{inner}", data), f"{place}/{inner}"
 
     def component(self, source: str, by: str, given: Mapping[str, Any]) -> tuple[Template, str, dict[str, Any]]:
-        name = self._name(source, by)
-        if name.startswith(REMOTE):
+        name = beside(source, by)
+        if name.startswith(SCHEMES):
             raise Invalid(f"{by}: {name}: programs are only run from files of the project")
         self._read(name, by)
         from homeport.stacks.component import composed  # its imports are heavier than most templates
@@ -69,7 +67,7 @@ class Sources:
         return body, name, values
 
     def text(self, path: str, by: str) -> str:
-        name = self._name(path, by)
+        name = beside(path, by)
         return decode(self._read(name, by), name)
 
     def place(self, file: str, *keys: str) -> str:
@@ -85,14 +83,6 @@ class Sources:
             self._bodies[name] = template.parse(decode(data, name), name).body
         return self._bodies[name]
 
-    def _name(self, source: str, by: str) -> str:
-        if source.startswith(REMOTE) or source.startswith("/"):
-            return source
-        if by.startswith(REMOTE):
-            scheme, _, rest = by.partition("://")
-            return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(rest), source))}"
-        return posixpath.normpath(posixpath.join(posixpath.dirname(by), source))
-
     def _path(self, name: str) -> Path:
         if name.startswith("/") or not self.shown:
             return self.root / name
@@ -100,7 +90,7 @@ class Sources:
 
     def _read(self, name: str, by: str) -> bytes:
         if name not in self._bytes:
-            self._bytes[name] = _fetched(name, by) if name.startswith(REMOTE) else self._file(name, by)
+            self._bytes[name] = self.remote.read(name, by) if name.startswith(SCHEMES) else self._file(name, by)
         return self._bytes[name]
 
     def _file(self, name: str, by: str) -> bytes:
@@ -112,19 +102,11 @@ class Sources:
             raise Invalid(f"{by}: can't read {name}: {error.strerror}") from error
 
 
-def _fetched(url: str, by: str) -> bytes:
-    if not url.startswith("https://"):
-        raise Invalid(f"{by}: {url}: modules are read from files and from https", hint="copy it beside the template")
-    import urllib.error
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(url, timeout=FETCH_SECONDS) as answer:
-            found: bytes = answer.read(LARGEST_BYTES + 1)
-    except urllib.error.HTTPError as error:
-        raise NotFound(f"{by}: {url}: {error.code} {error.reason}") from error
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"{by}: can't fetch {url}: {error}") from error
-    if len(found) > LARGEST_BYTES:
-        raise Invalid(f"{by}: {url} has more than {LARGEST_BYTES:,} bytes")
-    return found
+def beside(source: str, by: str) -> str:
+    """What a path in `by` means: relative to it, wherever it lies."""
+    if source.startswith((*SCHEMES, "/")):
+        return source
+    if by.startswith(SCHEMES):
+        scheme, _, rest = by.partition("://")
+        return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(rest), source))}"
+    return posixpath.normpath(posixpath.join(posixpath.dirname(by), source))

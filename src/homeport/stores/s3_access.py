@@ -17,6 +17,7 @@ from homeport.system.clock import SystemClock
 
 REREAD = timedelta(minutes=15)
 """A file's credentials may be replaced while a program runs."""
+PAIR = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 ELSEWHERE = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -73,9 +74,13 @@ def provider(profile: str, env: Mapping[str, str], trouble: list[HomeportError])
 
 def _credentials(env: Mapping[str, str]) -> tuple[str | None, str]:
     """(profile whose file has them, if one does; where they come from)."""
-    if env.get("AWS_ACCESS_KEY_ID") and env.get("AWS_SECRET_ACCESS_KEY"):
+    if all(env.get(each) for each in PAIR):
         return None, "AWS_ACCESS_KEY_ID in the environment"
     stated = env.get("AWS_PROFILE")
+    half = [each for each in PAIR if env.get(each)]
+    if half and not stated:
+        lacking = next(each for each in PAIR if each not in half)
+        raise Invalid(f"{half[0]} is set in the environment, and {lacking} isn't", hint=f"export {lacking}=…")
     if stated:
         _keys(env, stated)
         return stated, f"profile {stated}"

@@ -6,6 +6,7 @@ $HOMEPORT_HOME/               0700; default $XDG_DATA_HOME/homeport or ~/.local/
     state.db                  what AWS itself would hold: environments, groups, instances, events
     identity.age              decrypts secrets; the engine reads it, nothing else
     sources/                  copies of the git repositories that are named by URL
+    modules/<sha256>          what templates are composed of, fetched under a digest that they state
     builds/                   scratch of builds, caches of pip and npm
     layers/<sha256>/          unpacked dependency layers, shared read-only by instances
     instances/<n>/            one instance: app/, home/, tmp/, service/, bwrap.json
@@ -36,6 +37,7 @@ class Home:
         self.choice = root / "store.json"
         self.identity = root / "identity.age"
         self.sources = root / "sources"
+        self.modules = root / "modules"
         self.builds = root / "builds"
         self.layers = root / "layers"
         self.instances = root / "instances"

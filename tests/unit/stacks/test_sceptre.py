@@ -1,7 +1,6 @@
 """Sceptre as an oracle: of the same settings both make the same parameters, tags, needs and order."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +12,7 @@ from homeport.model.stack import Target
 from homeport.plan.stack import graph
 from homeport.stacks.planner import Planner, Tools
 from homeport.stacks.project import Project
-from tests.bucket import Server
+from tests.bucket import Bucket
 from tests.sceptre import Both, Call, Layer, Value, for_homeport, for_sceptre, name_of, names, told
 
 SETTINGS = 'account: "123456789012"\nregion: eu-west-1\n'
@@ -30,32 +29,14 @@ KEYS = ("Size", "Zones", "Url", "Count", "Debug", "Owner")
 SCALARS: tuple[Value, ...] = ("small", "large", "a b", "x: y", "#1", "yes", "07", "", 0, 12, True, False)
 
 
-@pytest.fixture(scope="module")
-def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+@pytest.fixture
+def environ(bucket: Bucket) -> dict[str, str]:
     """Where AWS is: a server that has all the stacks whose outputs are read."""
-    directory = tmp_path_factory.mktemp("sceptre")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    server = Server(directory / "log")
-    try:
-        yield kept | {
-            "AWS_ENDPOINT_URL": server.url,
-            "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_CONFIG_FILE": str(directory / "none"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(directory / "none"),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "OWNER": "somebody",
-        }
-    finally:
-        server.stop()
+    return {**os.environ, "AWS_EC2_METADATA_DISABLED": "true", "OWNER": "somebody"}
 
 
 @pytest.fixture
-def cloud(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AwsCloud:
-    for name in [each for each in os.environ if each.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
+def cloud(environ: dict[str, str]) -> AwsCloud:
     cloud = AwsCloud()
     client = cloud.client("cloudformation", TARGET)
     there = {each.name for each in cloud.cloudformation(TARGET).list()}

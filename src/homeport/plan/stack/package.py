@@ -8,11 +8,12 @@ from typing import Any
 from homeport.model.stack import Template
 
 NESTED = "AWS::CloudFormation::Stack"
-ELSEWHERE = ("https://", "http://", "s3://")
+ELSEWHERE = ("https://", "http://")
+"""CloudFormation fetches these itself; it knows no s3://."""
 
 
 def nested(body: Template) -> dict[str, str]:
-    """Logical id of each nested stack whose template is a local path → that path."""
+    """Logical id of each nested stack whose template is a local path, or one in a bucket → that path."""
     found = {}
     for name, each in body.get("Resources", {}).items():
         url = _properties(each).get("TemplateURL")
