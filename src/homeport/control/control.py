@@ -73,8 +73,8 @@ class Control:
         cleaning.start()
         while not self._ended.is_set():
             self._woken.clear()
-            seconds = self.tick()
-            self._woken.wait(seconds)
+            found = [each for each in (self.tick(), self.engine.look_again_seconds) if each is not None]
+            self._woken.wait(min(found, default=None))
         self.cleaner.end()
         beats.join(timeout=2)
         cleaning.join(timeout=2)

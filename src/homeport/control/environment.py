@@ -16,7 +16,7 @@ from homeport.model.breaker import BreakerState
 from homeport.model.event import Event
 from homeport.model.fleet import Decision, GroupDesired, Launch, Observation, Plan, State
 from homeport.model.platform import Place, Resolved, Retention
-from homeport.plan import task
+from homeport.plan import pool, task
 from homeport.plan.asked import outstanding
 from homeport.plan.desired import desired_groups
 from homeport.plan.fleet import Members, by_group, reconcile
@@ -100,7 +100,8 @@ class EnvironmentControl:
         observed = self.observe()
         for event in self.notes.see(observed):
             self.engine.record(event)
-        names = {each.app for each in observed.instances} | set(observed.fence) | set(self.apps)
+        names = {each.app for each in observed.instances} | {each.app for each in observed.capacity}
+        names |= set(observed.fence) | set(self.apps)
         wakes: list[float] = []
         for name in sorted(names):
             app = self.app(name)
@@ -176,14 +177,18 @@ class EnvironmentControl:
     def _keep(self, app: AppControl, observed: Observation) -> list[float]:
         """The fleet decider for every group of an app, carried out."""
         now = self.clock.now()
-        present = sorted({each.group for each in observed.instances if each.app == app.app})
+        if self.engine.heals and app.active and not app.lease.held:
+            return []  # whoever holds it drives; on the local engine that can't be anybody else
+        there = {each.group for each in observed.instances if each.app == app.app}
+        present = sorted(there | {each.group for each in observed.capacity if each.app == app.app})
         try:
             desired = self._desired(app, observed, present)
         except HomeportError as error:
             self._complain(error)
             return []
         members = by_group(observed)
-        plans = [reconcile(group, observed, now, members.get((group.app, group.name), ())) for group in desired]
+        decide = pool.reconcile if self.engine.heals else reconcile
+        plans = [decide(group, observed, now, members.get((group.app, group.name), ())) for group in desired]
         plans_of = list(zip(desired, plans, strict=True))
         for group, plan in plans_of:
             notes = tuple(each.reason for each in plan.decisions if each.action is None and each.subject == group.name)
@@ -277,7 +282,10 @@ class EnvironmentControl:
 
 
 def _all_ended(observed: Observation) -> bool:
-    return all(each.state is State.TERMINATED for each in observed.instances)
+    """And nothing comes by itself."""
+    return all(each.state is State.TERMINATED for each in observed.instances) and not any(
+        each.count for each in observed.capacity
+    )
 
 
 def _seconds(moment: datetime, now: datetime) -> float:

@@ -9,7 +9,7 @@ from homeport.model.deployment import Deployment
 from homeport.model.fleet import Observation, SetLaunch, SetRoutes, SetShare
 from homeport.model.platform import Place
 from homeport.plan.canary_step import canaries
-from homeport.plan.journal import launch_release, routes_release, shares
+from homeport.plan.journal import launch_release, pulled_release, routes_release, shares
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
 
@@ -23,12 +23,16 @@ class Pointers:
         self.engine = engine
         self.store = store
         self.lease = lease
+        self._moved: dict[str, int | None] = {}
+        """Group → what this very control plane has its launch pointer name."""
 
     def follow(self, deployment: Deployment, observed: Observation) -> None:
         """All are as the journal has it, and `observed` says so."""
+        if self.engine.heals:
+            self._pulled(deployment)
         launch = launch_release(deployment)
         if observed.launch.get(self.app) != launch:
-            for change in deployment.started.groups:
+            for change in deployment.started.groups if not self.engine.heals else ():
                 self.move(f"launch/{change.name}", launch)
             self.engine.execute(self.place.id, SetLaunch(app=self.app, release=launch), fence=self.lease.fence)
             observed.launch.pop(self.app, None)
@@ -39,6 +43,14 @@ class Pointers:
         if routes is not None and observed.routes.get(self.app) != routes:
             self.engine.execute(self.place.id, SetRoutes(app=self.app, release=routes), fence=self.lease.fence)
             observed.routes[self.app] = routes
+
+    def _pulled(self, deployment: Deployment) -> None:
+        """What instances that the engine launches by itself come upon in the store."""
+        for change in deployment.started.groups:
+            release = pulled_release(deployment, change)
+            if self._moved.get(change.name, -1) != release:
+                self.move(f"launch/{change.name}", release)
+                self._moved[change.name] = release
 
     def share_evenly(self, deployment: Deployment) -> None:
         """Nothing is left of a canary's shares."""

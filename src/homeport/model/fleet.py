@@ -190,12 +190,22 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class Preparation(Struct, frozen=True, kw_only=True):
-    """Whether a release's layers and config lie ready on the engine. `failed`: why they never will."""
+    """Whether a release's layers and config lie ready on the engine. `failed`: why they never will; `disk_full`: and
+    that it wasn't for the release."""
 
     app: str
     release: int
     ready: bool = False
     failed: str = ""
+    disk_full: bool = False
+
+
+class Capacity(Struct, frozen=True, kw_only=True):
+    """How many instances a group keeps by itself."""
+
+    app: str
+    group: str
+    count: int
 
 
 class Observation(Struct, frozen=True, kw_only=True):
@@ -223,6 +233,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     """App → how requests are shared where not evenly."""
     fail_open: tuple[tuple[str, str], ...] = ()
     """(app, group) whose targets get requests whatever their checks say."""
+    capacity: tuple["Capacity", ...] = ()
+    """Of an engine that heals: of every group that it has."""
 
 
 class Cohort(Struct, frozen=True, kw_only=True):
@@ -355,6 +367,14 @@ class FailOpen(Struct, frozen=True, kw_only=True, tag=True):
     open: bool
 
 
+class SetCapacity(Struct, frozen=True, kw_only=True, tag=True):
+    """So many instances the group keeps by itself from now on, on an engine that heals: launched, replaced, spread."""
+
+    app: str
+    group: str
+    count: int
+
+
 class SetRoutes(Struct, frozen=True, kw_only=True, tag=True):
     """The balancer gets the routes of this release for its app."""
 
@@ -409,6 +429,7 @@ Action = (
     | Kill
     | Terminate
     | FailOpen
+    | SetCapacity
     | SetRoutes
     | SetLaunch
     | SetShare

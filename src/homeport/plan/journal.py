@@ -223,3 +223,12 @@ def routes_release(deployment: Deployment) -> int | None:
     if deployment.reverting is None and (first or deployment.bake_until_at is not None):
         return deployment.started.release
     return deployment.started.previous
+
+
+def pulled_release(deployment: Deployment, change: GroupChange) -> int | None:
+    """What a new instance of one group gets on an engine that launches by itself: where the new release comes beside
+    the old one, the new from the moment on that its instances are wanted; in place, from the switch on."""
+    launches = deployment.phase in (Phase.LAUNCH, Phase.BAKE) and deployment.stage >= change.stage
+    if launches and not change.in_place and change.new_count:
+        return deployment.started.release
+    return launch_release(deployment)

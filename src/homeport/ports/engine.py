@@ -45,6 +45,17 @@ class LogLine(Struct, frozen=True, kw_only=True):
 class Engine(Protocol):
     """`environment` is a place's id, `<platform>/<environment>`."""
 
+    @property
+    def heals(self) -> bool:
+        """Whether it launches, replaces and spreads a group's instances by itself, up to its capacity, and each pulls
+        the release that its launch pointer in the store names; then `plan.pool` decides, else `plan.fleet`."""
+        ...
+
+    @property
+    def look_again_seconds(self) -> float | None:
+        """How often it must be asked what happened; None: `on_change` tells."""
+        ...
+
     def open_environment(self, place: Place) -> str:
         """URL of the public side. The environment exists from now on; again with another `listen`: it moves there.
         Raises `Conflict` where the port is taken, `Invalid` for a certificate that can't be used or isn't valid."""

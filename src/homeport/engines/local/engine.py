@@ -46,6 +46,7 @@ from homeport.model.fleet import (
     Prepare,
     PutInService,
     RunTask,
+    SetCapacity,
     SetLaunch,
     SetRoutes,
     SetShare,
@@ -74,6 +75,9 @@ log = logging.getLogger("homeport.engine")
 
 
 class LocalEngine:
+    heals = False
+    look_again_seconds: float | None = None
+
     def __init__(
         self, home: Home, *, store: ObjectStore, encryption: Encryption, clock: Clock, balancer: HaproxyBalancer
     ) -> None:
@@ -256,6 +260,8 @@ class LocalEngine:
         with self._lock:
             kept = self.records.environment(environment)
             match action:
+                case SetCapacity():
+                    raise Invalid("engine local keeps no capacity by itself")
                 case Prepare() | SetLaunch() | SetRoutes() | SetShare() | FailOpen() | RunTask() | EndTask() | Launch():
                     self._admit(environment, action.app, fence)
                     self._for_app(kept, action)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from homeport.engines.memory import behaviour as behaviours
 from homeport.engines.memory.behaviour import Behaviour
-from homeport.errors import Conflict, NotFound, Unavailable
+from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.canary import Answers, Share
 from homeport.model.event import Event
@@ -37,6 +37,7 @@ from homeport.model.fleet import (
     PutInService,
     Run,
     RunTask,
+    SetCapacity,
     SetLaunch,
     SetRoutes,
     SetShare,
@@ -55,6 +56,7 @@ from homeport.plan.canary import tally
 from homeport.ports.clock import Clock
 from homeport.ports.engine import LogLine, LogQuery, Needed
 
+OfInstance = Start | Inherit | AskHook | PutInService | EnterStandby | Drain | Stop | Kill | Terminate
 BASE_PORT = 20000
 
 
@@ -109,6 +111,9 @@ class MemoryEnvironment:
 
 class MemoryEngine:
     """`releases`: what `Prepare` finds, by (app, environment name, number); the store's part on the other engines."""
+
+    heals = False
+    look_again_seconds: float | None = None
 
     def __init__(
         self,
@@ -303,18 +308,23 @@ class MemoryEngine:
                 self._task(found, action, now)
             case Launch():
                 self._launch(found, action, now)
+            case SetCapacity():
+                raise Invalid("engine memory keeps no capacity by itself")
             case _:
-                kept = found.instances.get(action.instance)
-                if kept is None:
-                    raise NotFound(f"instance {action.instance} isn't in {environment}")
-                if isinstance(action, Inherit) and (kept.app, action.release) not in found.prepared:
-                    raise NotFound(f"r{action.release} of {kept.app} isn't prepared in {environment}")
-                found.instances[kept.id] = self._changed(self._observed(found, kept, now), action, now)
-                if isinstance(action, Start):
-                    found.started_with[kept.id] = action.release
-                if isinstance(action, Terminate):
-                    self._forget_oldest(found, kept)
+                self._for_instance(found, action, now)
         self._changed_now()
+
+    def _for_instance(self, found: MemoryEnvironment, action: OfInstance, now: datetime) -> None:
+        kept = found.instances.get(action.instance)
+        if kept is None:
+            raise NotFound(f"instance {action.instance} isn't in {found.place.id}")
+        if isinstance(action, Inherit) and (kept.app, action.release) not in found.prepared:
+            raise NotFound(f"r{action.release} of {kept.app} isn't prepared in {found.place.id}")
+        found.instances[kept.id] = self._changed(self._observed(found, kept, now), action, now)
+        if isinstance(action, Start):
+            found.started_with[kept.id] = action.release
+        if isinstance(action, Terminate):
+            self._forget_oldest(found, kept)
 
     def _set_launch(self, found: MemoryEnvironment, action: SetLaunch) -> None:
         found.launch.pop(action.app, None)
@@ -383,7 +393,7 @@ class MemoryEngine:
     def _changed(
         self,
         seen: Instance,
-        action: Start | Inherit | AskHook | PutInService | EnterStandby | Drain | Stop | Kill | Terminate,
+        action: OfInstance,
         now: datetime,
     ) -> Instance:
         match action:
@@ -445,7 +455,9 @@ class MemoryEngine:
                 assert_never(action)
 
     def _app_of(self, found: MemoryEnvironment, action: Action) -> str:
-        if isinstance(action, Prepare | Launch | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask | EndTask):
+        if isinstance(
+            action, Prepare | Launch | SetCapacity | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask | EndTask
+        ):
             return action.app
         kept = found.instances.get(action.instance)
         return kept.app if kept is not None else ""
@@ -553,12 +565,7 @@ class MemoryEngine:
 
     def usage(self) -> Usage:
         return Usage(
-            measured_at=self.clock.now(),
-            store_bytes=0,
-            layers_bytes=0,
-            instances_bytes=0,
-            logs_bytes=0,
-            builds_bytes=0,
+            measured_at=self.clock.now(), store_bytes=0, layers_bytes=0, instances_bytes=0, logs_bytes=0, builds_bytes=0
         )
 
     def room(self) -> Room:

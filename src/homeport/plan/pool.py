@@ -1,0 +1,240 @@
+"""The decider of a group on an engine that heals: how many instances it keeps, and what becomes of those there are.
+
+Pure; the sibling of `plan.fleet`, for engines on which launching, replacing and spreading is the engine's own (AWS's
+Auto Scaling groups). What is left to decide: the capacity, an absolute number, so that repeating it is harmless; who
+gets his next generation in place, and when; who leaves. Called by `control.environment`.
+
+`RULES` is ordered, and the first that fits counts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from homeport.model.fleet import (
+    Check,
+    Cohort,
+    Decision,
+    Drain,
+    GroupDesired,
+    Inherit,
+    Instance,
+    Observation,
+    Plan,
+    PutInService,
+    Run,
+    SetCapacity,
+    Start,
+    State,
+    Stop,
+    Target,
+    Terminate,
+)
+from homeport.plan.cohort import SURPLUS, Role, assign
+from homeport.plan.fleet_rule import Outcome
+from homeport.plan.member import age, carries, usable
+
+ENDING = (State.TERMINATING, State.TERMINATING_WAIT, State.TERMINATED)
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """All that a rule may look at."""
+
+    instance: Instance
+    role: Role
+    desired: GroupDesired
+    enough: bool
+    """So many that are wanted carry traffic that one that isn't may go."""
+    held: bool
+    """It is to become its next generation, but not yet: fewer than the floor would carry."""
+    closing: bool
+    """Nobody is wanted any more: the capacity says so."""
+
+    @property
+    def turning(self) -> bool:
+        """Its next generation is being made."""
+        return self.instance.next_release is not None
+
+    @property
+    def aside(self) -> bool:
+        """Kept without traffic. What is only made is given its traffic by the engine, as soon as it is well."""
+        cohort = self.role.cohort
+        return cohort is not None and not cohort.serving and not cohort.launch
+
+    @property
+    def registered(self) -> bool:
+        return self.instance.target is not Target.UNUSED or self.instance.check is Check.INITIAL
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    name: str
+    when: Callable[[Situation], bool]
+    then: Callable[[Situation], Outcome]
+
+
+def _release(s: Situation) -> int:
+    assert s.role.cohort is not None
+    return s.role.cohort.release
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="waits to end",
+        when=lambda s: s.instance.state is State.TERMINATING_WAIT,
+        then=lambda s: Outcome(action=Stop(instance=s.instance.id), reason="its group ends it: TERM, then its grace"),
+    ),
+    Rule(name="ends", when=lambda s: s.instance.state in ENDING, then=lambda s: Outcome(reason="its group ends it")),
+    Rule(
+        name="unknown",
+        when=lambda s: s.instance.run is Run.UNKNOWN,
+        then=lambda s: Outcome(reason="nobody knows what it does; unknown never authorises destruction"),
+    ),
+    Rule(
+        name="turning",
+        when=lambda s: s.turning,
+        then=lambda s: Outcome(reason=f"homeport-agent brings r{s.instance.next_release}"),
+    ),
+    Rule(
+        name="inherited",
+        when=lambda s: s.role.inherit,
+        then=lambda s: Outcome(
+            action=Inherit(instance=s.instance.id, release=_release(s)),
+            reason=f"what it runs is the same in r{s.instance.release} and r{_release(s)}",
+        ),
+    ),
+    Rule(
+        name="boots",
+        when=lambda s: s.instance.state is not State.IN_SERVICE,
+        then=lambda s: Outcome(reason=s.instance.reason or "it boots"),
+    ),
+    Rule(
+        name="floor",
+        when=lambda s: s.held,
+        then=lambda s: Outcome(reason=f"it carries on: {s.desired.floor} serve at least"),
+    ),
+    Rule(
+        name="drain",
+        when=lambda s: (s.role.convert or s.aside) and s.instance.target is Target.READY,
+        then=lambda s: Outcome(
+            action=Drain(instance=s.instance.id),
+            reason=f"it gets r{_release(s)} in place" if s.role.convert else f"r{_release(s)} is kept without traffic",
+        ),
+    ),
+    Rule(
+        name="connections end",
+        when=lambda s: (s.role.convert or s.aside) and s.instance.target is Target.DRAINING,
+        then=lambda s: Outcome(reason="its open requests and connections end"),
+    ),
+    Rule(
+        name="convert",
+        when=lambda s: s.role.convert,
+        then=lambda s: Outcome(
+            action=Start(instance=s.instance.id, release=_release(s)),
+            reason=f"r{s.instance.release} ends here, r{_release(s)} comes",
+        ),
+    ),
+    Rule(
+        name="kept aside",
+        when=lambda s: s.aside,
+        then=lambda s: Outcome(reason=f"r{s.instance.release} runs, without traffic"),
+    ),
+    Rule(
+        name="goes with the capacity",
+        when=lambda s: s.role.cohort is None and s.closing,
+        then=lambda s: Outcome(reason="nobody is wanted here any more"),
+    ),
+    Rule(
+        name="still needed",
+        when=lambda s: s.role.cohort is None and not s.enough,
+        then=lambda s: Outcome(reason="it carries on until its successors do"),
+    ),
+    Rule(
+        name="surplus",
+        when=lambda s: s.role.cohort is None,
+        then=lambda s: Outcome(
+            action=Terminate(instance=s.instance.id), reason=f"one more than wanted of r{s.instance.release}"
+        ),
+    ),
+    Rule(
+        name="ready",
+        when=lambda s: s.desired.balanced and not s.registered and s.instance.check is Check.HEALTHY,
+        then=lambda s: Outcome(action=PutInService(instance=s.instance.id), reason="the agent found it healthy"),
+    ),
+    Rule(
+        name="sick",
+        when=lambda s: s.instance.check is Check.UNHEALTHY,
+        then=lambda s: Outcome(reason=s.instance.reason or "its target check fails"),
+    ),
+    Rule(
+        name="not ready yet",
+        when=lambda s: not carries(s.instance, balanced=s.desired.balanced),
+        then=lambda s: Outcome(reason=s.instance.reason or "the balancer looks at it"),
+    ),
+    Rule(
+        name="in service",
+        when=lambda s: True,
+        then=lambda s: Outcome(reason=f"in service with r{s.instance.release}"),
+    ),
+)
+
+
+def reconcile(desired: GroupDesired, observed: Observation, now: datetime, members: Sequence[Instance]) -> Plan:
+    """What to do now for one group; asked again whenever the engine was looked at."""
+    present = sorted((each for each in members if each.state is not State.TERMINATED), key=age)
+    living = [each for each in present if each.state not in ENDING]
+    roles = assign(desired.cohorts, living, {})
+    held = _held(desired, living, roles)
+    wanted = sum(cohort.count for cohort in desired.cohorts if cohort.serving)
+    carrying = sum(
+        1 for each in living if roles[each.id].cohort is not None and carries(each, balanced=desired.balanced)
+    )
+    decisions = []
+    stays = 0
+    for instance in present:
+        situation = Situation(
+            instance=instance,
+            role=roles.get(instance.id, SURPLUS),
+            desired=desired,
+            enough=carrying >= wanted,
+            held=instance.id in held,
+            closing=not desired.cohorts,
+        )
+        rule = next(rule for rule in RULES if rule.when(situation))
+        outcome = rule.then(situation)
+        stays += rule.name in ("still needed", "surplus", "unknown", "boots") and situation.role.cohort is None
+        decisions.append(Decision(subject=instance.id, reason=outcome.reason, action=outcome.action, rule=rule.name))
+    serving = [roles[each.id] for each in living if each.state is State.IN_SERVICE]
+    return Plan(decisions=(*_capacity(desired, observed, serving, stays), *decisions))
+
+
+def _capacity(
+    desired: GroupDesired, observed: Observation, serving: Sequence[Role], stays: int
+) -> tuple[Decision, ...]:
+    """`stays`: so many that no cohort wants are still there; each goes by a word of its own, which takes the capacity
+    down with it."""
+    known = next((each for each in observed.capacity if (each.app, each.group) == (desired.app, desired.name)), None)
+    if known is None:
+        return ()  # its pool isn't there, or is gone
+    wanted = sum(_count(cohort, serving) for cohort in desired.cohorts)
+    count = wanted + (stays if desired.cohorts else 0)
+    if known.count == count:
+        return ()
+    reason = f"{count} of {desired.name} are wanted, {known.count} are kept"
+    action = SetCapacity(app=desired.app, group=desired.name, count=count)
+    return (Decision(subject=desired.name, reason=reason, action=action, rule="capacity"),)
+
+
+def _count(cohort: Cohort, serving: Sequence[Role]) -> int:
+    """A cohort of which none is made has as many as are there; who only boots may yet be given up, and then the engine
+    would make another."""
+    kept = sum(1 for role in serving if role.cohort == cohort)
+    return cohort.count if cohort.launch else min(cohort.count, kept)
+
+
+def _held(desired: GroupDesired, living: Sequence[Instance], roles: Mapping[str, Role]) -> set[str]:
+    """Those that can't be spared yet for their next generation; who is sick goes first."""
+    carrying = [each for each in living if carries(each, balanced=desired.balanced) and each.next_release is None]
+    turning = [each for each in carrying if roles[each.id].convert and usable(each)]
+    turning.sort(key=lambda each: (each.check is not Check.UNHEALTHY, age(each)))
+    return {each.id for each in turning[max(0, len(carrying) - desired.floor) :]} if desired.floor else set()

@@ -1,0 +1,140 @@
+"""Decisions about a group whose engine heals by itself."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from homeport.model.fleet import (
+    Action,
+    Capacity,
+    Check,
+    Cohort,
+    Drain,
+    GroupDesired,
+    Inherit,
+    Instance,
+    Observation,
+    PutInService,
+    Run,
+    SetCapacity,
+    Start,
+    State,
+    Stop,
+    Target,
+    Terminate,
+)
+from homeport.plan import pool
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def instance(number: int, release: int = 1, **fields: Any) -> Instance:
+    said: dict[str, Any] = {"state": State.IN_SERVICE, "run": Run.RUNNING, "check": Check.HEALTHY}
+    said |= {"target": Target.READY, "created_at": NOW + timedelta(seconds=number)} | fields
+    return Instance(id=f"i-{number}", app="shop", group="web", zone="abc"[number % 3], release=release, **said)
+
+
+def actions(
+    *instances: Instance, cohorts: tuple[Cohort, ...], capacity: int, floor: int = 0, balanced: bool = True
+) -> list[Action]:
+    desired = GroupDesired(
+        app="shop",
+        name="web",
+        cohorts=cohorts,
+        zones=("a", "b", "c"),
+        balanced=balanced,
+        stop_grace=timedelta(seconds=5),
+        drain=timedelta(seconds=5),
+        floor=floor,
+    )
+    kept = (Capacity(app="shop", group="web", count=capacity),)
+    observed = Observation(at=NOW, instances=instances, capacity=kept)
+    return list(pool.reconcile(desired, observed, NOW, instances).actions)
+
+
+def capacity(count: int) -> SetCapacity:
+    return SetCapacity(app="shop", group="web", count=count)
+
+
+ONE, TWO = Cohort(release=1, count=2), Cohort(release=2, count=2)
+
+
+def test_what_is_lacking_is_for_the_engine_to_launch() -> None:
+    assert actions(cohorts=(ONE,), capacity=0) == [capacity(2)]
+    assert actions(instance(1), cohorts=(ONE,), capacity=2) == []
+
+
+def test_an_environment_that_goes_down_keeps_nothing() -> None:
+    assert actions(instance(1), instance(2), cohorts=(), capacity=2) == [capacity(0)]
+
+
+def test_new_ones_come_beside_and_the_old_carry_until_they_are_well() -> None:
+    old = (instance(1), instance(2))
+    asked = (replace(TWO, serving=False), ONE)
+    assert actions(*old, cohorts=asked, capacity=2) == [capacity(4)]
+    booting = instance(3, 2, state=State.PENDING_WAIT, run=Run.STARTING, check=Check.INITIAL, target=Target.UNUSED)
+    assert actions(*old, booting, cohorts=(TWO,), capacity=4) == []
+
+
+def test_old_ones_kept_aside_get_no_requests_and_come_back() -> None:
+    both = (instance(1), instance(2), instance(3, 2), instance(4, 2))
+    aside = replace(ONE, serving=False, launch=False)
+    assert actions(*both, cohorts=(TWO, aside), capacity=4) == [Drain(instance="i-1"), Drain(instance="i-2")]
+    away = tuple(replace(each, target=Target.UNUSED) for each in both[:2])
+    assert actions(*away, *both[2:], cohorts=(TWO, aside), capacity=4) == []
+    back = actions(*away, *both[2:], cohorts=(ONE,), capacity=4)
+    assert back == [PutInService(instance="i-1"), PutInService(instance="i-2")]
+    assert actions(*both, cohorts=(ONE,), capacity=4) == [Terminate(instance="i-3"), Terminate(instance="i-4")]
+
+
+def test_in_place_one_after_the_other_drained_first() -> None:
+    asked = (Cohort(release=2, count=1, in_place=True), Cohort(release=1, count=1))
+    first, second = instance(1), instance(2)
+    (drained,) = actions(first, second, cohorts=asked, capacity=2, floor=1)
+    assert isinstance(drained, Drain)
+    chosen, other = (first, second) if drained.instance == "i-1" else (second, first)
+    draining = replace(chosen, target=Target.DRAINING)
+    assert actions(draining, other, cohorts=asked, capacity=2, floor=1) == []
+    away = replace(chosen, target=Target.UNUSED)
+    assert actions(away, other, cohorts=asked, capacity=2, floor=1) == [Start(instance=chosen.id, release=2)]
+    turning = replace(away, next_release=2, run=Run.STARTING)
+    assert actions(turning, other, cohorts=asked, capacity=2, floor=1) == []
+    turned = replace(away, release=2)
+    assert actions(turned, other, cohorts=asked, capacity=2, floor=1) == [PutInService(instance=chosen.id)]
+    looked_at = replace(turned, check=Check.INITIAL)
+    assert actions(looked_at, other, cohorts=asked, capacity=2, floor=1) == []
+
+
+def test_the_floor_holds() -> None:
+    asked = (Cohort(release=2, count=2, in_place=True),)
+    assert actions(instance(1), instance(2), cohorts=asked, capacity=2, floor=2) == []
+    assert len(actions(instance(1), instance(2), cohorts=asked, capacity=2, floor=1)) == 1
+
+
+def test_what_runs_the_same_is_taken_over_as_it_is() -> None:
+    asked = (Cohort(release=2, count=2, inherits=1),)
+    found = actions(instance(1), instance(2), cohorts=asked, capacity=2)
+    assert found == [Inherit(instance="i-1", release=2), Inherit(instance="i-2", release=2)]
+
+
+def test_one_that_waits_to_end_is_told_to() -> None:
+    leaving = instance(1, state=State.TERMINATING_WAIT)
+    assert actions(leaving, cohorts=(), capacity=0) == [Stop(instance="i-1")]
+
+
+def test_unknown_authorises_nothing() -> None:
+    assert actions(instance(1, 9, run=Run.UNKNOWN), instance(2), instance(3), cohorts=(ONE,), capacity=3) == []
+
+
+def test_nothing_is_kept_of_a_first_release_that_never_gets_ready() -> None:
+    specimen = Cohort(release=1, count=1, serving=False, launch=False)
+    booting = instance(1, state=State.PENDING_WAIT, run=Run.STARTING, check=Check.INITIAL, target=Target.UNUSED)
+    assert actions(booting, cohorts=(specimen,), capacity=2) == [capacity(0)]
+
+
+def test_a_group_without_a_pool_is_left_alone() -> None:
+    desired = GroupDesired(
+        app="shop", name="web", cohorts=(ONE,), zones=("a",), balanced=True, stop_grace=timedelta(), drain=timedelta()
+    )
+    assert pool.reconcile(desired, Observation(at=NOW), NOW, ()).actions == ()
