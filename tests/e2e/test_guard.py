@@ -279,3 +279,23 @@ def test_alarms(person: Person, outside: Outside) -> None:
     assert "the alarm errors rings: 100% of " in said
     verdicts = [each["verdict"] for each in person.document("deployment", "list")["deployments"]][:4]
     assert verdicts == ["failed", "failed", "failed", "good"]
+
+
+def test_freeze(person: Person) -> None:
+    commit(person.app, {"homeport.toml": FILE + GUARDED})
+    made = len(person.document("release", "list")["releases"])
+    person("freeze", "--for", "2h", "--why", "the sale")
+    for words in (("deploy",), ("up",), ("config", "set", "A=b"), ("rollback",), ("deploy", "--detach")):
+        assert ": the sale" in person(*words, code=4)
+    assert "frozen until" in person("status")
+    assert len(person.document("release", "list")["releases"]) == made
+    person("deploy", "--override-freeze", "the login is broken")
+    person("unfreeze")
+    assert "isn't frozen" in person("unfreeze")
+    kinds = [each["kind"] for each in person.document("events")["events"]]
+    assert [each for each in kinds if "fr" in each and "ze" in each] == [
+        "frozen",
+        "freeze_overridden",
+        "unfrozen",
+    ]
+    assert "over" in person("freeze", "--until", "2020-01-01", "--why", "late", code=2)
