@@ -197,6 +197,8 @@ class ChangeRequest(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     service_role: str = ""
     notifications: tuple[str, ...] = ()
+    nested: bool = False
+    """Whether nested stacks get change sets too."""
 
 
 class Replacement(StrEnum):
@@ -236,3 +238,5 @@ class ChangeSet(Struct, frozen=True, kw_only=True):
     status: ChangeSetStatus
     reason: str = ""
     changes: tuple[ResourceChange, ...] = ()
+    nested: dict[str, str] = {}
+    """Logical id of a nested stack → id of its own change set, where those were asked for."""

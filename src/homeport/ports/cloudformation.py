@@ -43,7 +43,7 @@ class CloudFormation(Protocol):
         ...
 
     def change_set(self, id: str) -> ChangeSet:
-        """Raises `NotFound`."""
+        """Raises `NotFound`. Those of nested stacks are found too, but not executed or deleted by themselves."""
         ...
 
     def change_sets(self, stack: str) -> Iterable[ChangeSet]:
@@ -55,7 +55,7 @@ class CloudFormation(Protocol):
         ...
 
     def delete_change_set(self, id: str) -> None:
-        """It is gone; no error if it wasn't there."""
+        """It is gone, or soon will be, with those of nested stacks; no error if it wasn't there."""
         ...
 
     def events(self, stack: str, since: datetime | None = None) -> Sequence[StackEvent]:

@@ -16,11 +16,12 @@ from homeport.model.stack_history import Begun, Ended
 from homeport.model.stack_plan import Action, Plan, StackPlan
 from homeport.plan.mistake import instead
 from homeport.plan.stack.parameter import MASK, declared
+from homeport.plan.stack.review import Review
 from homeport.plan.stack.state import Wanted
 from homeport.ports.clock import Clock
 from homeport.ports.cloudformation import CloudFormation
 from homeport.stacks.history import History
-from homeport.stacks.operation import Operation, Review, Watcher
+from homeport.stacks.operation import Operation, Watcher
 from homeport.stacks.planner import Planner
 from homeport.system.effect import effect
 

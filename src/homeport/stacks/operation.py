@@ -5,11 +5,13 @@ program that was killed finds its own when it comes again.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from homeport.errors import Conflict, Failed, HomeportError, NotFound, Unavailable
 from homeport.model.secret import Secret
@@ -19,14 +21,15 @@ from homeport.model.stack import (
     ChangeSetStatus,
     Deployed,
     Import,
-    Replacement,
+    ResourceChange,
     StackEvent,
     Status,
     Unknown,
 )
 from homeport.model.stack_plan import Action, StackPlan
 from homeport.plan.stack.failure import STACK, first_failure, in_words
-from homeport.plan.stack.replacement import stateful
+from homeport.plan.stack.package import nested_anyhow
+from homeport.plan.stack.review import Review, check, check_protected, nested_change
 from homeport.plan.stack.state import Wanted
 from homeport.ports.clock import Clock
 from homeport.ports.cloudformation import CloudFormation
@@ -50,16 +53,6 @@ class Watcher(Struct, frozen=True, kw_only=True):
     clock: Clock
     pause: Callable[[float], None]
     say: Callable[[StackEvent], None]
-
-
-class Review(Struct, frozen=True, kw_only=True):
-    """What may be done beyond the plan. `allowed`: logical ids whose replacement or deletion is wanted by name;
-    `surprises`: whether resources may be made anew that the plan didn't name."""
-
-    allowed: frozenset[str] = frozenset()
-    surprises: bool = False
-    imports: tuple[Import, ...] = ()
-    retain: tuple[str, ...] = ()
 
 
 class Events:
@@ -144,19 +137,39 @@ class Operation:
             capabilities=wanted.capabilities,
             service_role=stack.service_role,
             notifications=stack.notifications,
+            # of a stack that is yet to be made nothing can be lost, and its nested ones would be left under review
+            nested=not create and not imports and bool(nested_anyhow(wanted.template)),
         )
 
     def _change_set(self, request: ChangeRequest) -> ChangeSet:
         """Made and examined by CloudFormation. Older ones of ours go: what they would do may be out of date."""
-        for each in self.formation.change_sets(request.stack):
-            if each.name.startswith(OURS):
-                self._discard(each)
-        id = self._ask(request)
-        found = self._until(lambda: self._ready(id), f"the change set {request.name} of {request.stack}")
+        for each in self._ours(request.stack):
+            self._discard(each)
+        self._until(lambda: not self._ours(request.stack) or None, f"the end of older change sets of {request.stack}")
+        found = self._examined(request)
+        if found.status is ChangeSetStatus.FAILED and request.nested:
+            # it can't always look into nested stacks: their parameters may only be known once it works on them
+            self._discard(found)
+            found = self._examined(replace(request, name=f"{request.name}-alone", nested=False))
         if found.status is ChangeSetStatus.FAILED:
             self._discard(found)
             raise Failed(f"{self.plan.id}: CloudFormation refuses the change: {found.reason}")
         return found
+
+    def _ours(self, stack: str) -> list[ChangeSet]:
+        return [each for each in self.formation.change_sets(stack) if each.name.startswith(OURS)]
+
+    def _examined(self, request: ChangeRequest) -> ChangeSet:
+        id = self._ask(request)
+        return self._until(lambda: self._ready(id), f"the change set {request.name} of {request.stack}")
+
+    def _inside(self, change_set: ChangeSet, path: str = "") -> Iterator[ResourceChange]:
+        """What it says of nested stacks."""
+        for name, id in change_set.nested.items():
+            inner = self._until(partial(self._ready, id), f"the change set of {path}{name} in {self.plan.name}")
+            for each in inner.changes:
+                yield nested_change(self.plan, each, f"{path}{name}/")
+            yield from self._inside(inner, f"{path}{name}/")
 
     def _ready(self, id: str) -> ChangeSet | None:
         found = self.formation.change_set(id)
@@ -175,34 +188,12 @@ class Operation:
         self.formation.delete_change_set(change_set.id)
 
     def _review(self, change_set: ChangeSet, review: Review) -> None:
-        """What CloudFormation says it will do against what was planned. Raises `Conflict`; the change set is gone."""
-        planned = {each.logical_id: each for each in self.plan.resources}
-        dangerous = tuple(each.logical_id for each in change_set.changes if stateful(each))
-        surprises = [
-            each.logical_id
-            for each in change_set.changes
-            if each.replacement is not Replacement.NO
-            and (each.logical_id not in planned or planned[each.logical_id].replacement is Replacement.NO)
-        ]
+        """Nothing, where it may be executed. Raises `Conflict`; the change set is gone."""
         try:
-            self._check_protected(dangerous, review)
-            unknown = [each for each in surprises if each not in review.allowed]
-            if unknown and not review.surprises:
-                raise Conflict(
-                    f"{self.plan.id}: CloudFormation would replace {', '.join(unknown)}, which isn't in the plan",
-                    hint=f"--allow-replace {self.plan.id}/{unknown[0]}",
-                )
+            check(self.plan, (*change_set.changes, *self._inside(change_set)), review)
         except Conflict:
             self._discard(change_set)
             raise
-
-    def _check_protected(self, names: Sequence[str], review: Review) -> None:
-        refused = [each for each in names if each not in review.allowed]
-        if refused:
-            raise Conflict(
-                f"{self.plan.id}: {', '.join(refused)} would be replaced or deleted, with what is in it",
-                hint=" ".join(f"--allow-replace {self.plan.id}/{each}" for each in refused),
-            )
 
     # --- operations
 
@@ -221,7 +212,7 @@ class Operation:
 
     def remove(self, review: Review) -> bool:
         """As `delete`. Raises `Conflict` where that would lose what somebody keeps, and nobody allowed it by name."""
-        self._check_protected([each for each in self.plan.protected if each not in review.retain], review)
+        check_protected(self.plan, [each for each in self.plan.protected if each not in review.retain], review)
         return self.delete(review.retain)
 
     def delete(self, retain: tuple[str, ...] = ()) -> bool:

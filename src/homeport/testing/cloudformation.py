@@ -74,6 +74,12 @@ class FakeCloud:
         self.world.replaced.setdefault(stack, []).append(logical_id)
         self.keep()
 
+    def refuse_nested(self, stack: str) -> None:
+        """It can't look into the stacks that are nested in this one: as where a function in them needs a value that is
+        only known once it works on them."""
+        self.world.no_nested.append(stack)
+        self.keep()
+
     def throttle(self, calls: int) -> None:
         """API, common errors: "ThrottlingException: The request was denied due to request throttling." """
         refusal = Unavailable("CloudFormation throttles: Rate exceeded", retry_after=timedelta(seconds=1))

@@ -114,6 +114,8 @@ class FakeCloudFormation:
     @_call
     def change_set(self, id: str) -> ChangeSet:
         asked = self._found(id)[1]
+        if id in asked.nested:
+            return asked.nested[id]
         if asked.looks > 0:
             asked.looks -= 1
             return msgspec.structs.replace(asked.change_set, status=ChangeSetStatus.PENDING, changes=())
@@ -128,6 +130,9 @@ class FakeCloudFormation:
     @_call
     def execute_change_set(self, id: str, token: str) -> None:
         state, asked = self._found(id)
+        if id in asked.nested:
+            # UG, Change sets for nested stacks: executed "from the root change set"
+            raise Conflict(f"ChangeSet [{id}] cannot be executed: it belongs to a nested stack")
         if state.token == token and state.steps:
             return
         if asked.change_set.status is not ChangeSetStatus.READY:
@@ -245,8 +250,9 @@ class FakeCloudFormation:
 
     def _found(self, id: str) -> tuple[StackState, Asked]:
         for state in self.cloud.world.stacks.values():
-            if id in state.asked:
-                return state, state.asked[id]
+            for asked in state.asked.values():
+                if id == asked.change_set.id or id in asked.nested:
+                    return state, asked
         raise NotFound(f"ChangeSet [{id}] does not exist")
 
     def _failure(self, name: str) -> Failure | None:

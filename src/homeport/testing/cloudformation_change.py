@@ -5,15 +5,19 @@ Sentences in quotation marks are AWS's: CloudFormation User Guide (UG) and API R
 """
 
 import hashlib
+from collections.abc import Mapping
 
-import msgspec
+from msgspec.structs import replace
 
 from homeport.errors import Invalid
 from homeport.model.secret import Secret
 from homeport.model.stack import ChangeRequest, ChangeSet, ChangeSetStatus, Replacement, ResourceChange, Template
 from homeport.plan.stack.capability import capabilities
 from homeport.plan.stack.evaluate import evaluate
+from homeport.plan.stack.nested import predict_inside
+from homeport.plan.stack.package import nested_anyhow
 from homeport.plan.stack.parameter import declared, scene
+from homeport.plan.stack.place import above
 from homeport.plan.stack.replacement import predict
 from homeport.plan.stack.template import parse
 from homeport.stacks.schema import Schemas
@@ -85,10 +89,7 @@ class Examiner:
             ]
             if bare:
                 raise Invalid(f"Resources [{', '.join(bare)}] is missing mandatory DeletionPolicy attribute")
-            changes = tuple(
-                msgspec.structs.replace(each, action="import") if each.logical_id in imported else each
-                for each in changes
-            )
+            changes = tuple(replace(each, action="import") if each.logical_id in imported else each for each in changes)
             if any(each.action != "import" for each in changes):
                 # UG: "you can't … create, update, or delete" in the same operation
                 raise Invalid("You have modified resources in your template that are not being imported.")
@@ -106,7 +107,59 @@ class Examiner:
             reason=reason,
             changes=changes,
         )
-        return Asked(change_set=change_set, contents=contents, create=request.create)
+        asked = Asked(change_set=change_set, contents=contents, create=request.create)
+        if request.nested and differs:
+            self._look_inside(state, asked)
+        return asked
+
+    def _look_inside(self, state: StackState, asked: Asked) -> None:
+        """API, CreateChangeSet, IncludeNestedStacks: "Creates a change set for the all nested stacks specified in the
+        template."
+
+        ResourceChange, ChangeSetId: "The change set ID of the nested change set."
+        """
+        if state.name in self.world.no_nested:
+            reason = "Nested change set was not successfully created: Currently in FAILED."
+            asked.change_set = replace(asked.change_set, status=ChangeSetStatus.FAILED, reason=reason, changes=())
+            return
+        old, new = (evaluate(each.body, self._scene(each)) for each in (state.contents, asked.contents))
+        templates = self._deployed(state.contents), self._sent(asked.contents.body)
+        found = predict_inside(old, new, *templates, Schemas(self.region))
+        forced = self.world.replaced.get(state.name, [])
+        inside: dict[str, list[ResourceChange]] = {}
+        for each in found:
+            path, _, name = each.logical_id.rpartition("/")
+            sure = Replacement.YES if each.logical_id in forced and each.action == "modify" else each.replacement
+            for outer in above(path)[1:]:
+                inside.setdefault(outer, [])
+            inside[path].append(replace(each, logical_id=name, replacement=sure))
+        root = asked.change_set
+        made = {
+            path: replace(root, id=f"{root.id}-{path.replace('/', '-')}", stack=path, changes=tuple(changes))
+            for path, changes in inside.items()
+        }
+        asked.nested = {one.id: replace(one, nested=_children(made, path)) for path, one in made.items()}
+        asked.change_set = replace(root, nested=_children(made, ""))
+
+    def _deployed(self, contents: Contents, path: str = "") -> dict[str, Template]:
+        """Templates of nested stacks, by path."""
+        found: dict[str, Template] = {}
+        by_id = {each.id: each for each in self.world.stacks.values()}
+        for name in nested_anyhow(contents.body):
+            state = by_id.get(contents.physical.get(name, ""))
+            if state is not None:
+                found[f"{path}{name}"] = state.contents.body
+                found |= self._deployed(state.contents, f"{path}{name}/")
+        return found
+
+    def _sent(self, body: Template, path: str = "") -> dict[str, Template]:
+        found: dict[str, Template] = {}
+        for name in nested_anyhow(body):
+            url = str(body["Resources"][name].get("Properties", {}).get("TemplateURL", ""))
+            inner = parse(self.fetched(url), "template").body
+            found[f"{path}{name}"] = inner
+            found |= self._sent(inner, f"{path}{name}/")
+        return found
 
     def _whole(self, contents: Contents) -> tuple[object, ...]:
         """What an update without changed resources can still change: tags, outputs, notifications, the role."""
@@ -116,7 +169,7 @@ class Examiner:
 
     def _scene(self, contents: Contents) -> dict[str, object]:
         pseudo = {"AWS::Region": self.region, "AWS::AccountId": self.account}
-        known = {name: msgspec.structs.replace(each, hidden=False) for name, each in declared(contents.body).items()}
+        known = {name: replace(each, hidden=False) for name, each in declared(contents.body).items()}
         return scene(known, contents.parameters, pseudo)
 
     def _changes(self, state: StackState, contents: Contents, body: Template) -> tuple[ResourceChange, ...]:
@@ -124,7 +177,7 @@ class Examiner:
         found = predict(old, evaluate(body, self._scene(contents)), Schemas(self.region))
         forced = self.world.replaced.get(state.name, [])
         return tuple(
-            msgspec.structs.replace(each, replacement=Replacement.YES)
+            replace(each, replacement=Replacement.YES)
             if each.logical_id in forced and each.action == "modify"
             else each
             for each in found
@@ -137,3 +190,8 @@ class Examiner:
         kept = {name: id for name, id in state.contents.physical.items() if name not in gone}
         serial = self.world.ticks
         return kept | {name: f"{state.name}-{name}-{serial}" for name in sorted(new)}
+
+
+def _children(made: Mapping[str, ChangeSet], path: str) -> dict[str, str]:
+    """Logical id of each nested stack directly in this one → id of its change set."""
+    return {name: each.id for key, each in made.items() for outer, _, name in [key.rpartition("/")] if outer == path}

@@ -60,6 +60,8 @@ class Asked(Struct, kw_only=True):
     contents: Contents
     create: bool
     looks: int = 1
+    nested: dict[str, ChangeSet] = {}
+    """Change sets of nested stacks, by id."""
 
 
 class StackState(Struct, kw_only=True):
@@ -147,6 +149,8 @@ class World(Struct, kw_only=True):
     objects: dict[str, str] = {}
     """What was put into buckets, by bucket/key."""
     no_buckets: list[str] = []
+    no_nested: list[str] = []
+    """Stacks of whose nested ones CloudFormation can make no change sets."""
     ticks: int = 0
 
     def now(self) -> datetime:

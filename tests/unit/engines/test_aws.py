@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from homeport.engines.aws.cloud import AwsCloud
+from homeport.engines.aws.stack_answer import change_set
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound, Unavailable
 from homeport.model.secret import Secret
 from homeport.model.stack import ChangeRequest, ChangeSetStatus, Status, Target
@@ -248,3 +249,11 @@ def test_no_network_and_no_credentials(keys: Callable[[str], None], monkeypatch:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(Invalid, match="nobody"):
         AwsCloud(attempts=1).caller(TARGET)
+
+
+def test_change_sets_of_nested_stacks_are_named() -> None:
+    said = {"ChangeSetId": "arn:1", "ChangeSetName": "c", "StackId": "arn:site", "Status": "CREATE_COMPLETE"}
+    inner = {"Action": "Modify", "LogicalResourceId": "Web", "ResourceType": "AWS::CloudFormation::Stack"}
+    changes = [{"ResourceChange": inner | {"ChangeSetId": "arn:2"}}, {"ResourceChange": inner | {"Action": "Add"}}]
+    found = change_set(said, changes)
+    assert (found.nested, [each.action for each in found.changes]) == ({"Web": "arn:2"}, ["modify", "add"])

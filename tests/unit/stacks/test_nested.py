@@ -89,6 +89,31 @@ def test_a_table_in_a_nested_stack_is_protected(tmp_path: Path) -> None:
     assert site.apply(wishes=allowed)["site"].outcome is Outcome.DONE
 
 
+def test_what_a_nested_stack_s_change_set_says_is_reviewed(tmp_path: Path) -> None:
+    site = Site(tmp_path, FILES)
+    site.apply()
+    site.edit("templates/parts/web.yaml", "Value: !Ref Size", "Value: other")
+    site.cloud.replaces("site", "Web/Group")
+    assert site.one("site").replaced == ()
+    refused = site.apply(wishes=Wishes())["site"]
+    assert refused.reason == "site: CloudFormation would replace Web/Group, which isn't in the plan"
+    assert refused.error is not None
+    assert refused.error.hint == "--allow-replace site/Web/Group"
+    assert site.cloud.stack("site").asked == {}
+    allowed = Wishes(allow=frozenset({"site/Web/Group"}))
+    assert site.apply(wishes=allowed)["site"].outcome is Outcome.DONE
+
+
+def test_nested_stacks_that_cloudformation_can_t_look_into(tmp_path: Path) -> None:
+    """https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/759"""
+    site = Site(tmp_path, FILES)
+    site.apply()
+    site.edit("templates/parts/web.yaml", "Value: !Ref Size", "Value: other")
+    site.cloud.refuse_nested("site")
+    assert site.apply(wishes=Wishes())["site"].outcome is Outcome.DONE
+    assert site.one("site").action is Action.NONE
+
+
 def test_what_failed_in_a_nested_stack_is_what_is_told(tmp_path: Path) -> None:
     site = Site(tmp_path, FILES)
     site.cloud.fail("site", "Web/Group", "The maximum number of security groups has been reached.")

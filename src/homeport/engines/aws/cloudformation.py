@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from homeport.engines.aws.error import translated
-from homeport.engines.aws.stack_answer import change, change_set, deployed, drifted, event, resource
+from homeport.engines.aws.stack_answer import change_set, deployed, drifted, event, resource
 from homeport.errors import Failed, NotFound
 from homeport.model.secret import Secret
 from homeport.model.stack import ChangeRequest, ChangeSet, Deployed, Drift, StackEvent, StackResource
@@ -74,6 +74,8 @@ class AwsCloudFormation:
             asked["RoleARN"] = request.service_role
         if request.notifications or not request.create:
             asked["NotificationARNs"] = list(request.notifications)
+        if request.nested:
+            asked["IncludeNestedStacks"] = True
         if request.imports:
             asked["ResourcesToImport"] = [
                 {"ResourceType": each.type, "LogicalResourceId": each.logical_id, "ResourceIdentifier": each.identifier}
@@ -95,7 +97,7 @@ class AwsCloudFormation:
                 )
                 changes += more.get("Changes", ())
                 token = more.get("NextToken")
-        return change_set(answer, tuple(change(each["ResourceChange"]) for each in changes if "ResourceChange" in each))
+        return change_set(answer, changes)
 
     def change_sets(self, stack: str) -> Iterator[ChangeSet]:
         try:

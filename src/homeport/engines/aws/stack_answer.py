@@ -1,6 +1,6 @@
 """What CloudFormation answers, as Homeport's models: pure. Used by `cloudformation`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from homeport.model.stack import (
@@ -39,14 +39,17 @@ def deployed(said: Answer) -> Deployed:
     )
 
 
-def change_set(said: Answer, changes: tuple[ResourceChange, ...]) -> ChangeSet:
+def change_set(said: Answer, changes: Sequence[Answer]) -> ChangeSet:
+    """`changes`: those of all pages."""
+    resources = [each["ResourceChange"] for each in changes if "ResourceChange" in each]
     return ChangeSet(
         id=said["ChangeSetId"],
         name=said["ChangeSetName"],
         stack=said["StackId"],
         status=_status(said.get("Status", ""), said.get("StatusReason", "")),
         reason=said.get("StatusReason", ""),
-        changes=changes,
+        changes=tuple(map(change, resources)),
+        nested={each["LogicalResourceId"]: each["ChangeSetId"] for each in resources if each.get("ChangeSetId")},
     )
 
 
