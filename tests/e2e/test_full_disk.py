@@ -13,13 +13,20 @@ from pathlib import Path
 import pytest
 
 from homeport.system.clock import SystemClock
-from tests.app_repository import commit, make_repository
+from tests.app_repository import commit, make_repository, replaced
 from tests.e2e.person import ARGV, FILE, Person
 from tests.e2e.role import ROOT, wait_for
 
 PATIENCE_SECONDS = 30
 SIZE = "40m"
 ORPHAN = f"store/plain/layers/{'0' * 64}.tar.zst"
+
+
+WRITES = """async def health(writer: Writer) -> None:
+    if os.path.exists("/home/writes"):
+        with open("/home/more", "ab") as file:
+            file.write(bytes(100_000))
+"""
 
 
 class Disk:
@@ -51,7 +58,7 @@ class Disk:
 
 @contextlib.contextmanager
 def small_disk(place: Path) -> Iterator[Disk]:
-    place.mkdir()
+    (place / "home").mkdir(parents=True)  # other homes take what one claims that isn't there for its own
     namespaces = ("--mount",) if ROOT else ("--mount", "--user", "--map-current-user", "--keep-caps")
     stay = "exec setpriv --pdeathsig KILL sleep infinity"
     shell = f'mount -t tmpfs -o size="$1",mode=700 tmpfs "$2" && echo mounted && {stay}'
@@ -74,9 +81,9 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
 @pytest.fixture(scope="module")
 def person(disk: Disk) -> Iterator[Person]:
     file = FILE.replace("instances = 2", "instances = 1")
-    app = make_repository(
-        "plain", disk.place.parent, edits={"homeport.toml": file, "Procfile": "web: exec python3 web.py\n"}
-    )
+    edits = {"homeport.toml": file, "Procfile": "web: exec python3 web.py\n"}
+    app = make_repository("plain", disk.place.parent, edits=edits)
+    commit(app, replaced(app, "web.py", "async def health(writer: Writer) -> None:\n", f"{WRITES}"))
     found = Person(app, disk.place / "home", program=disk.program(app))
     try:
         assert "nearly full" in found("up")
@@ -144,3 +151,33 @@ def test_gc_makes_room_and_everything_goes_on(disk: Disk, person: Person) -> Non
     commit(person.app, {"big": None, "news": "two"})
     assert "r2 is good" in person("deploy")
     assert serves(person, "plain 1 r2 ")
+
+
+def test_an_instance_that_cannot_write_is_told_from_a_sick_one(disk: Disk, person: Person) -> None:
+    wait_for(lambda: len(person.instances()) == 1, "the old one's end", PATIENCE_SECONDS)
+    (instance,) = person.instances()
+    person("exec", instance["id"], "--", "touch", "/home/writes")
+
+    def told() -> bool:
+        disk.fill()  # the engine may just have given up what it kept
+        return "disk full" in person("why", instance["id"])
+
+    wait_for(told, "the illness", PATIENCE_SECONDS)
+    disk.empty()
+    wait_for(lambda: [each["check"] for each in person.instances()] == ["healthy"], "well again", PATIENCE_SECONDS)
+    (now,) = person.instances()
+    person("exec", now["id"], "--", "rm", "-f", "/home/writes", "/home/more")
+    assert [each["breakers"] for each in person.document("status")["apps"][0]["groups"]] == [[]]
+
+
+def test_no_release_is_blamed_for_a_full_disk(disk: Disk, person: Person) -> None:
+    """That the release fills it itself makes the test simple, and nobody can know."""
+    greedy = "web: dd if=/dev/zero of=/home/fat bs=64k status=none; sync; sleep 0.3; exit 1\n"
+    before = person.get("/").split()[2]
+    commit(person.app, {"Procfile": greedy})
+    error = person.document("deploy", code=6)["error"]
+    assert "on a full disk" in error["message"]
+    assert error["hint"] == "make room, then deploy again: homeport gc"
+    newest = max(person.document("deployment", "list")["deployments"], key=lambda each: each["number"])
+    assert newest["verdict"] == "infrastructure"
+    wait_for(lambda: serves(person, f"plain 1 {before} "), "the release before", PATIENCE_SECONDS)

@@ -65,7 +65,7 @@ def _words(
         hint = f"[groups.{instance.group}] memory in homeport.toml{now}: give it more, or have it need less"
     log = _log(engine, place, instance)
     lines += [f"last lines of {instance.id}:", *(f"  {each}" for each in log)] if log else []
-    return replace(evidence, lines=(*evidence.lines, *lines), hint=hint or logs)
+    return replace(evidence, lines=(*evidence.lines, *lines), hint=evidence.hint or hint or logs)
 
 
 def _times(count: int) -> str:

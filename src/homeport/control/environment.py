@@ -268,9 +268,15 @@ class EnvironmentControl:
         self.engine.record(event)
 
     def _guarded(self, call: Callable[[], None]) -> None:
-        """One thing that fails doesn't keep the others from being done; it is tried again at the next tick."""
+        """One thing that fails doesn't keep the others from being done; it is tried again at the next tick. At once,
+        where room could be made: what fills a disk takes it the next moment."""
         try:
-            call()
+            try:
+                call()
+            except Unavailable:
+                if not self.engine.make_room():
+                    raise
+                call()
         except HomeportError as error:
             self._complain(error)
 

@@ -37,7 +37,7 @@ from homeport.plan import alarm, canary_step
 from homeport.plan.batch import amount
 from homeport.plan.deployment_view import Rule, Step, View
 from homeport.plan.journal import moved_of
-from homeport.plan.trouble import deadline, troubled
+from homeport.plan.trouble import MAKE_ROOM, deadline, troubled
 from homeport.plan.way_back import back, end_task
 
 # --- prepare and task ------------------------------------------------------------------------------------------------
@@ -49,8 +49,9 @@ def _prepare(v: View) -> Step | None:
     if found is None:
         return Step(action=Prepare(app=v.started.app, release=release), waits_for=f"r{release} to be fetched")
     if found.failed:
-        evidence = Evidence(summary=f"r{release} can't be used: {found.failed}")
-        return Step(entry=Ended(at=v.now, verdict=Verdict.FAILED, evidence=evidence))
+        verdict, hint = (Verdict.INFRASTRUCTURE, MAKE_ROOM) if found.disk_full else (Verdict.FAILED, "")
+        evidence = Evidence(summary=f"r{release} can't be used: {found.failed}", hint=hint)
+        return Step(entry=Ended(at=v.now, verdict=verdict, evidence=evidence))
     return Step(entry=Prepared(at=v.now)) if found.ready else Step(waits_for=f"r{release} to be fetched")
 
 

@@ -10,6 +10,9 @@ CRASH_LOOP_EXITS = 3
 """So many exits of one process before its instance was ever healthy, and the release is refused without waiting."""
 
 
+MAKE_ROOM = "make room, then deploy again: homeport gc"
+
+
 def trouble(instance: Instance, *, since_at: datetime, grace: timedelta, baking_since_at: datetime | None) -> str:
     """Why an instance speaks against its release; empty: it doesn't. Unknown never does."""
     if instance.ended_at is not None and instance.ended_at < since_at:
@@ -62,8 +65,10 @@ def troubled(v: View) -> Step | None:
             each, since_at=v.started.at, grace=v.started.grace, baking_since_at=baking_since_at
         ) or _never_healthy(v, each)
         if found:
-            evidence = Evidence(summary=found, instance=each.id)
-            return Step(entry=Reverting(at=v.now, verdict=Verdict.FAILED, evidence=evidence), blames=each.id)
+            verdict, hint = (Verdict.INFRASTRUCTURE, MAKE_ROOM) if each.disk_full else (Verdict.FAILED, "")
+            full = ", on a full disk" if each.disk_full else ""
+            evidence = Evidence(summary=f"{found}{full}", instance=each.id, hint=hint)
+            return Step(entry=Reverting(at=v.now, verdict=verdict, evidence=evidence), blames=each.id)
     return None
 
 

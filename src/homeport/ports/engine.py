@@ -172,8 +172,9 @@ class Engine(Protocol):
         """What all instances together may take; None: nobody knows, or as much as there may be."""
         ...
 
-    def make_room(self) -> None:
-        """What it keeps for a full disk is given up, if the disk is full, until `compact`."""
+    def make_room(self) -> bool:
+        """Whether there is more room now: what it keeps for a full disk is given up, if the disk is full, until
+        `compact`."""
         ...
 
     def compact(self) -> None:

@@ -433,8 +433,8 @@ class LocalEngine:
     def memory_bytes(self) -> int | None:
         return memory.total_bytes()
 
-    def make_room(self) -> None:
-        reserve.give_up(self.home)
+    def make_room(self) -> bool:
+        return reserve.give_up(self.home)
 
     def compact(self) -> None:
         self.state.compact()

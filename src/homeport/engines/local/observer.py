@@ -173,7 +173,7 @@ class Observer:
             check=check,
             check_since_at=self._unhealthy_since(environment, seen) if check is Check.UNHEALTHY else None,
             probe=probe,
-            disk_full=seen.disk_full or (check is Check.UNHEALTHY and self._disk_full(seen)),
+            disk_full=seen.disk_full or (check is not Check.HEALTHY and self._disk_full(seen)),
             **self._oom_kills(environment, seen, group, check, probe),
             in_flight=flying,
         )
@@ -194,7 +194,7 @@ class Observer:
         return {"oom_kills": count, "oom_kills_well": known.well}
 
     def _disk_full(self, seen: Instance) -> bool:
-        """What it may write to: our disk, and the memory that is its /tmp, as far as one can look there."""
+        """What it may write to: our disk, also where only its sandbox sees it mounted."""
         inside = [] if seen.pid is None else [Path(f"/proc/{seen.pid}/root/tmp")]
         return any(is_full(each) for each in (self.launcher.home.root, *inside))
 

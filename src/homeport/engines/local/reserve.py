@@ -17,11 +17,14 @@ LEFT_BYTES = 500_000
 """What stays for others where there isn't room for all of it."""
 
 
-def give_up(home: Home) -> None:
-    """The file is gone, if the disk is full."""
+def give_up(home: Home) -> bool:
+    """Whether that makes room: the file is gone, if the disk is full."""
     with contextlib.suppress(OSError):
-        if room(home.root).free_bytes < SIZE_BYTES:
+        kept = any(each.exists() for each in (_path(home), _part(_path(home))))
+        if kept and room(home.root).free_bytes < SIZE_BYTES:
             _remove(_path(home))
+            return True
+    return False
 
 
 def keep(home: Home) -> None:

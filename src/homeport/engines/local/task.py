@@ -17,6 +17,7 @@ from homeport.instance import supervision
 from homeport.model.fleet import EndTask, Preparation, RunTask
 from homeport.ports.clock import Clock
 from homeport.system import process
+from homeport.system.disk import is_full
 
 log = logging.getLogger("homeport.engine")
 NEVER_STARTED = 125
@@ -67,7 +68,8 @@ class Tasks:
                 self.launcher.prepare(kept, app, number)
             except HomeportError as error:
                 said = "; ".join((error.message, *error.details))
-                self._preparing[key] = Preparation(app=app, release=number, failed=said)
+                full = is_full(self.launcher.home.root)
+                self._preparing[key] = Preparation(app=app, release=number, failed=said, disk_full=full)
                 return
             with self.lock:
                 self.traffic.write_hosts(kept.place.id)

@@ -574,8 +574,8 @@ class MemoryEngine:
     def memory_bytes(self) -> int | None:
         return self.memory
 
-    def make_room(self) -> None:
-        pass
+    def make_room(self) -> bool:
+        return False
 
     def compact(self) -> None:
         pass
