@@ -1,0 +1,152 @@
+"""The door of the simulated AWS: each call is parsed by botocore's own model of the service, and answered by the
+behaviour of ours that is registered for it; all others are moto's. Used by `simulator`, spoken to over HTTP.
+
+moto's answers are watched: a call that it doesn't know, or breaks on, is kept in `Door.broken`.
+"""
+
+import io
+import logging
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.core.model import OperationModel
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.serialize import get_serializer_class
+from moto.core.utils import get_service_model
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from msgspec import Struct
+from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.wrappers import Request, Response
+
+Answer = Mapping[str, Any] | None
+Behaviour = Callable[["Call"], Answer]
+LARGEST_BODY_BYTES = 1 << 20
+OURS = ("autoscaling", "cloudformation")
+"""Services of which moto isn't asked at all: what isn't modelled is refused."""
+SIGNED = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
+"""Names in signatures → botocore's."""
+LOG = logging.getLogger("homeport.simulation.aws")
+
+
+class Refused(ServiceException):
+    """What AWS answers with an error: its code, and its words."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+
+
+class Call(Struct, frozen=True):
+    """One call as it came in. `asked` are its parameters, in botocore's names."""
+
+    service: str
+    operation: str
+    region: str
+    asked: dict[str, Any]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.asked.get(name, default)
+
+    def names(self, name: str) -> list[str]:
+        return list(self.asked.get(name) or ())
+
+
+READING = ("Describe", "Get", "List", "Head")
+
+
+class Door:
+    """A WSGI application. `calls` counts by service and operation; `changes` by service those that moto answered and
+    that don't only read, so that who keeps an answer knows when it is out of date."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.changes: Counter[str] = Counter()
+        self.broken: list[str] = []
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._behaviours: dict[tuple[str, str], Behaviour] = {}
+
+    def register(self, service: str, behaviours: Mapping[str, Behaviour]) -> None:
+        """These operations are answered by us from now on."""
+        self._behaviours |= {(service, operation): each for operation, each in behaviours.items()}
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        service, region = _scope(environ.get("HTTP_AUTHORIZATION", ""))
+        operation, form, body = _named(service, environ)
+        if operation:
+            self.calls[f"{service}.{operation}"] += 1
+        behaviour = self._behaviours.get((service, operation))
+        if behaviour is None and service not in OURS:
+            return self._ask_moto(environ, start, f"{service}.{operation or environ.get('PATH_INFO', '')}")
+        response = self._answer(behaviour, service, region, operation, form, body)
+        return response(environ, start)
+
+    def _answer(
+        self, behaviour: Behaviour | None, service: str, region: str, operation: str, form: Any, body: bytes
+    ) -> Response:
+        model = get_service_model(service)
+        try:
+            known = model.operation_model(operation)
+        except Exception:  # noqa: BLE001 - of botocore's own kind, for a name that isn't one
+            return _serialized(OperationModel({}, model), Refused("InvalidAction", f"no such action: {operation}"))
+        try:
+            if behaviour is None:
+                raise Refused("NotSimulated", f"the simulator doesn't model {service}:{operation}")
+            request: Any = {"body": body, "headers": Headers(), "method": "POST", "url_params": {}, "url_path": "/"}
+            request["values"] = form
+            parsed = PROTOCOL_PARSERS[model.protocol](known).parse(request)
+            result: Any = behaviour(Call(service, operation, region, dict(parsed))) or {}
+        except Refused as error:
+            if error.code == "NotSimulated":
+                self.broken.append(error.message)
+            result = error
+        except Exception as error:  # the last door: what comes here is a bug of the simulator
+            LOG.exception("%s.%s", service, operation)
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self.broken.append(f"{service}.{operation}: {type(error).__name__}: {error} ({where.name}:{where.lineno})")
+            result = Refused("InternalFailure", f"a bug of the simulator: {error}")
+        return _serialized(known, result)
+
+    def _ask_moto(self, environ: dict[str, Any], start: Callable[..., Any], what: str) -> Iterable[bytes]:
+        def begin(status: str, headers: Any, *more: Any) -> Any:
+            if status.startswith("5"):
+                self.broken.append(f"{what}: moto answers {status}")
+            return start(status, headers, *more)
+
+        application = self._moto.get_application(environ)
+        answer: Iterable[bytes] = application(environ, begin)
+        service, _, operation = what.partition(".")
+        if not operation.startswith(READING):
+            self.changes[service] += 1
+        return answer
+
+
+def _serialized(operation: OperationModel, result: Any) -> Response:
+    model = operation.service_model
+    made = get_serializer_class(model.service_name, model.protocol)(operation_model=operation).serialize(result)
+    return Response(made["body"], status=made["status_code"], headers=dict(made["headers"]))
+
+
+def _scope(authorization: str) -> tuple[str, str]:
+    """Service and region that a request was signed for; empty: it wasn't."""
+    _, found, rest = authorization.partition("Credential=")
+    parts = rest.partition(",")[0].split("/")
+    if not found or len(parts) < 5:
+        return "", ""
+    return SIGNED.get(parts[3], parts[3]), parts[2]
+
+
+def _named(service: str, environ: dict[str, Any]) -> tuple[str, "MultiDict[str, str]", bytes]:
+    """The operation's name (empty: none that we could answer), its form, its body. The request can be read again."""
+    target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
+    simple = str(environ.get("CONTENT_TYPE", "")).startswith("application/x-www-form-urlencoded")
+    size = int(environ.get("CONTENT_LENGTH") or 0)
+    if service == "s3" or not (target or simple) or size > LARGEST_BODY_BYTES:
+        return "", MultiDict(), b""
+    body = environ["wsgi.input"].read(size)
+    environ["wsgi.input"] = io.BytesIO(body)
+    if target:
+        return target.rpartition(".")[2], MultiDict(), body
+    form = Request({**environ, "wsgi.input": io.BytesIO(body)}).form
+    return form.get("Action", ""), form, body

@@ -1,0 +1,183 @@
+"""The simulated AWS as a whole: one endpoint for all services, and what AWS does by itself behind it.
+
+    with simulator() as aws:
+        os.environ |= aws.variables        # AWS_ENDPOINT_URL, a region, credentials
+        …
+        aws.url_of(dns_name)               # where a load balancer's stand-in answers
+
+Called by tests and by `homeport simulate aws`. What it leaves out: docs/reference/simulator.md and docs/limits.md.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from homeport.simulation.aws import moto_patch
+from homeport.simulation.aws import stack_type_account as _account  # noqa: F401 - fills the table of types
+from homeport.simulation.aws import stack_type_network as _network  # noqa: F401
+from homeport.simulation.aws import stack_type_server as _server  # noqa: F401
+from homeport.simulation.aws.address import Addresses
+from homeport.simulation.aws.cloudformation import CloudFormation
+from homeport.simulation.aws.ground import AwsGround
+from homeport.simulation.aws.hypervisor import Hypervisor
+from homeport.simulation.aws.inventory import Inventory
+from homeport.simulation.aws.scaling import Scaling
+from homeport.simulation.aws.service import Door
+from homeport.simulation.aws.target import Targets
+from homeport.system.clock import SystemClock
+
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "simulated"
+TURN_SECONDS = 0.1
+LOG = logging.getLogger("homeport.simulation.aws")
+
+
+class _Quiet(MotoRequestHandler):
+    def log_request(self, *_: object) -> None:
+        """Nothing: calls are counted by the door."""
+
+
+class PacedClock:
+    """AWS's own: its waits pass `pace` times as fast as ours. Implements `ports.clock.Clock`."""
+
+    def __init__(self, pace: float) -> None:
+        self.pace = pace
+
+    def now(self) -> datetime:
+        return SystemClock().now()
+
+    def monotonic(self) -> float:
+        return time.monotonic() * self.pace
+
+
+class Simulator:
+    """One account, one region in which instances run; one at a time in a process, since moto keeps what it knows in the
+    process. Begins empty."""
+
+    def __init__(self, root: Path, *, region: str = REGION, account: str = ACCOUNT, pace: float = 1.0) -> None:
+        moto_patch.check()
+        self.root = root
+        self.region = region
+        self.account = account
+        self.clock = PacedClock(pace)
+        self.door = Door()
+        self._addresses = Addresses()
+        moto_patch.instances_on_loopback(self._addresses.take)
+        self._http: BaseWSGIServer = make_server("127.0.0.1", 0, self.door, threaded=True, request_handler=_Quiet)
+        self.endpoint_url = f"http://127.0.0.1:{self._http.server_port}"
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self.inventory = Inventory(self.client, self.door)
+        self.targets = Targets(self.inventory, self.clock)
+        self.scaling = Scaling(AwsGround(self.client, self.inventory, self.targets, self.clock), account, self.clock)
+        self.hypervisor = Hypervisor(
+            self.client,
+            self.inventory,
+            root / "instances",
+            endpoint=self.endpoint_url,
+            region=region,
+            account=account,
+            life_cycle=self.scaling.life_cycle,
+        )
+        self.formation = CloudFormation(self._client, account)
+        self.door.register("autoscaling", self.scaling.behaviours())
+        self.door.register("cloudformation", self.formation.behaviours())
+        self.door.register("ec2", self.hypervisor.behaviours())
+        self.door.register("elbv2", self.targets.behaviours())
+        self._serving = threading.Thread(target=self._http.serve_forever, name="aws", daemon=True)
+        self._turning = threading.Thread(target=self._turn, name="aws turns", daemon=True)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """With which a program reaches it, and nothing else of AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+    @property
+    def broken(self) -> list[str]:
+        """Calls that the simulator could not answer as AWS would; a test that leaves any has shown nothing."""
+        return self.door.broken
+
+    def client(self, service: str) -> Any:
+        """boto3's, of this region."""
+        return self._client(service, self.region)
+
+    def start(self) -> None:
+        self._serving.start()
+        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint_url}/moto-api/reset", method="POST")).close()
+        self._turning.start()
+
+    def stop(self) -> None:
+        """Nothing runs any more, whatever was."""
+        self._stopped.set()
+        self._turning.join()
+        self.formation.stop()
+        self.hypervisor.stop()
+        self.targets.stop()
+        self._http.shutdown()
+        self._serving.join()
+        self._http.server_close()
+        self._addresses.close()
+
+    def _client(self, service: str, region: str) -> Any:
+        with self._lock:
+            if (service, region) not in self._clients:
+                session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=region)
+                # more than one turn of anything waits for is a bug here, not AWS's weather
+                config = Config(
+                    retries={"total_max_attempts": 1}, max_pool_connections=32, s3={"addressing_style": "path"}
+                )
+                made = session.client(service, endpoint_url=self.endpoint_url, config=config)
+                self._clients[service, region] = made
+            return self._clients[service, region]
+
+    def _turn(self) -> None:
+        while not self._stopped.wait(TURN_SECONDS):
+            for what in (self.scaling.tick, self.hypervisor.tick, self.targets.tick):
+                try:
+                    what()
+                except Exception as error:  # the loop goes on; who reads `broken` hears of it
+                    LOG.exception("%s", what.__qualname__)
+                    self.door.broken.append(f"{what.__qualname__}: {type(error).__name__}: {error}")
+
+
+@contextmanager
+def simulator(
+    root: Path | None = None, *, region: str = REGION, account: str = ACCOUNT, pace: float = 1.0
+) -> Iterator[Simulator]:
+    """It runs; afterwards nothing of it does. `root`: where its instances keep their files, kept then; None: nowhere
+    for long. `pace`: how much faster than ours AWS's own waits pass."""
+    chosen = root or Path(tempfile.mkdtemp(prefix="homeport-aws-"))
+    made = Simulator(chosen, region=region, account=account, pace=pace)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        if root is None:
+            shutil.rmtree(chosen, ignore_errors=True)
+
+
+def account_of_moto(account: str) -> None:
+    """From now on that is the account of whoever asks; before moto is used for the first time."""
+    os.environ["MOTO_ACCOUNT_ID"] = account
