@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,13 +29,13 @@ FILE = """app = "plain"
 default = "staging"
 [health]
 path = "/healthz"
-[groups.web]
+{health}[groups.web]
 run = ["web"]
 instances = {instances}
 [deploy]
 strategy = "{strategy}"
 bake = "1s"
-[environments.staging]
+{deploy}[environments.staging]
 engine = "local"
 listen = "127.0.0.1:{port}"
 [environments.beside]
@@ -50,12 +51,15 @@ def free_port() -> int:
 
 class Site:
     """An app of `instances` web processes, not up yet: `plain` (without its worker), `light` or `wsgi` of
-    `tests/apps`."""
+    `tests/apps`. `deploy`, `health`: more lines of these sections of its platform file."""
 
-    def __init__(self, directory: Path, instances: int, *, app: str, strategy: str) -> None:
+    def __init__(
+        self, directory: Path, instances: int, *, app: str, strategy: str, deploy: str = "", health: str = ""
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        edits = {"homeport.toml": FILE.format(instances=instances, port=self.port, strategy=strategy)}
+        text = FILE.format(instances=instances, port=self.port, strategy=strategy, deploy=deploy, health=health)
+        edits = {"homeport.toml": text}
         if app == "plain":
             edits["Procfile"] = "web: exec python3 web.py\n"
         self.name = app
@@ -69,6 +73,19 @@ class Site:
         )
         assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def failing(self, *words: str) -> None:
+        """A command of which the verdict isn't good. Raises AssertionError where it is."""
+        argv = (*ARGV, *words)
+        done = subprocess.run(argv, cwd=self.app, env=self.environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 6, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+    def newest(self) -> dict[str, float]:
+        """The newest deployment of staging: journal entry → when, in seconds since the machine's start."""
+        number = max(each["number"] for each in self.document("deployment", "list")["deployments"])
+        entries = self.document("deployment", "show", str(number))["entries"]
+        since = time.time() - time.monotonic()
+        return {each["type"]: datetime.fromisoformat(each["at"]).timestamp() - since for each in entries}
 
     def begin(self, *words: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -115,9 +132,11 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(instances: int, *, app: str = "plain", strategy: str = "replace") -> Iterator[Site]:
+def site(
+    instances: int, *, app: str = "plain", strategy: str = "replace", deploy: str = "", health: str = ""
+) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-        found = Site(Path(directory), instances, app=app, strategy=strategy)
+        found = Site(Path(directory), instances, app=app, strategy=strategy, deploy=deploy, health=health)
         try:
             yield found
         finally:

@@ -3,7 +3,6 @@ processes started by hand under the same load. Build and publishing apart, the v
 
 import os
 import time
-from datetime import datetime
 from itertools import pairwise
 
 from bench.rate import Report
@@ -27,10 +26,7 @@ class Deploy:
         self.begun = time.monotonic()
         place("deploy")
         self.ended = time.monotonic()
-        newest = max(each["number"] for each in place.document("deployment", "list")["deployments"])
-        entries = place.document("deployment", "show", str(newest))["entries"]
-        since = time.time() - time.monotonic()
-        self.steps = {each["type"]: datetime.fromisoformat(each["at"]).timestamp() - since for each in entries}
+        self.steps = place.newest()
 
     @property
     def building(self) -> float:

@@ -17,6 +17,7 @@ from homeport.errors import BY_KIND, Bug, HomeportError, Unavailable
 from homeport.model.event import Event
 from homeport.model.platform import Amount
 from homeport.system import http
+from homeport.system.clock import pause
 
 if TYPE_CHECKING:
     from homeport.model.why import Why
@@ -27,6 +28,8 @@ ANSWER_SECONDS = 30.0
 """How long an answer may take, beside what a long poll asked for."""
 
 CLEANING_SECONDS = 3600.0
+BACK_SECONDS = 5.0
+LOOK_SECONDS = 0.05
 
 
 class Client:
@@ -177,7 +180,7 @@ class Client:
             f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         )
         try:
-            head, answer = http.whole(self._exchange(request.encode() + data, seconds + ANSWER_SECONDS))
+            head, answer = self._answer(request.encode() + data, seconds + ANSWER_SECONDS, again=method == "GET")
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise Unavailable(
                 "the engine isn't running",
@@ -194,16 +197,37 @@ class Client:
             raise _error(head.status, answer)
         return msgspec.json.decode(answer, type=kind) if kind is not None else None  # type: ignore[return-value]
 
+    def _answer(self, request: bytes, timeout: float, *, again: bool) -> tuple[http.Head, bytes]:
+        """Raises `OSError`, ValueError. `again`: it may be asked once more of a daemon that was killed meanwhile."""
+        try:
+            return http.whole(self._exchange(request, timeout))
+        except (ConnectionResetError, BrokenPipeError, ValueError):
+            if not again:
+                raise
+            return self._answer(request, timeout, again=False)
+
     def _exchange(self, request: bytes, timeout: float) -> bytes:
         """All that comes. Raises `OSError`."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
-            connection.connect(str(self.socket_path))
+            self._connect(connection)
             connection.sendall(request)
             received = bytearray()
             while piece := connection.recv(65536):
                 received += piece
         return bytes(received)
+
+    def _connect(self, connection: socket.socket) -> None:
+        """A daemon that ends takes its socket away. Where nobody listens on it, it was killed, and is soon back."""
+        waited = 0.0
+        while True:
+            try:
+                return connection.connect(str(self.socket_path))
+            except ConnectionRefusedError:
+                if waited >= BACK_SECONDS:
+                    raise
+            pause(LOOK_SECONDS)
+            waited += LOOK_SECONDS
 
 
 def _path(environment: str, *more: str) -> str:

@@ -322,3 +322,24 @@ def test_an_error_of_ours_is_a_bug_without_its_inside(world: World, monkeypatch:
     with pytest.raises(Bug) as bug:
         world.client.environments()
     assert "secret" not in bug.value.message
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["it isn't back yet", "it dies while it is asked"])
+def test_an_engine_that_was_killed_is_waited_for(tmp_path: Path, *, listens: bool) -> None:
+    world = World(tmp_path)
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(world.socket))
+    if listens:
+        left.listen()
+    found: list[str] = []
+    asking = threading.Thread(target=lambda: found.append(world.client.daemon().version))
+    asking.start()
+    if listens:
+        left.accept()[0].close()
+    left.close()
+    world.start()
+    try:
+        asking.join(30)
+        assert found == [VERSION]
+    finally:
+        world.stop()
