@@ -19,6 +19,7 @@ from tests.e2e.role import wait_for
 
 PAGE = 100
 """Keys in one answer to a listing: with AWS's 1000, a test of the second page would write for seconds."""
+ROOT = Path(__file__).parents[1]
 _NUMBERS = count(1)
 
 Answer = tuple[int, bytes, dict[str, str]]
@@ -27,16 +28,18 @@ Hook = Callable[[str, str, Callable[[], Answer]], Answer | None]
 
 
 class Server:
-    """Knows every access key. `log` is a file for what it says."""
+    """Knows every access key. `log` is a file for what it says; `module`: the program, moto's own or one like it."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, module: str = "moto.server", **environ: str) -> None:
+        self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                (sys.executable, "-m", "moto.server", "-p", "0"),
+                (sys.executable, "-m", module, "-p", "0"),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE)},
+                env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE), **environ},
+                cwd=ROOT,
             )
         wait_for(lambda: b"Running on" in log.read_bytes(), "moto listens", 30)
         found = re.search(rb"http://127\.0\.0\.1:(\d+)", log.read_bytes())

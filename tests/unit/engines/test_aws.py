@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from homeport.stacks.apply import Applier, Outcome, Wishes
 from homeport.stacks.planner import Planner, Tools
 from homeport.stores.encryption import AgeEncryption
 from homeport.system.clock import SystemClock, pause
-from tests.bucket import Server
 from tests.certificates import certificate
 from tests.e2e.role import wait_for
 from tests.stack_project import SETTINGS, Site
+from tests.watched import Watched
 
 TARGET = Target("123456789012", "eu-west-1")
 TEMPLATE = """
@@ -32,32 +32,6 @@ Resources:
   Topic: {Type: "AWS::SNS::Topic", Properties: {TopicName: !Ref Name}}
 Outputs: {Arn: {Value: !Ref Topic}}
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found = Server(tmp_path_factory.mktemp("moto") / "log")
-    yield found
-    found.stop()
-
-
-@pytest.fixture
-def keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Says where AWS is; nothing of the machine's own settings counts."""
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return lambda url: monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-
-
-@pytest.fixture
-def cloud(server: Server, keys: Callable[[str], None]) -> AwsCloud:
-    keys(server.url)
-    return AwsCloud()
 
 
 def test_a_stack_is_made_and_described(cloud: AwsCloud) -> None:
@@ -176,9 +150,13 @@ def test_what_resolvers_ask_for(cloud: AwsCloud, tmp_path: Path) -> None:
         lookup.security_group("default")
 
 
-def test_an_answer_that_is_none(server: Server, cloud: AwsCloud) -> None:
-    with pytest.raises(Unavailable, match="the termination protection of web"):  # moto fails at it, in HTML
+def test_an_answer_that_is_none(server: Watched, cloud: AwsCloud) -> None:
+    expected = "the termination protection of web: what answers isn't AWS: Unable to parse response"
+    with pytest.raises(Unavailable, match=expected) as refused:  # moto fails at it, in HTML
         AwsCloud(attempts=1).cloudformation(TARGET).set_termination_protection("web", True)
+    assert "Internal Server Error" in refused.value.details[0]
+    assert server.complaints == {"POST /: server error": 1}
+    server.forgive()
 
 
 class Refusing(BaseHTTPRequestHandler):

@@ -59,7 +59,10 @@ def translated(what: str) -> Iterator[None]:
         raise Invalid(f"{what}: no region is stated") from error
     except exceptions.ParamValidationError as error:
         raise Invalid(f"{what}: {error}") from error
-    except (exceptions.BotoCoreError, ResponseParserError) as error:
+    except ResponseParserError as error:
+        said = str(error).splitlines() or [""]
+        raise Unavailable(f"{what}: what answers isn't AWS: {said[0][:200]}", details=(said[-1][:400],)) from error
+    except exceptions.BotoCoreError as error:
         raise Unavailable(f"{what}: {error}") from error
 
 
