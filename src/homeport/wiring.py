@@ -14,9 +14,12 @@ from homeport.errors import Conflict, NotFound, Unavailable
 from homeport.system.home import Home
 
 if TYPE_CHECKING:
+    from homeport.console.inside import Inside
+    from homeport.engines.aws.cloud import AwsCloud
     from homeport.engines.local.boot import Installed
     from homeport.engines.local.doctor import Check
-    from homeport.model.stack import StackEvent
+    from homeport.model.platform import Place
+    from homeport.model.stack import StackEvent, Target
     from homeport.model.why import Why
     from homeport.ports.cloudformation import Cloud
     from homeport.ports.encryption import Encryption
@@ -34,10 +37,26 @@ if TYPE_CHECKING:
 START_SECONDS = 20.0
 
 
-def home() -> Home:
-    """The user's, its directories made."""
+_remote: list[Place] = []
+"""The environment on AWS that this run of the program works for; none: an engine of this machine."""
+
+
+def work_for(place: Place) -> None:
+    """Home, store and secrets are that environment's from now on."""
+    _remote[:] = [place]
+
+
+def remote() -> Place | None:
+    return _remote[0] if _remote else None
+
+
+def home(*, create: bool = True) -> Home:
+    """The user's, its directories made; of an environment on AWS, what is its own in it."""
     found = Home.from_environment()
-    found.create()
+    if _remote:
+        found = found.within("aws", _remote[0].platform, _remote[0].name)
+    if create:
+        found.create()
     return found
 
 
@@ -47,6 +66,8 @@ def store(home: Home, *, must_exist: bool = True, hurried: bool = False) -> Obje
     from homeport.stores.choice import chosen
     from homeport.stores.objects import open_store
 
+    if _remote:
+        return _remote_store(_remote[0])
     choose_store(home)
     choice = chosen(home, None, os.environ)
     return open_store(choice.store, must_exist=must_exist, hurried=hurried, variables=choice.variables)
@@ -71,6 +92,8 @@ def choose_store(home: Home, stated: str | None = None) -> None:
 def encryption(home: Home) -> Encryption:
     from homeport.stores.encryption import AgeEncryption
 
+    if _remote and not home.identity.exists():
+        _share_identity(home, _remote[0])
     return AgeEncryption(home.identity)
 
 
@@ -374,6 +397,10 @@ def stack_history() -> History:
     return History(store(home()))
 
 
+_clouds: list[AwsCloud] = []
+"""AWS, once it was asked for: making clients takes longer than asking."""
+
+
 def cloud() -> Cloud:
     """The one that HOMEPORT_CLOUD names, `name` or `name:argument` of the entry points `homeport.clouds`; else AWS.
     Raises `Unavailable`."""
@@ -390,11 +417,99 @@ def cloud() -> Cloud:
     return found
 
 
-def _aws() -> Cloud:
+def _aws() -> AwsCloud:
+    if _clouds:
+        return _clouds[0]
     try:
         from homeport.engines.aws.cloud import open_cloud
     except ModuleNotFoundError as error:
         if error.name not in ("boto3", "botocore"):
             raise
         raise Unavailable("boto3, which asks AWS, isn't installed", hint="pip install 'homeport[aws]'") from error
-    return open_cloud()
+    _clouds.append(open_cloud())
+    return _clouds[0]
+
+
+# --- an environment on AWS -----------------------------------------------------------------------------------------
+
+
+def aws_target(place: Place) -> Target:
+    from homeport.model.stack import Target
+    from homeport.plan.aws_stacks import of
+
+    aws = of(place)
+    return Target(aws.account, aws.region)
+
+
+def control_inside() -> Inside:
+    """A control plane in this process, of the environment that this run works for. Raises `Invalid` without
+    credentials, or with those of another account, `Unavailable`."""
+    from homeport.console.inside import Inside
+    from homeport.control.control import Control
+    from homeport.engines.aws.engine import AwsEngine
+    from homeport.system.clock import SystemClock
+
+    place = _remote[0]
+    cloud, target = _aws(), aws_target(place)
+    check_account(place)
+    clock = SystemClock()
+    objects = _remote_store(place)
+    engine = AwsEngine(
+        place,
+        client=lambda service: cloud.client(service, target),
+        store=objects,
+        clock=clock,
+        url=lambda: aws_url(place),
+    )
+    holder = f"{os.uname().nodename}:{os.getpid()}:{clock.now().isoformat(timespec='seconds')}"
+    return Inside(Control(engine, objects, clock, holder=holder), version=__version__)
+
+
+def aws_url(place: Place) -> str:
+    """Of the environment's public side. Raises `NotFound` while its stacks don't stand."""
+    from homeport.plan.aws_stacks import edge_name, of
+
+    deployed = _aws().cloudformation(aws_target(place)).describe(edge_name(place))
+    name = deployed.outputs.get("Name") if deployed is not None else None
+    if not name:
+        raise NotFound(f"{place.id} has no load balancer", hint=f"homeport up -e {place.name}")
+    return f"{'https' if of(place).certificate else 'http'}://{name}"
+
+
+def check_account(place: Place) -> None:
+    """Nothing, where the credentials are of the account that the file names. Raises `Conflict`, `Invalid`."""
+    target = aws_target(place)
+    found = _aws().caller(target)
+    if found != target.account:
+        raise Conflict(
+            f"these credentials are of account {found}, {place.id} is in {target.account}",
+            hint="export AWS_PROFILE=<one for that account>",
+        )
+
+
+def aws_applier(planner: Planner, say: Callable[[str, StackEvent | str], None], *, who: str, kept: bool) -> Applier:
+    """`kept`: in the history, which lies in the bucket."""
+    from homeport.stacks.apply import Applier
+    from homeport.system.clock import SystemClock, pause
+
+    if kept:
+        return stack_applier(planner, say, who=who)
+    return Applier(planner, SystemClock(), pause, say)
+
+
+def _remote_store(place: Place) -> ObjectStore:
+    from homeport.plan.aws_stacks import of, store_url
+    from homeport.stores.objects import open_store
+
+    return open_store(store_url(place), variables={"AWS_REGION": of(place).region})
+
+
+def _share_identity(home: Home, place: Place) -> None:
+    """The environment's age identity lies in this home, and in a parameter of which all others have it."""
+    from homeport.engines.aws.identity import share
+    from homeport.plan.aws_stacks import identity_path
+    from homeport.stores.encryption import make_identity
+
+    cloud, target = _aws(), aws_target(place)
+    check_account(place)
+    share(lambda service: cloud.client(service, target), identity_path(place), home.identity, make_identity)

@@ -18,10 +18,12 @@ from homeport.errors import Conflict, HomeportError, Unavailable
 from homeport.plan.instance_file import InstanceFile, of_tags
 from homeport.plan.last_words import LastWords, last_words_key
 from homeport.stores.objects import open_store
+from homeport.system.clock import pause
 from homeport.system.effect import effect
 
 HOOK = "homeport-launching"
 RELEASE = "homeport-release"
+_PATIENCE_SECONDS = 120
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -37,7 +39,7 @@ class Member(Struct, frozen=True, kw_only=True):
 
 def member(metadata: Metadata) -> Member | None:
     """None: it is no instance of Homeport's, or doesn't show its tags."""
-    tags = metadata.tags()
+    tags = metadata.tags("homeport-")
     if "homeport-fleet" not in tags:
         return None
     instance = metadata.instance
@@ -79,23 +81,37 @@ class Fleet:
             tags = [{"Key": RELEASE, "Value": release}]
             self._client("ec2").create_tags(Resources=[self.member.instance], Tags=tags)
 
-    @effect("agent.tell_ready")
     def ready(self, *, well: bool) -> None:
-        """The launch goes on, or is given up. Harmless where nobody waits for the word."""
+        """The launch goes on, or is given up. Harmless where nobody waits for the word. An instance may be faster than
+        its group, which only waits once it has seen it run."""
+        with self._translated(f"the life-cycle hook of {self.member.instance}"):
+            for _ in range(_PATIENCE_SECONDS):
+                if self._complete("CONTINUE" if well else "ABANDON") or not self._pending():
+                    return
+                pause(1)
+
+    @effect("agent.tell_ready")
+    def _complete(self, result: str) -> bool:
+        """False: nobody waits for it, or not yet."""
         from botocore.exceptions import ClientError
 
-        with self._translated(f"the life-cycle hook of {self.member.instance}"):
-            try:
-                self._client("autoscaling").complete_lifecycle_action(
-                    AutoScalingGroupName=self.member.fleet,
-                    LifecycleHookName=HOOK,
-                    InstanceId=self.member.instance,
-                    LifecycleActionResult="CONTINUE" if well else "ABANDON",
-                )
-            except ClientError as error:
-                # "No active Lifecycle Action found": it is in service already
-                if error.response.get("Error", {}).get("Code") != "ValidationError":
-                    raise
+        try:
+            self._client("autoscaling").complete_lifecycle_action(
+                AutoScalingGroupName=self.member.fleet,
+                LifecycleHookName=HOOK,
+                InstanceId=self.member.instance,
+                LifecycleActionResult=result,
+            )
+        except ClientError as error:
+            # "No active Lifecycle Action found"
+            if error.response.get("Error", {}).get("Code") == "ValidationError":
+                return False
+            raise
+        return True
+
+    def _pending(self) -> bool:
+        answer = self._client("autoscaling").describe_auto_scaling_instances(InstanceIds=[self.member.instance])
+        return any(each["LifecycleState"].startswith("Pending") for each in answer["AutoScalingInstances"])
 
     def bring_identity(self, path: Path) -> None:
         """What decrypts secrets lies at `path`."""
@@ -116,12 +132,17 @@ class Fleet:
             raise Unavailable(f"{what}: {error}") from error
 
 
-def last_words(said: InstanceFile, error: HomeportError, at: datetime) -> None:
+def last_words(said: InstanceFile, error: HomeportError, at: datetime, release: int | None) -> None:
     """Why the instance isn't to be had lies in the store, for when it is gone. Raises `Unavailable`."""
     if said.store is None or said.app is None or said.environment is None or said.instance is None:
         return
     words = LastWords(
-        instance=said.instance, group=said.group or "", at=at, message=error.message, details=error.details
+        instance=said.instance,
+        group=said.group or "",
+        at=at,
+        release=release,
+        message=error.message,
+        details=error.details,
     )
     _leave(
         open_store(said.store), last_words_key(said.app, said.environment, said.instance), msgspec.json.encode(words)

@@ -143,6 +143,7 @@ class _Server:
         from homeport.system.clock import SystemClock
 
         self.as_json = as_json
+        self.tried: int | None = None
         self.clock = SystemClock()
         self.fleet = _fleet()
         self.said = server.stated(os.environ, self.fleet.member.said if self.fleet is not None else {})
@@ -175,6 +176,8 @@ class _Server:
         from homeport.agent.health import asked_at
         from homeport.agent.status import reached_at
 
+        self.tried = wanted.release.number
+
         task = wanted.release.resolved.release_task
         if task is not None:
             self.say(f"{wanted.name} has a release task, which isn't run here: {task}")
@@ -204,7 +207,7 @@ class _Server:
                 from homeport.agent.fleet import last_words
 
                 with suppress(HomeportError):  # what went wrong is said here as well
-                    last_words(self.said, error, self.clock.now())
+                    last_words(self.said, error, self.clock.now(), self.tried)
                 self.fleet.ready(well=False)
             raise
         if self.fleet is not None:

@@ -6,7 +6,7 @@
 import http.client
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from homeport.errors import Unavailable
 
@@ -40,10 +40,10 @@ class Metadata:
     def address(self) -> str:
         return self._need("local-ipv4")
 
-    def tags(self) -> dict[str, str]:
-        """Of the instance; empty where the service doesn't show any."""
-        names = self._get("tags/instance") or self._get("tags/instance/") or ""
-        return {name: self._need(f"tags/instance/{quote(name, safe='')}") for name in names.split()}
+    def tags(self, prefix: str) -> dict[str, str]:
+        """Those of the instance that begin so; empty where the service shows none."""
+        names = (self._get("tags/instance") or "").split()
+        return {name: self._need(f"tags/instance/{name}") for name in names if name.startswith(prefix)}
 
     def _need(self, path: str) -> str:
         found = self._get(path)

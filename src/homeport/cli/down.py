@@ -44,7 +44,7 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
         if app is not None:
             _one(api, where, app, apps, purge=purge, yes=yes, as_json=as_json)
             return
-        if apps is not None or purge:
+        if apps is not None or purge or wiring.remote() is not None:
             _confirm(where, yes=yes, purge=purge)
         if apps is not None:
             with output.Progress(quiet=as_json) as progress:
@@ -53,6 +53,7 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
                     f"{where} goes down all the same", f"homeport down --yes -e {where}   # sees it to its end"
                 )
                 _wait(api, where, progress)
+        gone = _take_down(directory, as_json=as_json)
         removed = _purge(where, apps or _apps_of_file(directory, where)) if purge else 0
     finally:
         last = _stop_if_empty(api)
@@ -61,11 +62,23 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
             {"environment": where, "was_up": apps is not None, "removed_objects": removed, "engine_stopped": last}
         )
         return
-    print(f"{where} is down" if apps is not None else f"{where} isn't up: nothing to do")
+    was_up = apps is not None or gone
+    print(f"{where} is down" if was_up else f"{where} isn't up: nothing to do")
     if purge:
         print(f"removed {output.plural(removed, 'object')} of {where} from the store")
     elif apps:
-        print(f"its releases are kept in {home.store}; homeport up brings it back")
+        print(f"its releases are kept in {wiring.store(home).place}; homeport up brings it back")
+
+
+def _take_down(directory: Path, *, as_json: bool) -> tuple[str, ...]:
+    """Names of the stacks of AWS that went with it."""
+    from homeport import wiring
+
+    if wiring.remote() is None:
+        return ()
+    from homeport.cli import environment_stacks
+
+    return environment_stacks.take_down(directory, as_json=as_json)
 
 
 def _one(
@@ -147,6 +160,8 @@ def _stop_if_empty(api: Client) -> bool:
     """Whether the engine was stopped, because nothing is up any more."""
     from homeport import wiring
 
+    if wiring.remote() is not None:
+        return False
     try:
         if api.environments():
             return False

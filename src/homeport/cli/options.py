@@ -1,12 +1,13 @@
 """Options that many commands share. Used as decorators by every noun."""
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
-from homeport.cli import candidates
+from homeport.cli import candidates, place
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,9 +49,15 @@ tarball = click.option(
 
 
 def common(function: F) -> F:
-    """-e, -C and --json."""
-    decorated: F = environment(directory(as_json(function)))
-    return decorated
+    """-e, -C and --json. What the command then does, it does for that environment's engine."""
+
+    @functools.wraps(function)
+    def settled(*words: Any, **said: Any) -> Any:
+        place.choose(said["directory"], said.get("environment"))
+        return function(*words, **said)
+
+    decorated = environment(directory(as_json(settled)))
+    return cast(F, decorated)
 
 
 def example(*lines: str, codes: Mapping[int, str] | None = None, see: str = "") -> str:

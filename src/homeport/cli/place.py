@@ -18,18 +18,35 @@ FILE = "homeport.toml"
 
 def home() -> Home:
     """From the environment; its directories needn't exist."""
-    return Home.from_environment()
+    from homeport import wiring
+
+    return wiring.home(create=False)
+
+
+def choose(directory: Path, environment: str | None) -> None:
+    """What this run of the program does, it does for this environment's engine."""
+    path = find_file(directory)
+    if path is None or b"aws" not in path.read_bytes():
+        return  # so that nobody waits for what only concerns AWS
+    from homeport.cli import remote
+
+    remote.choose(directory, environment)
 
 
 def client() -> Client:
-    return Client(home().socket)
+    from homeport.cli import remote
+
+    return remote.client() or Client(home().socket)
 
 
 def begin_engine() -> None:
     """The engine starts, if it didn't run: for a command that calls `begun_engine` later on. Raises `Conflict` where
     one of another version runs."""
     from homeport import wiring
+    from homeport.cli import remote
 
+    if remote.chosen() is not None:
+        return
     found = wiring.home()
     if wiring.engine_running(found):
         Client(found.socket).environments()
@@ -40,7 +57,10 @@ def begin_engine() -> None:
 def begun_engine() -> Client:
     """A client of the engine that has begun to start, once it answers."""
     from homeport import wiring
+    from homeport.cli import remote
 
+    if (inside := remote.client(drives=True)) is not None:
+        return inside
     found = home()
     wiring.await_engine(found)
     return Client(found.socket)
@@ -49,7 +69,10 @@ def begun_engine() -> Client:
 def running_engine() -> Client:
     """A client of the engine, which is started if it didn't run."""
     from homeport import wiring
+    from homeport.cli import remote
 
+    if (inside := remote.client(drives=True)) is not None:
+        return inside
     found = wiring.home()
     wiring.start_engine(found)
     return Client(found.socket)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @options.tarball
 @options.over_freeze
 @options.app
-@click.option("--yes", is_flag=True, help="Ask nothing (nothing is asked so far).")
+@click.option("--yes", is_flag=True, help="Ask nothing; on AWS, what will be made is asked for else.")
 @options.common
 def up(
     environment: str | None,
@@ -54,17 +54,22 @@ def up(
         over_freeze=over_freeze,
         why="up",
     )
-    deploy_all(asked, as_json=as_json)
+    deploy_all(asked, as_json=as_json, yes=yes)
 
 
-def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> None:
-    """Every app that is asked for runs; prints what became of it. Also called by `deploy`."""
+def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False, yes: bool = False) -> None:
+    """Every app that is asked for runs; prints what became of it. `yes`: stacks of AWS may be changed unasked. Also
+    called by `deploy`."""
     from homeport import wiring
     from homeport.cli import bring, hook, standing
     from homeport.cli.code import read_code
     from homeport.cli.follow import left
     from homeport.plan.route import in_order
 
+    if wiring.remote() is not None:
+        from homeport.cli import environment_stacks
+
+        environment_stacks.bring_up(read_code(asked), asked.directory, yes=yes, as_json=as_json)
     outcomes = []
     with output.Progress(quiet=as_json) as progress:
         catalogue = wiring.catalogue(wiring.store(wiring.home()))
@@ -73,7 +78,7 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False) -> No
         place.begin_engine()
         # Nothing is deployed before everything is built; and the engine takes as long to start as a build.
         releases = {each.app: bring.make_release(each, asked, progress, catalogue)[0] for each in codes}
-        if not wiring.engine_running(wiring.home()):
+        if wiring.remote() is None and not wiring.engine_running(wiring.home()):
             progress.waiting("waiting for the engine to start")
         api = place.begun_engine()
         up = {each.app: bring.running_if_up(catalogue, each.wanted.resolved.place.id, each.app) for each in codes}

@@ -68,6 +68,23 @@ def of(place: Place) -> Aws:
     return place.aws
 
 
+def check(app: Resolved) -> None:
+    """Nothing, where engine aws can do what the file asks for. Raises `Invalid` with all that it can't yet."""
+    lacks = [f"the release task, {app.release_task!r}"] if app.release_task else []
+    own = {f"groups.{each.name}.deploy": each.deploy for each in app.groups if each.deploy is not None}
+    for where, deploy in ({"deploy": app.deploy} | own).items():
+        if deploy.strategy not in ("rolling", "replace"):
+            lacks.append(f"{where}: strategy {deploy.strategy}")
+        if deploy.alarms:
+            lacks.append(f"{where}: alarms")
+    for group in app.groups:
+        if group.hooks.launching is not None or group.hooks.terminating is not None:
+            lacks.append(f"groups.{group.name}: hooks")
+    if lacks:
+        what = f"{app.app} asks for what engine aws can't do yet"
+        raise Invalid(what, details=tuple(lacks), hint="docs/limits.md; without it: homeport.toml, Procfile")
+
+
 def store_project(place: Place, templates: Mapping[str, str]) -> dict[str, str]:
     """The stack that must stand before anything can be released: path → text."""
     return {

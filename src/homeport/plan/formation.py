@@ -130,12 +130,16 @@ class Resolving:
         order = platform_order.group_order(tables, run, types, self._note, app=self._app, apps=apps, unknown=unknown)
         for name in tables:
             platform_order.check_run(name, run[name], there, self._note)
+        place = self.place()
+        if place.engine == "aws":
+            # a whole second set of instances takes minutes and money there
+            self._data = merged({"deploy": {"strategy": "rolling"}}, self._data)
         deploy = platform_deploy.deploy(self._data.get("deploy", {}), ("deploy",), self._note)
         groups = tuple(self._group(name, said, routes, order.get(name, ())) for name, said in tables.items())
         platform_deploy.check(deploy, None if unknown else groups, self._note)
         return Resolved(
             app=self._app,
-            place=self._place(),
+            place=place,
             groups=groups,
             routes=routes,
             deploy=deploy,
@@ -169,7 +173,8 @@ class Resolving:
                 groups[name] = {"run": [type_]}
         return groups
 
-    def _place(self) -> Place:
+    def place(self) -> Place:
+        """The environment, whatever runs in it."""
         said = self._platform.environment(self._environment)
         tls = said.get("tls")
         return Place(

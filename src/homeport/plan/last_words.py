@@ -7,11 +7,13 @@ from msgspec import Struct
 
 
 class LastWords(Struct, frozen=True, kw_only=True):
-    """`details`: a line each, the app's own last ones among them."""
+    """`details`: a line each, the app's own last ones among them. `release`: what it tried; None: it didn't come to
+    that."""
 
     instance: str
     group: str
     at: datetime
+    release: int | None = None
     message: str
     details: tuple[str, ...] = ()
 

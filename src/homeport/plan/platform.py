@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator
 
 from homeport.errors import Invalid
-from homeport.model.platform import Resolved
+from homeport.model.platform import Place, Resolved
 from homeport.plan.formation import (
     AppEntry,
     Build,
@@ -37,6 +37,7 @@ __all__ = [
     "build_of",
     "group_name",
     "parse",
+    "place_of",
     "resolve",
     "static_of",
     "unused_processes",
@@ -90,6 +91,12 @@ def resolve(platform: PlatformFile, *, environment: str, app: str, procfile: Pro
     resolved = Resolving(platform, environment, app, procfile, notes).result()
     refuse(platform.file, notes.mistakes)
     return resolved
+
+
+def place_of(platform: PlatformFile, environment: str) -> Place:
+    """The environment, whatever runs in it. Raises `NotFound`."""
+    check_known("environment", environment, platform.environments, platform.file)
+    return Resolving(platform, environment, platform.apps[0].name, None, Notes(platform.lines)).place()
 
 
 def build_of(platform: PlatformFile, app: str) -> Build:

@@ -217,7 +217,8 @@ def _capacity(
     if known is None:
         return ()  # its pool isn't there, or is gone
     wanted = sum(_count(cohort, serving) for cohort in desired.cohorts)
-    count = wanted + (stays if desired.cohorts else 0)
+    # what stays never makes it more: one of which we don't know better might be what was asked for
+    count = max(wanted, min(known.count, wanted + stays)) if desired.cohorts else 0
     if known.count == count:
         return ()
     reason = f"{count} of {desired.name} are wanted, {known.count} are kept"

@@ -90,3 +90,10 @@ class AgeEncryption:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def make_identity() -> str:
+    """A new age identity, as text. It is a secret."""
+    import pyrage
+
+    return str(pyrage.x25519.Identity.generate())

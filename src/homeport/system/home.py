@@ -61,6 +61,14 @@ class Home:
         else:
             data = env.get("XDG_DATA_HOME") or str(Path(env.get("HOME") or Path.home()) / ".local/share")
             root = Path(data) / "homeport"
+        return cls.at(root, env)
+
+    def within(self, *names: str) -> "Home":
+        """A home inside this one, for an environment that shares nothing with the others."""
+        return Home.at(self.root.joinpath(*names), dict(os.environ))
+
+    @classmethod
+    def at(cls, root: Path, env: dict[str, str]) -> "Home":
         key = hashlib.sha256(os.fsencode(root)).hexdigest()[:10]
         uid = os.getuid()
         runtime_dir = env.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"

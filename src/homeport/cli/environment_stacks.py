@@ -1,0 +1,180 @@
+"""The stacks of an environment on AWS, brought up and taken down: shown, confirmed, applied by what applies all stacks.
+Called by `up`, `deploy` and `down`.
+"""
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from homeport.cli import output, place
+from homeport.errors import Conflict, Failed, Invalid
+from homeport.system import text_file
+from homeport.system.effect import effect
+
+if TYPE_CHECKING:
+    from homeport.cli.code import Code
+    from homeport.model.platform import Place, Resolved
+    from homeport.model.stack import StackEvent
+    from homeport.model.stack_plan import Plan
+    from homeport.stacks.planner import Planner
+
+STORE = "store"
+"""The stack that stays when everything else goes."""
+
+
+def bring_up(codes: "Sequence[Code]", directory: Path, *, yes: bool, as_json: bool) -> None:
+    """All stacks stand as the environment wants them; nothing is asked where they do. Raises `Invalid` where nobody is
+    there to confirm it, `Failed` where CloudFormation couldn't."""
+    from homeport import wiring
+    from homeport.plan import aws_stacks
+    from homeport.stacks.shipping import templates
+
+    resolved = [each.wanted.resolved for each in codes]
+    where = resolved[0].place
+    for each in resolved:
+        aws_stacks.check(each)
+    wiring.check_account(where)
+    planner = _planner(aws_stacks.project([*resolved, *_others(resolved, directory)], templates()))
+    plan = _planned(planner, as_json=as_json)
+    if not plan.changes:
+        return
+    if not as_json:
+        _show(plan, where, resolved)
+    _confirm(f"Apply this to {where.id}?", f"homeport up -e {where.name} --yes", yes=yes)
+    _apply(planner, plan, directory, as_json=as_json)
+
+
+def take_down(directory: Path, *, as_json: bool) -> tuple[str, ...]:
+    """Names of the stacks that went: all but the store's. Empty: there were none."""
+    from homeport import wiring
+
+    root = wiring.home().root / "stacks"
+    if not (root / "config.yaml").is_file():
+        return ()
+    project = wiring.stack_project(root)
+    planner = wiring.stack_planner(project)
+    chosen = frozenset(each for each in project.entries if each != STORE)
+    planner.removing = chosen
+    plan = planner.plan(sorted(chosen))
+    _refuse(plan)
+    if not plan.changes:
+        return ()
+    _apply(planner, plan, directory, as_json=as_json)
+    return tuple(each.name for each in plan.stacks if each.changes)
+
+
+def _others(resolved: "Sequence[Resolved]", directory: Path) -> "list[Resolved]":
+    """What runs of the platform's other apps: their pools and routes stay as they are."""
+    from homeport import wiring
+
+    platform = place.platform_here(directory)
+    names = [each.name for each in platform.apps] if platform is not None else []
+    missing = [each for each in names if each not in {one.app for one in resolved}]
+    if not missing:
+        return []
+    catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    found = [catalogue.current(each, resolved[0].place.name) for each in missing]
+    return [each.resolved for each in found if each is not None]
+
+
+def _planner(files: Mapping[str, str]) -> "Planner":
+    """Of the project as it is written into the environment's home."""
+    from homeport import wiring
+
+    root = wiring.home().root / "stacks"
+    known = [path for path in root.rglob("*") if path.is_file()] if root.is_dir() else []
+    for path in known:
+        if str(path.relative_to(root)) not in files:
+            _remove(path)
+    for name, text in files.items():
+        _write(root / name, text)
+    return wiring.stack_planner(wiring.stack_project(root))
+
+
+@effect("environment_stacks.write")
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text_file.replace(path, text)
+
+
+@effect("environment_stacks.remove")
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _planned(planner: "Planner", *, as_json: bool) -> "Plan":
+    with output.Progress(quiet=as_json) as progress:
+        plan = planner.plan(tuple(planner.project.entries), progress.waiting)
+    _refuse(plan)
+    return plan
+
+
+def _refuse(plan: "Plan") -> None:
+    from homeport.stacks.apply import Wishes, refuse
+
+    if plan.problems:
+        first = plan.problems[0]
+        details = tuple(f"{each.id}: {each.message}" for each in plan.problems)
+        raise Conflict(f"the stack {first.id} can't be planned: {first.message}", hint=first.hint, details=details)
+    refuse(plan, Wishes())
+
+
+def _show(plan: "Plan", where: "Place", resolved: "Sequence[Resolved]") -> None:
+    from homeport.cli.stack_words import lines
+    from homeport.plan.aws_stacks import of
+
+    for line in lines(plan):
+        print(line)
+    kinds = of(where).instance_type
+    for app in resolved:
+        for group in app.groups:
+            bounds = group.instances
+            print(f"{app.app}/{group.name}: {bounds.desired} × {kinds}, {bounds.min} to {bounds.max}")
+    print("and one load balancer; what these cost by the hour: https://aws.amazon.com/ec2/pricing/on-demand/")
+
+
+def _confirm(question: str, command: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Invalid("the environment's stacks change, and nobody is here to confirm it", hint=command)
+    click.confirm(question, abort=True)
+
+
+def _apply(planner: "Planner", plan: "Plan", directory: Path, *, as_json: bool) -> None:
+    """The store first, by itself: what becomes of the others is written into it."""
+    who = place.person(directory)
+    with output.Progress(quiet=as_json) as progress:
+        if any(each.id == STORE and each.changes for each in plan.stacks):
+            _carry_out(planner, plan, progress, (STORE,), who=who, kept=False)
+        rest = [each.id for each in plan.stacks if each.id != STORE]
+        _carry_out(planner, plan, progress, rest, who=who, kept=True)
+
+
+def _carry_out(
+    planner: "Planner", plan: "Plan", progress: output.Progress, ids: Collection[str], *, who: str, kept: bool
+) -> None:
+    from msgspec.structs import replace
+
+    from homeport import wiring
+    from homeport.cli.stack_words import event_line
+    from homeport.stacks.apply import BAD, Wishes
+
+    def say(id: str, what: "StackEvent | str") -> None:
+        if isinstance(what, str):
+            progress.say(f"{id}  {what}")
+        else:
+            progress.waiting(event_line(id, what))
+
+    chosen = replace(plan, stacks=tuple(each for each in plan.stacks if each.id in ids))
+    results = wiring.aws_applier(planner, say, who=who, kept=kept).apply(chosen, Wishes(surprises=True))
+    bad = [each for each in results if each.outcome in BAD]
+    if bad:
+        first = next((each.error for each in bad if each.error is not None), None)
+        lines = tuple(f"{each.id}: {each.reason or each.outcome}" for each in bad)
+        if first is not None and len(bad) == 1:
+            raise first
+        raise Failed("not all stacks could be applied", details=lines, hint="homeport up goes on where this stopped")

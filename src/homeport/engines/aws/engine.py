@@ -1,0 +1,416 @@
+"""AWS as an engine: Auto Scaling groups heal, load balancers balance, Systems Manager deploys in place. Wired for the
+length of one command; implements `ports.engine.Engine`.
+
+What AWS doesn't remember by itself is in the object store (`kept`). It decides nothing: `plan.pool` does.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from homeport.engines.aws import answer
+from homeport.engines.aws.command import AT_ONCE, Commands
+from homeport.engines.aws.fleet import Fleet, Pool
+from homeport.engines.aws.kept import Kept, Memory, Turn
+from homeport.errors import Conflict, Invalid, NotFound, Unavailable
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Answers
+from homeport.model.event import Event
+from homeport.model.fleet import (
+    Action,
+    Capacity,
+    Drain,
+    Inherit,
+    Instance,
+    Observation,
+    Preparation,
+    Prepare,
+    PutInService,
+    SetCapacity,
+    SetLaunch,
+    SetRoutes,
+    Start,
+    Stop,
+    Terminate,
+)
+from homeport.model.platform import Place
+from homeport.model.release import Release
+from homeport.model.retention import Remain, Room, Usage
+from homeport.model.session import Session
+from homeport.plan.aws_stacks import store_url
+from homeport.plan.last_words import LastWords, last_words_prefix
+from homeport.ports.clock import Clock
+from homeport.ports.engine import LogLine, LogQuery, Needed
+from homeport.ports.objects import ObjectStore
+from homeport.releases.catalogue import Catalogue
+
+LOOK_AGAIN_SECONDS = 1.0
+DEPLOY_SECONDS, STOP_SECONDS = 1800, 600
+WORDS_COUNT = timedelta(hours=1)
+"""So long an instance's last words are told."""
+
+
+class AwsEngine:
+    """Of one environment. `url`: asks where its public side is, once its stacks stand."""
+
+    heals, look_again_seconds = True, LOOK_AGAIN_SECONDS
+
+    def __init__(
+        self, place: Place, *, client: Callable[[str], Any], store: ObjectStore, clock: Clock, url: Callable[[], str]
+    ) -> None:
+        self.place = place
+        self.store = store
+        self.clock = clock
+        self.catalogue = Catalogue(store)
+        self.fleet = Fleet(client, place)
+        self.commands = Commands(client)
+        self.memory = Memory(store, place.id)
+        self._url = url
+        self._lock = threading.RLock()
+        self._wakes: list[Callable[[], None]] = []
+        self._pools: tuple[Pool, ...] = ()
+        """As last looked at."""
+        self._starts: list[Start] | None = None
+        """Those that `together` gathers."""
+        self._told: set[str] = set()
+        """Instances that this very engine told to stop."""
+
+    # --- environments -------------------------------------------------------------------------------------------------
+
+    def open_environment(self, place: Place) -> str:
+        self._check(place.id)
+        url = self._url()
+
+        def opened(known: Kept | None) -> Kept:
+            return Kept(place=place, url=url) if known is None else replace(known, place=place, url=url)
+
+        return self.memory.change(opened).url
+
+    def begin_close(self, environment: str) -> None:
+        self._change(environment, lambda kept: replace(kept, closing=True))
+
+    def close_environment(self, environment: str) -> None:
+        self._kept(environment)
+        if any(each.members for each in self.fleet.look()):
+            raise Conflict(f"{environment} still has instances")
+        self.memory.forget()
+
+    def begin_leave(self, environment: str, app: str) -> None:
+        def leaves(kept: Kept) -> Kept:
+            if app not in kept.fences:
+                raise NotFound(f"{app} isn't in {environment}")
+            routes = {key: each for key, each in kept.routes.items() if key != app}
+            return replace(kept, leaving=tuple(sorted({*kept.leaving, app})), routes=routes)
+
+        self._change(environment, leaves)
+
+    def forget_app(self, environment: str, app: str) -> None:
+        if any(each.members for each in self.fleet.look() if each.app == app):
+            raise Conflict(f"{app} still has instances")
+
+        def without(known: Mapping[str, Any]) -> dict[str, Any]:
+            return {key: each for key, each in known.items() if key != app}
+
+        self._change(
+            environment,
+            lambda kept: replace(
+                kept,
+                fences=without(kept.fences),
+                launch=without(kept.launch),
+                routes=without(kept.routes),
+                prepared=without(kept.prepared),
+                groups=tuple(each for each in kept.groups if each.app != app),
+                leaving=tuple(each for each in kept.leaving if each != app),
+            ),
+        )
+
+    def environments(self) -> dict[str, tuple[Place, str]]:
+        kept = self.memory.read()
+        return {} if kept is None else {kept.place.id: (kept.place, kept.url)}
+
+    def certificate(self, environment: str) -> None:
+        return None
+
+    # --- observing ----------------------------------------------------------------------------------------------------
+
+    def observe(self, environment: str) -> Observation:
+        kept = self._followed(self._kept(environment))
+        pools = self.fleet.look()
+        with self._lock:
+            self._pools = pools
+        now = self.clock.now()
+        living = [
+            answer.instance(pool, each, kept, now, self._pulled(pool, kept)) for pool in pools for each in pool.members
+        ]
+        return Observation(
+            at=now,
+            instances=(*living, *self._ended(kept, {each.id for each in living}, now)),
+            prepared=tuple(
+                Preparation(app=app, release=number, ready=True)
+                for app, numbers in kept.prepared.items()
+                for number in numbers
+            ),
+            routes=dict(kept.routes),
+            launch=dict(kept.launch),
+            closing=kept.closing,
+            leaving=frozenset(kept.leaving),
+            fence=dict(kept.fences),
+            capacity=tuple(Capacity(app=each.app, group=each.group, count=each.capacity) for each in pools),
+        )
+
+    def _pulled(self, pool: Pool, kept: Kept) -> int:
+        """What a new instance of the group comes upon in the store, where one hasn't told yet what it runs."""
+        if all(answer.told(each) is not None for each in pool.members):
+            return 0
+        pointed = self.catalogue.launch(pool.app, self.place.name, pool.group)
+        return pointed if pointed is not None else kept.launch.get(pool.app, 0)
+
+    def _followed(self, kept: Kept) -> Kept:
+        """What became of the turns that nobody knew the end of."""
+        found: dict[str, Turn] = {}
+        for instance, turn in kept.turns.items():
+            if turn.failed or not turn.command:
+                continue
+            result = self.commands.result(turn.command, instance)
+            if result.ended and result.ok:
+                found[instance] = replace(turn, command="")
+            elif result.ended:
+                said = [*result.errors.strip().splitlines(), f"homeport-agent deploy: {result.status}"]
+                found[instance] = replace(turn, command="", failed=said[0].removeprefix("error: "))
+        if not found:
+            return kept
+        return self._change(kept.place.id, lambda known: replace(known, turns={**known.turns, **found}))
+
+    def _ended(self, kept: Kept, living: set[str], now: datetime) -> Iterator[Instance]:
+        """Those that left word why they never got ready."""
+        for app in kept.fences:
+            prefix = last_words_prefix(app, kept.place.name)
+            for entry in self.store.entries(prefix):
+                id_ = entry.key.removeprefix(prefix)
+                if id_ in living or now - entry.modified_at > WORDS_COUNT:
+                    continue
+                words = msgspec.json.decode(self.store.get(entry.key), type=LastWords)
+                pointed = self.catalogue.launch(app, kept.place.name, words.group)
+                yield answer.ended(words, app, words.release or pointed or 0)
+
+    def release(self, environment: str, app: str, number: int) -> Release | None:
+        kept = self._kept(environment)
+        if number not in kept.prepared.get(app, ()):
+            return None
+        return self.catalogue.get(app, kept.place.name, number)
+
+    # --- executing ----------------------------------------------------------------------------------------------------
+
+    def admit(self, environment: str, app: str, *, fence: int) -> None:
+        def admitted(kept: Kept) -> Kept:
+            if fence < kept.fences.get(app, 0):
+                raise Conflict(f"fence {fence} of {app} in {environment} is over: {kept.fences[app]} was seen")
+            return replace(kept, fences={**kept.fences, app: fence})
+
+        self._change(environment, admitted)
+
+    def execute(self, environment: str, action: Action, *, fence: int) -> None:
+        match action:
+            case Prepare() | SetLaunch() | SetRoutes():
+                self.admit(environment, action.app, fence=fence)
+                self._keep(environment, action)
+            case SetCapacity():
+                self.admit(environment, action.app, fence=fence)
+                self.fleet.set_capacity(self._pool_of(action.app, action.group), action.count)
+            case Start() | Inherit() | PutInService() | Drain() | Stop() | Terminate():
+                pool = answer.by_instance(self._pools).get(action.instance)
+                if pool is None:
+                    raise NotFound(f"instance {action.instance} isn't in {environment}")
+                self.admit(environment, pool.app, fence=fence)
+                self._for_instance(pool, action)
+            case _:
+                raise Invalid(f"engine aws can't {type(action).__name__} yet", hint="docs/limits.md")
+        self._wake()
+
+    def _keep(self, environment: str, action: Prepare | SetLaunch | SetRoutes) -> None:
+        app, number = action.app, action.release
+
+        def changed(kept: Kept) -> Kept:
+            match action:
+                case Prepare(release=release):
+                    self.catalogue.get(app, kept.place.name, release)
+                    return replace(kept, prepared={**kept.prepared, app: _with(kept.prepared.get(app, ()), release)})
+                case SetRoutes(release=release):
+                    return replace(kept, routes={**kept.routes, app: release})
+            launch = {key: each for key, each in kept.launch.items() if key != app}
+            return replace(kept, launch=launch if number is None else {**launch, app: number})
+
+        self._change(environment, changed)
+
+    def _for_instance(self, pool: Pool, action: Start | Inherit | PutInService | Drain | Stop | Terminate) -> None:
+        match action:
+            case Start():
+                if self._starts is None:
+                    self._start([action])
+                else:
+                    self._starts.append(action)
+            case Inherit():
+                self.fleet.tag(action.instance, action.release)
+                self._turns({action.instance: Turn(release=action.release, command="", begun_at=self.clock.now())})
+            case PutInService():
+                self.fleet.register(pool, action.instance)
+            case Drain():
+                self.fleet.deregister(pool, action.instance)
+            case Stop():
+                if action.instance not in self._told:
+                    self._told.add(action.instance)
+                    argv = ("homeport-agent", "stop")
+                    self.commands.send([action.instance], argv, seconds=STOP_SECONDS, why="its group ends it")
+            case Terminate():
+                self.fleet.terminate(action.instance)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self._starts = []
+        try:
+            yield
+        finally:
+            starts, self._starts = self._starts, None
+            self._start(starts)
+
+    def _start(self, starts: Sequence[Start]) -> None:
+        """Instances that get the same release are told by one command."""
+        pools = answer.by_instance(self._pools)
+        wanted: dict[tuple[str, int], list[str]] = {}
+        for each in starts:
+            wanted.setdefault((pools[each.instance].app, each.release), []).append(each.instance)
+        for (app, release), instances in wanted.items():
+            url = f"{store_url(self.place)}/{app}/{self.place.name}/r{release}"
+            for first in range(0, len(instances), AT_ONCE):
+                chosen = instances[first : first + AT_ONCE]
+                argv = ("homeport-agent", "deploy", "--wait", "10m", url)
+                command = self.commands.send(chosen, argv, seconds=DEPLOY_SECONDS, why=f"r{release} of {app}")
+                turn = Turn(release=release, command=command, begun_at=self.clock.now())
+                self._turns(dict.fromkeys(chosen, turn))
+
+    def _turns(self, turns: Mapping[str, Turn]) -> None:
+        self._change(self.place.id, lambda kept: replace(kept, turns={**kept.turns, **turns}))
+
+    # --- what people asked for ----------------------------------------------------------------------------------------
+
+    def asked(self, environment: str) -> Asked:
+        return Asked(groups=self._kept(environment).groups)
+
+    def ask(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
+        if not isinstance(said, GroupAsked):
+            raise _cannot("fail a zone on purpose" if isinstance(said, ZoneAsked) else "show a maintenance page")
+        if said.standby or said.cycle is not None:
+            raise _cannot("put an instance on standby" if said.standby else "cycle a group")
+        self.fleet.suspend(self._pool_of(said.app, said.group), [each.value for each in said.suspended])
+
+        def kept_then(kept: Kept) -> Kept:
+            others = tuple(each for each in kept.groups if (each.app, each.group) != (said.app, said.group))
+            return replace(kept, groups=others if said.nothing else (*others, said))
+
+        self._change(environment, kept_then)
+        self._wake()
+
+    def record(self, event: Event) -> None:
+        self.memory.record(event)
+
+    def events(self, environment: str, after: int = 0, limit: int = 1000) -> list[Event]:
+        return self.memory.events(after, limit)
+
+    # --- what there isn't ---------------------------------------------------------------------------------------------
+
+    def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
+        return iter(())
+
+    def file(self, environment: str, app: str, release: int, path: str) -> bytes | None:
+        raise Unavailable("a release's files lie on its instances")
+
+    def answers(
+        self, environment: str, app: str, group: str, *, since_at: datetime, until_at: datetime
+    ) -> Mapping[int, Answers]:
+        raise Unavailable("what became of requests isn't read from AWS yet")
+
+    def sessions(self, environment: str) -> tuple[Session, ...]:
+        return ()
+
+    def end_session(self, environment: str, session: str, *, by_force: bool) -> None:
+        return
+
+    def remains(self, needed: Needed) -> Sequence[Remain]:
+        return ()
+
+    def remove(self, remain: Remain, needed: Needed) -> bool:
+        return False
+
+    def usage(self) -> Usage:
+        """Nothing of it lies on this machine."""
+        at = self.clock.now()
+        return Usage(measured_at=at, store_bytes=0, layers_bytes=0, instances_bytes=0, logs_bytes=0, builds_bytes=0)
+
+    def room(self) -> Room:
+        raise OSError("nothing of it lies on this machine")
+
+    def memory_bytes(self) -> int | None:
+        return None
+
+    def make_room(self) -> None:
+        return
+
+    def compact(self) -> None:
+        return
+
+    def listening(self, environment: str, instance: str) -> tuple[str, ...]:
+        return ()
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        self._wakes.append(wake)
+
+    def close(self) -> None:
+        self._wakes.clear()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+    def _check(self, environment: str) -> None:
+        if environment != self.place.id:
+            raise NotFound(f"environment {environment!r} isn't the one that this is for: {self.place.id}")
+
+    def _kept(self, environment: str) -> Kept:
+        self._check(environment)
+        kept = self.memory.read()
+        if kept is None:
+            raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
+        return kept
+
+    def _change(self, environment: str, changed: Callable[[Kept], Kept]) -> Kept:
+        def known(kept: Kept | None) -> Kept:
+            if kept is None:
+                raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
+            return changed(kept)
+
+        self._check(environment)
+        return self.memory.change(known)
+
+    def _pool_of(self, app: str, group: str) -> Pool:
+        found = next((each for each in self._pools if (each.app, each.group) == (app, group)), None)
+        if found is None:
+            self._pools = self.fleet.look()
+            found = next((each for each in self._pools if (each.app, each.group) == (app, group)), None)
+        if found is None:
+            raise NotFound(f"{app}/{group} has no Auto Scaling group in {self.place.id}", hint="homeport up")
+        return found
+
+
+def _cannot(what: str) -> Invalid:
+    return Invalid(f"engine aws can't {what} yet", hint="docs/limits.md")
+
+
+def _with(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:
+    return tuple(sorted({*numbers, number}))
