@@ -22,18 +22,24 @@ FAILING, ROLLED_BACK = (5, 11, 17), (7, 13)
 KILLED, ZONE_LOST, DAEMON_KILLED = (3, 9, 15), 6, 12
 INSTANCES = 3
 BEFORE = 4
-"""Deployments before the day begins: as many as are kept, so that a day's worth of them takes no more."""
-KEPT = "[retention]\nreleases = 3\n"
+"""Deployments before the day begins."""
 
 
-def taken(place: Site) -> tuple[float, float]:
-    """(megabytes on disk without logs, megabytes of PSS of engine, HAProxy and instances), once nothing goes on."""
-    until(lambda: _at_rest(place))
-    place("gc")
-    home = Home.from_environment(place.environ)
-    disk = sum(used_bytes(home.root / each) for each in ("store", "layers", "instances", "builds")) / 1e6
-    trees = [(each["pid"], *process.descendants(each["pid"])) for each in place.instances() if each["pid"]]
-    return disk, pss_mb(tuple(pid for part in (*engine(place).values(), *trees) for pid in part))
+class Taken:
+    """Megabytes, once nothing goes on: on disk for what runs, and for each release; PSS of engine, HAProxy and
+    instances. Logs are apart: they stay for two weeks."""
+
+    def __init__(self, place: Site) -> None:
+        until(lambda: _at_rest(place))
+        place("gc")
+        root = Home.from_environment(place.environ).root
+        self.running, kept = (
+            sum(used_bytes(root / each) for each in names) / 1e6
+            for names in (("instances", "builds"), ("store", "layers"))
+        )
+        self.release = kept / len(place.document("release", "list")["releases"])
+        trees = [(each["pid"], *process.descendants(each["pid"])) for each in place.instances() if each["pid"]]
+        self.memory = pss_mb(tuple(pid for part in (*engine(place).values(), *trees) for pid in part))
 
 
 def _at_rest(place: Site) -> bool:
@@ -72,18 +78,16 @@ def deploy(place: Site, number: int) -> None:
 
 def main() -> None:
     with site(INSTANCES, health=HEALTH) as place:
-        file = place.app / "homeport.toml"
-        commit(place.app, {"homeport.toml": file.read_text().replace("[deploy]\n", f"{KEPT}[deploy]\n")})
         place("up")
         for _ in range(BEFORE):
             place.commit()
             place("deploy")
-        disk, memory = taken(place)
+        before = Taken(place)
         with place.load(RATE, methods="GHO") as running:
             for number in range(1, DEPLOYMENTS + 1):
                 deploy(place, number)
                 pause(BETWEEN_SECONDS)
-        disk_after, memory_after = taken(place)
+        after = Taken(place)
         verdicts = [each["verdict"] for each in place.document("deployment", "list")["deployments"]]
     report = running.report
     print(report.said.failures[:10], verdicts, flush=True)
@@ -95,8 +99,9 @@ def main() -> None:
             Figure("failed requests", "", [report.failed], goal=Goal("value", 0)),
             Figure("requests", "", [report.said.sent]),
             *(Figure(f"p{each}", "ms", [percentile(report.latencies_ms, each)]) for each in (50, 99)),
-            Figure("disk, after gc, without logs", "MB", [disk_after], [disk]),
-            Figure("memory of engine, balancer and instances", "MB", [memory_after], [memory]),
+            Figure("disk for what runs", "MB", [after.running], [before.running]),
+            Figure("disk for each release, all of the day's being kept", "MB", [after.release], [before.release]),
+            Figure("memory of engine, balancer and instances", "MB", [after.memory], [before.memory]),
         ],
     )
 
