@@ -18,7 +18,8 @@ from homeport.plan.stack import parameter
 from homeport.plan.stack.database import WHY, databases
 from homeport.plan.stack.setting import text_of
 from homeport.stacks.compose import Composed, Composer, given_by
-from homeport.stacks.lint import Compiled, guard, lint
+from homeport.stacks.guard import guard
+from homeport.stacks.lint import Compiled, lint
 from homeport.stacks.package import packaged
 from homeport.stacks.project import Project
 from homeport.stacks.remote import Remote

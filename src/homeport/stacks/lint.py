@@ -1,7 +1,5 @@
-"""cfn-lint and cfn-guard on compiled templates, as the programs that they are: importing them takes seconds. Called by
-`check`."""
+"""cfn-lint on compiled templates, as the program that it is: importing it takes seconds. Called by `check`."""
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,9 +51,9 @@ def _lint_region(region: str, templates: list[Compiled]) -> list[Finding]:
         files: dict[str, list[Compiled]] = {}
         for number, (text, several) in enumerate(by_text.items()):
             path = Path(directory, f"{number}.template")
-            _write(path, text)
+            write(path, text)
             files[str(path)] = several
-        answer = _run(
+        answer = run(
             (*CFN_LINT, "--format", "json", "--ignore-checks", OURS, "--regions", region, "--template", *files)
         )
         if answer.returncode & ~FOUND:
@@ -83,30 +81,13 @@ def _finding(said: Mapping[str, Any], compiled: Compiled) -> Finding:
     )
 
 
-def guard(rules: Path, shown: str, templates: list[Compiled]) -> list[Finding]:
-    """What cfn-guard says against templates by a file of its rules. Raises `Unavailable` where it isn't installed."""
-    program = shutil.which("cfn-guard")
-    if program is None:
-        raise Unavailable(f"{shown} is for cfn-guard, which isn't installed")
-    found = []
-    with tempfile.TemporaryDirectory(prefix="homeport-guard-") as directory:
-        for each in templates:
-            path = Path(directory, "template.json")
-            _write(path, each.text)
-            answer = _run((program, "validate", "--rules", str(rules), "--data", str(path), "--show-summary", "fail"))
-            if answer.returncode != 0:
-                said = " ".join((answer.stdout or answer.stderr).split())[:500]
-                found.append(Finding(stack=each.stack, file=each.file, rule=f"guard/{rules.stem}", message=said))
-    return found
-
-
 @effect("stack_check.write")
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
 @effect("stack_check.run")
-def _run(argv: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
+def run(argv: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from homeport.errors import HomeportError, Unavailable
+from homeport.errors import HomeportError, Invalid, Unavailable
 from homeport.model.finding import Finding
 from homeport.plan.stack.sarif import sarif
+from homeport.stacks import guard
 from homeport.stacks.check import Checker
 from tests.stack_project import SETTINGS, Site
 
@@ -90,15 +91,54 @@ def test_rules_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     site.write({"rules/tags.py": "def check_all(template, stack): return 1 / 0\n"})
     with pytest.raises(HomeportError, match=r"stacks/rules/tags.py: check_all: ZeroDivisionError"):
         found(site)
-    site.write({"rules/tags.py": "", "rules/own.guard": "let a = 1\n"})
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unavailable, match="cfn-guard, which isn't installed"):
+
+
+GUARD = """
+let networks = Resources.*[ Type == 'AWS::EC2::VPC' ]
+rule named when %networks !empty {
+  %networks.Properties.Tags exists <<a network has tags>>
+}
+rule private when %networks !empty {
+  %networks.Properties.CidrBlock == /^10\\./ or
+  %networks.Properties.CidrBlock.Ref exists
+  %networks.Properties.EnableDnsSupport == true
+}
+"""
+
+
+def test_rules_of_cfn_guard(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.write({"rules/own.guard": GUARD})
+    assert [(each.stack, each.rule, each.message) for each in found(site)] == [
+        ("network", "guard/named", "Resources/Vpc/Properties: a network has tags"),
+        (
+            "network",
+            "guard/private",
+            "Resources/Vpc/Properties: %networks[*].Properties.EnableDnsSupport EQUALS true",
+        ),
+    ]
+    site.edit(
+        "templates/network.yaml", "{CidrBlock:", "{EnableDnsSupport: true, Tags: [{Key: a, Value: b}], CidrBlock:"
+    )
+    assert found(site) == []
+    site.write({"rules/own.guard": "rule named { Resources ==\n"})
+    with pytest.raises(Invalid, match=r"stacks/rules/own.guard: .*at line 1"):
         found(site)
+
+
+def test_cfn_guard_as_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(tmp_path)
+    site.write({"rules/own.guard": GUARD})
     program = tmp_path / "cfn-guard"
     program.write_text("#!/bin/sh\necho Resource FAILED\nexit 19\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    assert {each.rule for each in found(site)} == {"guard/own"}
+    assert {(each.rule, each.message) for each in found(site)} == {("guard/own", "Resource FAILED")}
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    monkeypatch.setattr(guard, "LIBRARY", "no_such_module")
+    with pytest.raises(Unavailable, match="cfn-guard, which isn't installed") as refused:
+        found(site)
+    assert "pip install cfn-guard-rs" in (refused.value.hint or "")
 
 
 def test_a_stack_without_a_bucket_that_needs_one(tmp_path: Path) -> None:
