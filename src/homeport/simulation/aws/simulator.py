@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from homeport.simulation.aws import stack_type_account as _account  # noqa: F401
 from homeport.simulation.aws import stack_type_network as _network  # noqa: F401
 from homeport.simulation.aws import stack_type_server as _server  # noqa: F401
 from homeport.simulation.aws.address import Addresses
+from homeport.simulation.aws.balancer import Balancer
 from homeport.simulation.aws.cloudformation import CloudFormation
 from homeport.simulation.aws.ground import AwsGround
 from homeport.simulation.aws.hypervisor import Hypervisor
@@ -84,6 +85,7 @@ class Simulator:
         self._stopped = threading.Event()
         self.inventory = Inventory(self.client, self.door)
         self.targets = Targets(self.inventory, self.clock)
+        self.balancer = Balancer(self.inventory, self.targets)
         self.scaling = Scaling(AwsGround(self.client, self.inventory, self.targets, self.clock), account, self.clock)
         self.hypervisor = Hypervisor(
             self.client,
@@ -100,7 +102,9 @@ class Simulator:
         self.door.register("ec2", self.hypervisor.behaviours())
         self.door.register("elbv2", self.targets.behaviours())
         self._serving = threading.Thread(target=self._http.serve_forever, name="aws", daemon=True)
-        self._turning = threading.Thread(target=self._turn, name="aws turns", daemon=True)
+        # the balancer has a turn of its own: HAProxy may let it wait
+        turns = ((self.scaling.tick, self.hypervisor.tick, self.targets.tick), (self.balancer.tick,))
+        self._turning = [threading.Thread(target=self._turn, args=(each,), daemon=True) for each in turns]
 
     @property
     def variables(self) -> dict[str, str]:
@@ -112,6 +116,10 @@ class Simulator:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
         }
+
+    def url_of(self, dns_name: str) -> str | None:
+        """Where the stand-in of that load balancer answers on this machine; None: it has no listener yet."""
+        return self.balancer.url(dns_name)
 
     @property
     def broken(self) -> list[str]:
@@ -125,15 +133,18 @@ class Simulator:
     def start(self) -> None:
         self._serving.start()
         urllib.request.urlopen(urllib.request.Request(f"{self.endpoint_url}/moto-api/reset", method="POST")).close()
-        self._turning.start()
+        for each in self._turning:
+            each.start()
 
     def stop(self) -> None:
         """Nothing runs any more, whatever was."""
         self._stopped.set()
-        self._turning.join()
+        for each in self._turning:
+            each.join()
         self.formation.stop()
         self.hypervisor.stop()
         self.targets.stop()
+        self.balancer.stop()
         self._http.shutdown()
         self._serving.join()
         self._http.server_close()
@@ -151,9 +162,9 @@ class Simulator:
                 self._clients[service, region] = made
             return self._clients[service, region]
 
-    def _turn(self) -> None:
+    def _turn(self, ticks: tuple[Callable[[], None], ...]) -> None:
         while not self._stopped.wait(TURN_SECONDS):
-            for what in (self.scaling.tick, self.hypervisor.tick, self.targets.tick):
+            for what in ticks:
                 try:
                     what()
                 except Exception as error:  # the loop goes on; who reads `broken` hears of it

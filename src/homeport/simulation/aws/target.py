@@ -54,7 +54,6 @@ class Targets:
         self._lock = threading.RLock()
         self._groups: dict[str, dict[tuple[str, int], Target]] = {}
         self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="probe")
-        self.changed = threading.Event()
 
     def behaviours(self) -> Mapping[str, Behaviour]:
         return {
@@ -80,9 +79,11 @@ class Targets:
                 found[each.id] = (address, each.port)
         return found
 
-    def draining(self, group: str) -> set[str]:
+    def leaving(self, group: str) -> set[str]:
+        """Addresses with ports that get nothing new, and may still have requests: of targets that drain or are ill."""
         with self._lock:
-            return {each.id for each in self._groups.get(group, {}).values() if each.state == "draining"}
+            there = [each for each in self._groups.get(group, {}).values() if each.state in ("draining", "unhealthy")]
+        return {f"{self._address(each.id)}:{each.port}" for each in there}
 
     # --- for the groups of servers
 
@@ -107,7 +108,6 @@ class Targets:
                 if each.id == id and port in (None, each.port) and each.state != "draining":
                     each.state, each.reason, each.words = "draining", "Target.DeregistrationInProgress", ""
                     each.until = self._clock.monotonic() + delay
-                    self.changed.set()
 
     def health(self, group: str, id: str) -> str:
         """The worst of its ports; `unused` where it isn't registered."""
@@ -169,7 +169,6 @@ class Targets:
         if state in ("terminated", "shutting-down") or (target.state == "draining" and now >= target.until):
             # page "Register targets": an instance that is terminated is deregistered
             del there[key]
-            self.changed.set()
         elif target.state == "draining":
             return
         elif state != "running":
@@ -205,8 +204,6 @@ class Targets:
                 target.reason = "Elb.InitialHealthChecking"
 
     def _become(self, target: Target, state: str, reason: str, words: str = "") -> None:
-        if target.state != state:
-            self.changed.set()
         target.state, target.reason, target.words = state, reason, words
 
     def _address(self, id: str) -> str:
