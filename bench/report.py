@@ -20,6 +20,10 @@ ORDER = (
     "ps",
     "idle",
     "side_by_side",
+    "side_by_side_hup",
+    "side_by_side_drain",
+    "strategies",
+    "soak",
 )
 INTRODUCTION = """# Results
 
