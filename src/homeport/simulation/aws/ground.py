@@ -32,7 +32,9 @@ class AwsGround:
         try:
             template = self._template(group.template)
             asked = self._asked(group, template, subnet)
-            made = self._client("ec2").run_instances(**asked, MinCount=count, MaxCount=count)["Instances"]
+            # one by one: of several that are launched together moto gives only the first its profile
+            ec2 = self._client("ec2")
+            made = [ec2.run_instances(**asked, MinCount=1, MaxCount=1)["Instances"][0] for _ in range(count)]
         except ClientError as error:
             said = error.response.get("Error", {})
             raise LaunchFailed(f"{said.get('Message', error)}.") from error

@@ -33,6 +33,7 @@ from homeport.simulation.aws import stack_type_server as _server  # noqa: F401
 from homeport.simulation.aws.address import Addresses
 from homeport.simulation.aws.balancer import Balancer
 from homeport.simulation.aws.cloudformation import CloudFormation
+from homeport.simulation.aws.command import Commands
 from homeport.simulation.aws.ground import AwsGround
 from homeport.simulation.aws.hypervisor import Hypervisor
 from homeport.simulation.aws.inventory import Inventory
@@ -96,11 +97,13 @@ class Simulator:
             account=account,
             life_cycle=self.scaling.life_cycle,
         )
+        self.commands = Commands(self.hypervisor, self.inventory, self.clock)
         self.formation = CloudFormation(self._client, account)
         self.door.register("autoscaling", self.scaling.behaviours())
         self.door.register("cloudformation", self.formation.behaviours())
         self.door.register("ec2", self.hypervisor.behaviours())
         self.door.register("elbv2", self.targets.behaviours())
+        self.door.register("ssm", self.commands.behaviours())
         self._serving = threading.Thread(target=self._http.serve_forever, name="aws", daemon=True)
         # the balancer has a turn of its own: HAProxy may let it wait
         turns = ((self.scaling.tick, self.hypervisor.tick, self.targets.tick), (self.balancer.tick,))
@@ -142,6 +145,7 @@ class Simulator:
         for each in self._turning:
             each.join()
         self.formation.stop()
+        self.commands.stop()
         self.hypervisor.stop()
         self.targets.stop()
         self.balancer.stop()
