@@ -21,7 +21,7 @@ from homeport.stores.objects import open_store
 from homeport.system.clock import pause
 from homeport.system.effect import effect
 
-HOOK = "homeport-launching"
+HOOK, LAST_HOOK = "homeport-launching", "homeport-terminating"
 RELEASE = "homeport-release"
 _PATIENCE_SECONDS = 120
 
@@ -86,19 +86,24 @@ class Fleet:
         its group, which only waits once it has seen it run."""
         with self._translated(f"the life-cycle hook of {self.member.instance}"):
             for _ in range(_PATIENCE_SECONDS):
-                if self._complete("CONTINUE" if well else "ABANDON") or not self._pending():
+                if self._complete(HOOK, "CONTINUE" if well else "ABANDON") or not self._pending():
                     return
                 pause(1)
 
+    def gone(self) -> None:
+        """The instance may end. Harmless where it shan't."""
+        with self._translated(f"the life-cycle hook of {self.member.instance}"):
+            self._complete(LAST_HOOK, "CONTINUE")
+
     @effect("agent.tell_ready")
-    def _complete(self, result: str) -> bool:
+    def _complete(self, hook: str, result: str) -> bool:
         """False: nobody waits for it, or not yet."""
         from botocore.exceptions import ClientError
 
         try:
             self._client("autoscaling").complete_lifecycle_action(
                 AutoScalingGroupName=self.member.fleet,
-                LifecycleHookName=HOOK,
+                LifecycleHookName=hook,
                 InstanceId=self.member.instance,
                 LifecycleActionResult=result,
             )

@@ -114,6 +114,8 @@ def stop(wait: str, as_json: bool) -> None:
     server = _Server(as_json=as_json)
     with server.alone(wait):
         ended = server.deployment().stop()
+        if server.fleet is not None:
+            server.fleet.gone()
         server.show(f"{ended.bound.name} has ended" if ended is not None else "nothing runs")
 
 

@@ -166,7 +166,7 @@ def _carry_out(
     def say(id: str, what: "StackEvent | str") -> None:
         if isinstance(what, str):
             progress.say(f"{id}  {what}")
-        else:
+        elif output.live():
             progress.waiting(event_line(id, what))
 
     chosen = replace(plan, stacks=tuple(each for each in plan.stacks if each.id in ids))

@@ -16,25 +16,98 @@ if TYPE_CHECKING:
 
 SKIPPED = {"node_modules", "venv", "env", "__pycache__", "site-packages"}
 DEPTH = 4
+_WHO = "aws sts get-caller-identity"
 
 
-@click.command(epilog=options.example("homeport init", "homeport init --app shop", see="up, doctor"))
+@click.command(
+    epilog=options.example(
+        "homeport init",
+        "homeport init --app shop",
+        "homeport init --engine aws --region eu-west-1 --account 123456789012",
+        see="up, doctor",
+    )
+)
 @click.option("-a", "--app", metavar="APP", help="Name of the app. Default: that of the directory.")
+@click.option(
+    "--engine",
+    type=click.Choice(("local", "aws")),
+    default="local",
+    help="aws: adds an environment on AWS, to a homeport.toml that is there, too. Default: local.",
+)
+@click.option("--region", metavar="REGION", help="With --engine aws: where, such as eu-west-1.")
+@click.option("--account", metavar="DIGITS", help="With --engine aws: the account's twelve digits.")
+@click.option(
+    "-e",
+    "--environment",
+    metavar="NAME",
+    default="production",
+    help="With --engine aws: its name. Default: production.",
+)
 @click.option("--force", is_flag=True, help="Replace a homeport.toml that is there.")
 @options.directory
 @options.as_json
-def init(directory: Path, as_json: bool, app: str | None, force: bool) -> None:
+def init(
+    directory: Path,
+    as_json: bool,
+    app: str | None,
+    engine: str,
+    region: str | None,
+    account: str | None,
+    environment: str,
+    force: bool,
+) -> None:
     """Write homeport.toml.
 
-    From what the code says; asks nothing.
+    From what the code says; asks nothing. With --engine aws, an environment on AWS is added; nothing is made there.
     """
-    path, lines = write(directory, app=app, force=force)
+    if engine == "aws":
+        block = _on_aws(environment, region=region, account=account)
+        path, lines = _add(directory, block, environment, app=app, force=force)
+        next_ = f"homeport up -e {environment}   # shows what it will make, and asks"
+    else:
+        if region is not None or account is not None:
+            raise Invalid("--region and --account are for --engine aws", hint="homeport init --help")
+        path, lines = write(directory, app=app, force=force)
+        next_ = "homeport up"
     if as_json:
         output.emit({"file": str(path), "detected": lines})
         return
     for line in lines:
         print(output.printable(line))
-    print(f"wrote {place.shown(path)}; next: git add {path.name}, commit, homeport up")
+    print(f"wrote {place.shown(path)}; next: git add {path.name}, commit, {next_}")
+
+
+def _on_aws(environment: str, *, region: str | None, account: str | None) -> str:
+    """The environment's section. Raises `Invalid`."""
+    from homeport.plan import platform_value as typed
+
+    if account is None or not typed.ACCOUNT.fullmatch(account):
+        raise Invalid(f"--account is {account or 'missing'}, expected the account's twelve digits", hint=_WHO)
+    if region is None or not typed.REGION.fullmatch(region):
+        raise Invalid(f"--region is {region or 'missing'}, expected one such as eu-west-1")
+    if problem := typed.name_problem(environment):
+        raise Invalid(f"-e {environment}: {problem}")
+    lines = (f"[environments.{environment}]", 'engine = "aws"', f'account = "{account}"', f'region = "{region}"')
+    return "\n".join(lines) + "\n"
+
+
+def _add(
+    directory: Path, block: str, environment: str, *, app: str | None, force: bool
+) -> tuple[Path, tuple[str, ...]]:
+    """As `write`, with one more section. Raises `Invalid` where the file has the environment already."""
+    from homeport.plan import platform
+
+    path = place.find_file(directory)
+    lines: tuple[str, ...] = ()
+    if path is None or force:
+        path, lines = write(directory, app=app, force=force)
+    text = place.read(path)
+    if environment in platform.parse(text, file=place.shown(path)).data.get("environments", {}):
+        raise Invalid(f"{place.shown(path)} has the environment {environment} already", hint="-e another-name")
+    added = f"{text.rstrip()}\n\n{block}"
+    platform.parse(added, file=place.shown(path))
+    _replace(path, added)
+    return path, (*lines, f"environment {environment}: on AWS")
 
 
 def write(directory: Path, *, app: str | None, force: bool) -> tuple[Path, tuple[str, ...]]:
@@ -64,13 +137,17 @@ def write(directory: Path, *, app: str | None, force: bool) -> tuple[Path, tuple
     name = app or detect.app_name(root.name)
     text = detect.init_text(name, processes, detected, accept=accept)
     platform.parse(text)
+    _replace(path, text)
+    return path, tuple(_sentences(detected, processes, interpreters, declared=declared.is_file()))
+
+
+def _replace(path: Path, text: str) -> None:
     try:
         part = path.with_name(f".{path.name}.part")
         part.write_text(text, "utf-8")
         part.replace(path)
     except OSError as error:
         raise Invalid(f"can't write {path}: {error.strerror}") from error
-    return path, tuple(_sentences(detected, processes, interpreters, declared=declared.is_file()))
 
 
 def _interpreters(detected: "Detected") -> tuple[list[str], list["Accept"]]:
