@@ -183,6 +183,7 @@ def test_everything_about_a_deployment_in_one_page(person: Person) -> None:
     assert good["timeline"][-1]["text"] == "good"
     assert abs(sum(each["took_seconds"] or 0 for each in good["timeline"]) - good["took_seconds"]) < 0.001
     assert good["unknown"] == []
+    assert person.document("deployment", "show", "1")["unknown"] == []
 
     failed = person("deployment", "show", "3")
     for said in ("failed, after", "release task", "    | migrated", "going back (failed)", "verdict", "exit code 3"):

@@ -177,12 +177,13 @@ def _members(
     except HomeportError:
         unknown.append("what was done to instances only the engine knows, and it doesn't answer: homeport engine start")
         return ()
-    if not events or events[0].at > started.at:
+    within = [each for each in events if each.at >= started.at and (until_at is None or each.at <= until_at)]
+    ours = [each for each in within if each.app == started.app]
+    if not any(each.kind == "deployment_started" for each in ours):
         unknown.append("events of its time are gone: what was done to which instance isn't known in full")
     mine: dict[str, list[Event]] = {}
-    for each in events:
-        within = each.at >= started.at and (until_at is None or each.at <= until_at)
-        if within and each.app == started.app and each.kind in INSTANCE_KINDS:
+    for each in ours:
+        if each.kind in INSTANCE_KINDS:
             mine.setdefault(each.subject, []).append(each)
     return tuple(
         Member(
