@@ -8,7 +8,7 @@ import click
 
 from homeport.cli import options, output
 from homeport.cli.stack import directory, exit_code, planner, show_problems, words
-from homeport.cli.stack_plan import make, pin, to, with_needs
+from homeport.cli.stack_plan import hidden, make, pin, to, with_needs
 from homeport.errors import Failed, HomeportError, Invalid
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ why = click.option("--why", default="", metavar="TEXT", help="Why this is done; 
 )
 @click.option("--at-once", type=click.IntRange(1, 50), default=4, help="Stacks side by side. Default: 4.")
 @why
+@hidden
 @to
 @directory
 @options.as_json
@@ -48,6 +49,7 @@ def apply(
     allow: tuple[str, ...],
     at_once: int,
     why: str,
+    hidden: bool,
     to: int | None,
     directory: Path,
     as_json: bool,
@@ -60,6 +62,7 @@ def apply(
     from homeport.stacks.apply import Wishes
 
     found = planner(directory)
+    found.hidden = hidden
     pin(found, stacks, to)
     file = _plan_file(stacks)
     wishes = Wishes(allow=frozenset(allow), surprises=yes and file is None, at_once=at_once)

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from homeport.stacks.planner import Planner
 
 to = click.option("--to", type=click.IntRange(1), metavar="N", help="Back to what operation N of its history applied.")
+hidden = click.option(
+    "--hidden",
+    is_flag=True,
+    help="NoEcho parameters may have changed: CloudFormation, which alone knows, is asked by each apply.",
+)
 with_needs = click.option("--with-needs", is_flag=True, help="With all that these stacks need, near and far.")
 
 
@@ -27,6 +32,7 @@ with_needs = click.option("--with-needs", is_flag=True, help="With all that thes
 )
 @click.option("--exit-code", "tell", is_flag=True, help=f"End with {CHANGES_EXIT_CODE} where there are changes.")
 @click.option("--drift", is_flag=True, help="Show also what was changed by hand. CloudFormation takes its time.")
+@hidden
 @to
 @directory
 @options.as_json
@@ -36,6 +42,7 @@ def plan(
     out: Path | None,
     tell: bool,
     drift: bool,
+    hidden: bool,
     to: int | None,
     directory: Path,
     as_json: bool,
@@ -49,6 +56,7 @@ def plan(
     from homeport.stacks import saved
 
     found = planner(directory)
+    found.hidden = hidden
     pin(found, stacks, to)
     with output.Progress(quiet=as_json) as progress:
         made = make(found, stacks, with_needs=with_needs, progress=progress)

@@ -55,6 +55,8 @@ class Planner:
         """Ids that shall go, whatever the project says."""
         self.pinned: dict[str, Begun] = {}
         """What shall be again, instead of what the project says."""
+        self.hidden = False
+        """Whether NoEcho parameters may have changed, which only an apply tells."""
         self.tools = tools
         self.composer = Composer(project.root, project.root.name, tools.remote)
         self.stacks: dict[str, Stack] = {}
@@ -141,7 +143,7 @@ class Planner:
             root=self.project.root,
             environ=self.tools.environ,
             output=lambda name, key: output(self.project.refer(name, stack.id), key),
-            external_output=lambda name, key, region: self._external(stack, name, key, region),
+            external_output=lambda name, key, region, role: self._external(_elsewhere(stack, region, role), name, key),
             lookup=lambda: self.cloud.lookup(stack.target),
             encryption=self.tools.encryption,
         )
@@ -208,8 +210,7 @@ class Planner:
                 found |= self._look_inside(formation, stack, each.physical_id, inner, f"{path}{each.logical_id}/")
         return found
 
-    def _external(self, stack: Stack, name: str, output: str, region: str) -> str:
-        target = Target(stack.target.account, region or stack.target.region, stack.target.role)
+    def _external(self, target: Target, name: str, output: str) -> str:
         deployed = self.cloud.cloudformation(target).describe(name)
         if deployed is None:
             raise NotFound(f"no stack {name} in {target.region} of account {target.account}")
@@ -267,7 +268,8 @@ class Planner:
         wanted = self.wanted(stack, self.output) if not stack.obsolete else _obsolete(stack)
         region = stack.target.region
         schemas = self._schemas.setdefault(region, Schemas(region))
-        return decide(wanted, self.seen[id], schemas, needs=tuple(need for need in needs if need in inside))
+        near = tuple(need for need in needs if need in inside)
+        return decide(wanted, self.seen[id], schemas, needs=near, hidden=self.hidden)
 
     def output(self, id: str, name: str) -> str | Unknown:
         """What the plan counts on. Raises `NotFound`, or the other stack's problem."""
@@ -304,6 +306,12 @@ def _resolved(node: Located, name: str, context: Context) -> Value:
     except HomeportError as error:
         where = "" if str(node.at.file) in error.message else f"{node.at}: "
         raise type(error)(f"{where}{name}: {error.message}", hint=error.hint, details=error.details) from error
+
+
+def _elsewhere(stack: Stack, region: str, role: str) -> Target:
+    """The stack's own account and region, but for what is stated."""
+    account = role.split(":")[4] if role.startswith("arn:") else stack.target.account
+    return Target(account, region or stack.target.region, role or stack.target.role)
 
 
 def _as_it_was(pinned: Begun) -> Package:

@@ -71,6 +71,7 @@ class Project:
         self._axes: dict[tuple[str, str], tuple[str, ...] | str | None] = {}
         self._above: dict[str, tuple[str, ...]] = {}
         self._found: dict[str, Entry | None] = {}
+        self._twice: dict[str, Invalid] = {}
 
     # --- names
 
@@ -141,22 +142,24 @@ class Project:
         return _Listing(self.root)
 
     def _files(self, directory: str) -> dict[str, str]:
-        """Stack's name → path below the root. Raises `Invalid` for two files of one name."""
+        """Stack's name → path below the root; of two files of one name the first, and `_twice` knows."""
         found: dict[str, str] = {}
         for name in self._listed[directory][1]:
             stem, suffix = os.path.splitext(name)
             if suffix not in SUFFIXES or name == SETTINGS:
                 continue
             if stem in found:
-                raise Invalid(
-                    f"two files for one stack: {self._shown(found[stem])} and {name}", hint="remove one of them"
-                )
+                text = f"two files for one stack: {self._shown(found[stem])} and {name}"
+                self._twice[found[stem]] = Invalid(text, hint="remove one of them")
+                continue
             found[stem] = f"{directory}/{name}".lstrip("/")
         return found
 
     def _expand(self, directory: str, name: str, file: str) -> Iterable[Entry]:
         """The stacks that a file stands for: itself, or one in each environment and region that are listed."""
         try:
+            if file in self._twice:
+                raise self._twice[file]
             own = self._layer(file) if self._says_axis(file) else None
             environments = self._nearest("environment", directory, own) if not directory else None
         except HomeportError as error:

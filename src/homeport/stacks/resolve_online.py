@@ -14,17 +14,18 @@ def stack_output(argument: Value, context: Context) -> Value:
 
 
 def stack_output_external(argument: Value, context: Context) -> Value:
-    """`!stack_output_external name/Output`, or {stack, output, region}: of a stack that isn't the project's."""
+    """`!stack_output_external name/Output`, or {stack, output, region, role}: of a stack that isn't the project's;
+    `role`: taken on for it, where it stands in another account."""
+    region, role = "", ""
     if isinstance(argument, dict):
-        said = fields(argument, "stack", "output", "region")
+        said = fields(argument, "stack", "output", "region", "role")
         name, output = plain(said["stack"]), plain(said.get("output", ""))
-        region = plain(said.get("region", ""))
+        region, role = plain(said.get("region", "")), plain(said.get("role", ""))
     else:
         name, _, output = plain(argument).rpartition("/")
-        region = ""
     if not name or not output:
-        raise Invalid("expected stack/Output, or {stack, output, region}")
-    return context.external_output(name, output, region)
+        raise Invalid("expected stack/Output, or {stack, output, region, role}")
+    return context.external_output(name, output, region, role)
 
 
 def ssm_parameter(argument: Value, context: Context) -> Value:

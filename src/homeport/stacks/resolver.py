@@ -56,7 +56,7 @@ class Context(Struct, frozen=True, kw_only=True):
     environ: Mapping[str, str]
     output: Callable[[str, str], str | Unknown]
     """(stack as it is written, output) → its value. Raises `NotFound`."""
-    external_output: Callable[[str, str, str], str]
+    external_output: Callable[[str, str, str, str], str]
     """(CloudFormation's name, output, region or empty) → its value. Raises `NotFound`."""
     lookup: Callable[[], Lookup]
     encryption: Callable[[], Encryption]

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from homeport.errors import Conflict, Invalid
-from homeport.model.stack import Status
+from homeport.model.stack import ChangeRequest, ChangeSetStatus, Status, Target
 from homeport.model.stack_plan import Action
 from homeport.stacks import saved
 from homeport.stacks.apply import Outcome, Wishes
-from tests.stack_project import SETTINGS, Site
+from homeport.testing.cloudformation_api import FakeCloudFormation
+from tests.stack_project import FILES, NETWORK, SETTINGS, Site
 
 BUCKET = """
 Parameters: {Tag: {Type: String, Default: a}}
@@ -185,3 +186,50 @@ def test_many_stacks_side_by_side(tmp_path: Path) -> None:
     results = site.apply(wishes=Wishes(at_once=6))
     assert {each.outcome for each in results.values()} == {Outcome.DONE}
     assert {each.status for each in site.cloud.world.stacks.values()} == {Status.CREATE_COMPLETE}
+
+
+SECRET = """
+Parameters: {Password: {Type: String, NoEcho: true}}
+Resources: {P: {Type: "AWS::SSM::Parameter", Properties: {Type: String, Value: !Ref Password}}}
+"""
+
+
+def test_a_hidden_parameter_that_has_changed(tmp_path: Path) -> None:
+    files = {"config.yaml": SETTINGS, "a.yaml": "template: t\nparameters: {Password: !env PW}\n", "t": SECRET}
+
+    def applied(password: str, *, hidden: bool) -> Outcome | None:
+        site.environ = {"PW": password}
+        planner = site.planner()
+        planner.hidden = hidden
+        plan = planner.plan(("a",))
+        (result,) = site.applier(planner).apply(plan, Wishes()) or (None,)
+        return result and result.outcome
+
+    site = Site(tmp_path, files)
+    assert applied("one", hidden=True) is Outcome.DONE
+    assert applied("two", hidden=False) is None
+    assert applied("two", hidden=True) is Outcome.DONE
+    assert site.cloud.stack("a").contents.parameters == {"Password": "two"}
+    assert applied("two", hidden=True) is Outcome.UNCHANGED
+    plan = site.one("a")
+    assert plan.notes == ("Password: NoEcho, so that only CloudFormation can say whether it differs: --hidden",)
+
+
+def test_an_output_of_another_account(tmp_path: Path) -> None:
+    role = "arn:aws:iam::210987654321:role/reader"
+    value = f"!stack_output_external {{stack: network, output: VpcId, role: '{role}'}}"
+    site = Site(tmp_path, {**FILES, "web.yaml": f"template: templates/web.yaml\nparameters: {{Vpc: {value}}}\n"})
+    theirs = site.cloud.cloudformation(Target("210987654321", "eu-west-1", role))
+    request = ChangeRequest(stack="network", name="c", create=True, template=NETWORK, parameters={}, tags={})
+    theirs.execute_change_set(_ready(theirs, theirs.create_change_set(request)), "token")
+    site.cloud.settle()
+    there = theirs.describe("network")
+    assert there is not None
+    (change,) = [each for each in site.one("web").parameters if each.name == "Vpc"]
+    assert change.after == there.outputs["VpcId"]
+
+
+def _ready(formation: FakeCloudFormation, id: str) -> str:
+    while formation.change_set(id).status is ChangeSetStatus.PENDING:
+        pass
+    return id

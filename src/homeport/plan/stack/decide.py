@@ -31,6 +31,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     obsolete: bool
     protected: bool
     differs: bool
+    hidden: tuple[str, ...]
+    """Parameters of which only CloudFormation can say whether they differ, where it shall be asked."""
     replaces: tuple[str, ...]
     only_maybe: bool
 
@@ -100,6 +102,12 @@ RULES: tuple[Rule, ...] = (
         lambda facts: f"it is {facts.status}: its rollback must be continued first (homeport stack unlock)",
     ),
     Rule(
+        "what nobody else can compare CloudFormation is asked about",
+        lambda facts: bool(facts.hidden) and not facts.differs,
+        Action.UPDATE,
+        lambda facts: f"{', '.join(facts.hidden)} may differ: CloudFormation will say",
+    ),
+    Rule(
         "what is as wanted stays",
         lambda facts: not facts.differs,
         Action.NONE,
@@ -115,8 +123,10 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def decide(wanted: Wanted, seen: Observed, schema_of: SchemaOf, *, needs: tuple[str, ...] = ()) -> Decided:
-    """The stack's plan, and its outputs as far as they can be known."""
+def decide(
+    wanted: Wanted, seen: Observed, schema_of: SchemaOf, *, needs: tuple[str, ...] = (), hidden: bool = False
+) -> Decided:
+    """The stack's plan, and its outputs as far as they can be known. `hidden`: NoEcho parameters may have changed."""
     stack, deployed = wanted.stack, seen.deployed
     there = deployed is not None and deployed.status not in EMPTY
     old, new = evaluated(wanted, seen)
@@ -135,6 +145,7 @@ def decide(wanted: Wanted, seen: Observed, schema_of: SchemaOf, *, needs: tuple[
         obsolete=stack.obsolete,
         protected=deployed is not None and deployed.termination_protection,
         differs=bool(resources or tags or settings or outputs or _opaque(wanted, seen)),
+        hidden=_hidden(wanted) if hidden and there and not stack.obsolete else (),
         replaces=tuple(each.logical_id for each in replaced),
         only_maybe=all(each.replacement is Replacement.MAYBE for each in replaced),
     )
@@ -167,11 +178,15 @@ def _opaque(wanted: Wanted, seen: Observed) -> bool:
     return wanted.template != seen.template
 
 
+def _hidden(wanted: Wanted) -> tuple[str, ...]:
+    return tuple(name for name, each in declared(wanted.template).items() if each.hidden and name in wanted.parameters)
+
+
 def _notes(wanted: Wanted, seen: Observed, changes: bool) -> tuple[str, ...]:
     found = []
-    hidden = [name for name, each in declared(wanted.template).items() if each.hidden and name in wanted.parameters]
+    hidden = _hidden(wanted)
     if hidden and seen.deployed is not None and not changes:
-        found.append(f"{', '.join(hidden)}: NoEcho, so that nobody can say whether it is as it should be")
+        found.append(f"{', '.join(hidden)}: NoEcho, so that only CloudFormation can say whether it differs: --hidden")
     if changes and not wanted.stack.protected and (held := databases(wanted.template)):
         found.append(f"{', '.join(held)}: {WHY}")
     if not changes and seen.deployed is not None and seen.template and wanted.template != seen.template:
