@@ -395,7 +395,7 @@ class CloudFormation:
                         "ValidationError",
                         f"Unable to fetch parameters [{wanted}] from parameter store for this account.",
                     ) from error
-                contents.parameters[name] = got["Parameter"]["Value"]
+                contents.looked_up[name] = got["Parameter"]["Value"]
 
 
 def _check_parameters(contents: Contents) -> None:

@@ -29,11 +29,13 @@ KEPT = ("Retain", "RetainExceptOnCreate", "Snapshot")
 
 
 class Contents(Struct, frozen=True, kw_only=True):
-    """What one create or update makes of a stack. `parameters`: in clear, those of SSM types looked up."""
+    """What one create or update makes of a stack. `parameters`: in clear, as they were given; `looked_up`: what those of
+    SSM types name."""
 
     text: str = ""
     body: Template = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
+    looked_up: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
     role: str = ""
@@ -362,7 +364,7 @@ def values(contents: Contents, stack: Stack, place: Place) -> dict[str, Any]:
         "AWS::NotificationARNs": list(contents.notifications),
     }
     for name, each in declared(contents.body).items():
-        value = contents.parameters.get(name, each.default or "")
+        value = contents.looked_up.get(name) or contents.parameters.get(name, each.default or "")
         found[name] = value.split(",") if each.is_list else value
     return found
 

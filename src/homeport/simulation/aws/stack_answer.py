@@ -11,8 +11,13 @@ MASK = "****"
 def described(stack: Stack) -> dict[str, Any]:
     contents = stack.contents
     known = declared(contents.body)
+    # "ResolvedValue: … The value that corresponds to a SSM parameter key" (API, Parameter)
     parameters = [
-        {"ParameterKey": name, "ParameterValue": MASK if each.hidden else contents.parameters.get(name, each.default)}
+        {
+            "ParameterKey": name,
+            "ParameterValue": MASK if each.hidden else contents.parameters.get(name, each.default),
+            "ResolvedValue": contents.looked_up.get(name),
+        }
         for name, each in known.items()
     ]
     return {
