@@ -1,5 +1,6 @@
 """Asking git, and what its answers mean. Called by `source`, and by the command line for the way between commits."""
 
+import functools
 import os
 import re
 import subprocess
@@ -78,6 +79,7 @@ def said(done: subprocess.CompletedProcess[bytes]) -> tuple[str, ...]:
     return tuple(done.stderr.decode("utf-8", "replace").splitlines()[-10:])
 
 
+@functools.cache
 def check_repository(directory: Path) -> None:
     """Nothing, if the directory lies in a work tree. Raises `Invalid` with the next command to type."""
     if not directory.is_dir():
@@ -125,7 +127,7 @@ def apart(directory: Path, old: str, new: str, *, most: int = 20) -> Apart | Non
     if not (_SHA.fullmatch(old) and _SHA.fullmatch(new)):
         return None
     # of a bare repository: nothing
-    paths = ("--", ".") if run(directory, "rev-parse", "--show-prefix").stdout.strip() else ("--",)
+    paths = ("--", ".") if _below_top(directory) else ("--",)
     counted = run(directory, "rev-list", "--left-right", "--count", f"{old}...{new}", *paths)
     if counted.returncode != 0:
         return None
@@ -158,7 +160,7 @@ def is_dirty(directory: Path) -> bool:
     done = run(directory, "status", "--porcelain", "--ignore-submodules=none", "--", ".")
     if done.returncode == 0:
         return bool(done.stdout)
-    for each in entries(directory, "HEAD"):
+    for each in entries(directory, commit_of(directory, None).sha):
         inner = directory / each.path
         if each.submodule and (inner / ".git").exists() and run(inner, "rev-parse", "--git-dir").returncode != 0:
             raise Invalid(
@@ -170,13 +172,23 @@ def is_dirty(directory: Path) -> bool:
     raise Failed(f"git status in {directory} failed", details=said(done))
 
 
+def _below_top(directory: Path) -> bool:
+    try:
+        return bool(prefix_of(directory))
+    except Failed:
+        return False
+
+
+@functools.cache
 def prefix_of(directory: Path) -> str:
     """Path of the directory in its repository, ending in "/"; "" for the top."""
     return os.fsdecode(ask(directory, "rev-parse", "--show-prefix").rstrip(b"\n"))
 
 
-def entries(directory: Path, sha: str) -> list[Entry]:
-    """What the commit has under the directory, paths relative to it. Raises `Invalid` if that is nothing."""
+@functools.lru_cache(maxsize=16)
+def entries(directory: Path, sha: str) -> tuple[Entry, ...]:
+    """What the commit has under the directory, paths relative to it; asked several times in one command, of a commit
+    that can't change. Raises `Invalid` if that is nothing."""
     done = run(directory, "ls-tree", "-r", "-z", "-l", sha, ".")
     if done.returncode != 0 or not done.stdout:
         raise Invalid(
@@ -194,7 +206,7 @@ def entries(directory: Path, sha: str) -> list[Entry]:
                 submodule=kind == b"commit",
             )
         )
-    return found
+    return tuple(found)
 
 
 def files_of_tree(directory: Path) -> list[str]:
