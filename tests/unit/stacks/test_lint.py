@@ -47,12 +47,6 @@ def test_everything_that_is_composed(tmp_path: Path) -> None:
     assert lint(found) == []
 
 
-def test_cfn_lint_would_say_it(tmp_path: Path) -> None:
-    (tmp_path / "t.yaml").write_text("Resources: {B: {Type: 'AWS::S3::Bucket', Properties: {Name: b}}}\n")
-    (finding,) = lint(list(of_directory(tmp_path, "t.yaml")))
-    assert (finding.rule, finding.line) == ("cfn-lint/E3002", 1)
-
-
 def test_what_is_composed_is_what_was_reviewed() -> None:
     """Modules, loops, components, packages, constants, overrides, conditions and user data, all in one template."""
     made = Composer(COMPOSED).compose("site.yaml").text
