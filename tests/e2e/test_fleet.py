@@ -6,12 +6,13 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.app_repository import make_repository
+from tests.app_repository import commit, make_repository, replaced
 from tests.e2e.balanced import until
 from tests.e2e.person import FILE, Person
 from tests.e2e.test_heal import answer
@@ -19,7 +20,7 @@ from tests.load import SAFE, load
 
 PATIENCE_SECONDS = 40
 WEB = 6
-APP = """import http.server, os, signal, socket, sys
+APP = """import http.server, os, signal, socket, sys, time
 DATABASE = ("127.0.0.1", {port})
 if os.path.exists("loop"):
     sys.exit(3)
@@ -32,6 +33,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     socket.create_connection(DATABASE, 0.5).close()
                 except OSError as error:
                     return self.say(503, f"no database at 127.0.0.1:{port}: {{error}}")
+            case "/wait":
+                time.sleep(4)
             case "/hang":
                 os.kill(os.getpid(), signal.SIGSTOP)
             case "/eat":
@@ -228,7 +231,10 @@ def test_standby_a_frozen_zone_and_a_cycle(site: Site) -> None:
         site.person("standby", "exit", each)
     assert {aside, other} <= site.settled().keys()
     frozen = site.live()[aside]
-    site.person("zone", "fail", frozen["zone"], "--freeze")
+    with ThreadPoolExecutor(2 * WEB) as pool:
+        answers = [pool.submit(answer, f"{site.url}/wait") for _ in range(2 * WEB)]
+        site.person("zone", "fail", frozen["zone"], "--freeze")
+        assert all(each.result().startswith("plain 1 ") for each in answers), "what was on its way went to others"
     assert Path(f"/proc/{frozen['pid']}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     until(lambda: len([one for one in site.live().values() if one["target"] == "ready"]) == WEB, "made up", 40)
     site.person("zone", "restore", frozen["zone"])
@@ -252,3 +258,6 @@ def test_bad_input_changes_nothing(site: Site) -> None:
     assert "expected 1 or more" in site.person("cycle", "web", "--batch", "0", code=2)
     assert site.person.document("breaker", "reset")["groups"] == [{"app": "plain", "group": "web"}]
     assert site.group()["suspended"] == []
+    commit(site.person.app, replaced(site.person.app, "homeport.toml", '"80MB"', '"999GB"'))
+    assert f"{WEB} × 999.0 GB = 5994.0 GB" in site.person("deploy", code=2)
+    assert all(each["phase"] == "ended" for each in site.person.document("deployment", "list")["deployments"])

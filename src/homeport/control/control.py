@@ -6,7 +6,7 @@ One lock guards everything; ticks are short, since an engine's long actions go o
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from homeport.model.asked import MaintenanceAsked
 from homeport.model.deployment import Deployment, Entry, Verdict
 from homeport.model.fleet import Observation, Preparation, Prepare
 from homeport.model.freeze import Freeze
-from homeport.model.platform import Amount, Place
+from homeport.model.platform import Amount, Place, Resolved
 from homeport.model.release import Release
 from homeport.model.session import Session
 from homeport.plan import capacity, freeze, route
@@ -151,7 +151,7 @@ class Control:
     ) -> int:
         """Number of the deployment that has begun; what is said beside it: see `Wish`. Raises `Conflict` where one goes
         on, the release runs already, another app has one of its routes or the environment is frozen, `NotFound` for the
-        release."""
+        release, `Invalid` where its groups take more memory than the machine has and than they did."""
         with self.changed:
             frozen = self.freeze(place.id)
             if frozen is not None and over_freeze is None:
@@ -159,6 +159,7 @@ class Control:
             release = Catalogue(self.store).get(app, place.name, number)
             self._check_alone(place, app)
             self._check_routes(release)
+            self._check_memory(place, release)
             self.open(place)
             if app in self.environments[place.id].observe().leaving:
                 raise Conflict(f"{app} is going down in {place.id}", hint="homeport up, in a moment")
@@ -313,7 +314,7 @@ class Control:
             machine = self.engine.memory_bytes()
             if known.memory_bytes is not None and machine is not None:
                 wanted = Promise(group=f"{app}/{group}", count=count, memory_bytes=known.memory_bytes)
-                capacity.check(wanted, self._promised((environment, app, group)), machine)
+                capacity.check(wanted, self._promised(environment, app, group), machine)
             said = self.engine.asked(environment).of(app, group)
             before = {} if said.desired is None else {group: said.desired}
             self.engine.ask(environment, replace(said, desired=count))
@@ -321,16 +322,25 @@ class Control:
         self.wake()
         return count
 
-    def _promised(self, but: tuple[str, str, str]) -> Iterator[Promise]:
-        """The memory of every group that says how much it may take, but for this (environment, app, group)."""
+    def _check_memory(self, place: Place, release: Release) -> None:
+        machine = self.engine.memory_bytes()
+        if machine is None:
+            return
+        up = place.id in self.environments
+        sizes = self.engine.asked(place.id).sizes(release.app) if up else {}
+        others = list(self._promised(place.id, release.app))
+        held = sum(each.total_bytes for each in self._promised()) - sum(each.total_bytes for each in others)
+        capacity.check_release(release.id, list(_promises(release.resolved, sizes)), others, machine, held_bytes=held)
+
+    def _promised(self, place: str = "", app: str = "", group: str = "") -> Iterator[Promise]:
+        """The memory of every group that says how much it may take, but for this one, or all of the app's there."""
         for id_, environment in self.environments.items():
             asked = self.engine.asked(id_)
-            for app, launch in environment.observe().launch.items():
+            for name, launch in environment.observe().launch.items():
                 with contextlib.suppress(HomeportError):  # not known while the store is gone
-                    for each in environment.app(app).resolve(launch)[launch].groups:
-                        if each.memory_bytes is not None and (id_, app, each.name) != but:
-                            count = size(each, asked.sizes(app))
-                            yield Promise(group=f"{app}/{each.name}", count=count, memory_bytes=each.memory_bytes)
+                    for each in _promises(environment.app(name).resolve(launch)[launch], asked.sizes(name)):
+                        if (id_, name) != (place, app) or (group and each.group != f"{app}/{group}"):
+                            yield each
 
     def observation(self, environment: str) -> tuple[Observation, dict[str, str], str]:
         """What is there, why, and what troubles the loop (empty: nothing)."""
@@ -394,3 +404,11 @@ class Control:
             names = ", ".join(sorted(self.environments)) or "none"
             raise NotFound(f"environment {environment!r} isn't up; up: {names}", hint="homeport up")
         return self.environments[environment]
+
+
+def _promises(resolved: Resolved, sizes: Mapping[str, int]) -> Iterator[Promise]:
+    """Of the groups that say how much memory an instance may take."""
+    for each in resolved.groups:
+        if each.memory_bytes is not None:
+            name = f"{resolved.app}/{each.name}"
+            yield Promise(group=name, count=size(each, sizes), memory_bytes=each.memory_bytes)

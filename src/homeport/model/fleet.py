@@ -335,9 +335,11 @@ class EnterStandby(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Drain(Struct, frozen=True, kw_only=True, tag=True):
-    """No new requests; those in flight go on."""
+    """No new requests; those in flight go on. `at_once`: they are ended, and the balancer asks another what may be
+    repeated: no answer would come."""
 
     instance: str
+    at_once: bool = False
 
 
 class Stop(Struct, frozen=True, kw_only=True, tag=True):

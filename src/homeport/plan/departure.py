@@ -254,23 +254,25 @@ def _renewed(scene: Scene, serving: Sequence[Instance], found: Findings) -> None
     moved = [] if aged else _misplaced(scene, serving)
     if not aged and not moved:
         return
-    problem = _not_renewed(scene, serving[0].release, found)
+    cycle = scene.desired.asked.cycle if scene.desired.asked else None
+    by_cycle = {each.id for each in aged if cycle is not None and each.created_at < cycle.older_than_at}
+    problem = _not_renewed(scene, serving[0].release, found, asked=bool(by_cycle))
     if problem:
         text = f"{_plural(len(aged) or 1)} to be replaced, but {problem}"
         found.notes.append(Note(rule="renewal waits", text=text))
         return
     for each in aged[: min(batch, scene.room)]:
         reason = f"launched {each.created_at:%Y-%m-%d %H:%M:%S}: older than it may be"
-        asked = scene.desired.asked.cycle if scene.desired.asked else None
-        renewal = "cycle" if asked is not None and each.created_at < asked.older_than_at else "lifetime"
+        renewal = "cycle" if each.id in by_cycle else "lifetime"
         found.departures[each.id] = Departure(why=Why.RENEWED, reason=reason, renewal=renewal)
     for each in moved:
         reason = f"zone {each.zone} has two more than another of {', '.join(_zones(scene))}"
         found.departures[each.id] = Departure(why=Why.RENEWED, reason=reason, renewal="rebalance")
 
 
-def _not_renewed(scene: Scene, release: int, found: Findings) -> str:
-    """Why nobody who is well is replaced just now; empty: nothing speaks against it."""
+def _not_renewed(scene: Scene, release: int, found: Findings, *, asked: bool) -> str:
+    """Why nobody who is well is replaced just now; empty: nothing speaks against it. `asked`: a person wants it, and a
+    launch that failed before that doesn't count."""
     breaker = found.breakers.get(release)
     if scene.desired.trial is not None:
         return "a deployment goes on"
@@ -280,7 +282,11 @@ def _not_renewed(scene: Scene, release: int, found: Findings) -> str:
         return f"surge = {scene.desired.surge} leaves no room for a replacement"
     if breaker is None or breaker.phase is not BreakerPhase.CLOSED:
         return f"launches of r{release} fail"
-    if breaker.last_at is not None and scene.now < (until_at := breaker.last_at + scene.desired.breaker.longest):
+    if (
+        not asked
+        and breaker.last_at is not None
+        and scene.now < (until_at := breaker.last_at + scene.desired.breaker.longest)
+    ):
         found.wakes.append(until_at)
         return f"a launch of r{release} has failed: not before {until_at:%H:%M:%S}"
     return ""

@@ -188,7 +188,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="lost with its zone",
         when=lambda s: s.goes(Why.LOST) and s.instance.target is Target.READY,
-        then=_drain,
+        then=lambda s: Outcome(action=Drain(instance=s.instance.id, at_once=True), reason=_why_leaving(s)),
     ),
     Rule(
         name="lost",

@@ -216,11 +216,11 @@ def check_a_lost_zone_is_made_up_in_the_others() -> None:
     frozen = web(2, run=Run.UNKNOWN, check=Check.UNKNOWN)
     found = plan(3, web(1), frozen, web(3), failed_zones=("b",))
     assert found.actions == (
-        Drain(instance="web-2"),
+        Drain(instance="web-2", at_once=True),
         Launch(app="shop", group="web", instance="web-4", zone="a", release=1),
     )
     killed = plan(3, web(1), web(2, run=Run.STOPPED, died=True), web(3), web(4), failed_zones=("b",))
-    assert killed.actions == (Drain(instance="web-2"),)
+    assert killed.actions == (Drain(instance="web-2", at_once=True),)
     gone = plan(
         3, web(1), web(2, run=Run.STOPPED, died=True, target=Target.UNUSED), web(3), web(4), failed_zones=("b",)
     )
@@ -267,6 +267,8 @@ def check_cycle_stops_at_a_replacement_that_fails() -> None:
     found = plan(3, web(1), web(2), web(3), failed(4, -45, -10), asked=asked(cycle=cycle))
     assert found.actions == ()
     assert "the cycle has stopped, 3 instances left: web-4 failed" in said(found, "web")
+    earlier = failed(4, -95, -60)
+    assert plan(3, web(1), web(2), web(3), earlier, asked=asked(cycle=cycle)).actions != (), "one that failed before it"
 
 
 def check_nobody_gets_older_than_may_be() -> None:

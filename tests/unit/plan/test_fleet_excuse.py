@@ -12,7 +12,7 @@ from homeport.model.fleet import Check, FailOpen, Instance, Process, Run, State,
 from homeport.model.platform import Breaker
 from homeport.plan.asked import outstanding
 from homeport.plan.breaker import judge
-from homeport.plan.capacity import Promise, check
+from homeport.plan.capacity import Promise, check, check_release
 from homeport.plan.illness import Illness, illness
 from homeport.testing.builder import NOW, after, instance
 from tests.unit.plan.test_fleet_care import HUNG, plan
@@ -72,3 +72,20 @@ def test_memory_is_refused_with_the_arithmetic() -> None:
     )
     assert refused.value.hint is not None
     assert refused.value.hint.startswith("at most 6 of this size fit")
+
+
+def test_a_release_that_needs_more_than_there_is_and_than_it_had_is_refused() -> None:
+    others = (Promise(group="blog/web", count=2, memory_bytes=1_000_000_000),)
+    wanted = (
+        Promise(group="shop/web", count=3, memory_bytes=2_000_000_000),
+        Promise(group="shop/jobs", count=1, memory_bytes=500_000_000),
+    )
+    check_release("r7", wanted, others, 8_500_000_000, held_bytes=0)
+    check_release("r7", wanted, others, 8_000_000_000, held_bytes=6_500_000_000)
+    with pytest.raises(Invalid) as refused:
+        check_release("r7", wanted, others, 8_000_000_000, held_bytes=6_400_000_000)
+    assert refused.value.message == (
+        "r7 needs 6.5 GB of memory, and 2.0 GB are promised to others: 8.5 GB of the 8.0 GB that this machine has; "
+        "nothing is deployed"
+    )
+    assert refused.value.details[0] == "shop/web: 3 × 2.0 GB = 6.0 GB"

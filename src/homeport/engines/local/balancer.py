@@ -15,6 +15,7 @@ import shutil
 import socket
 import subprocess
 import threading
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -120,6 +121,12 @@ class HaproxyBalancer:
             for server, usage in self._runtime.usage(worker).items():
                 total[server] = total.get(server, Usage()) + usage
         return total
+
+    def end_requests(self, servers: Iterable[ServerId]) -> None:
+        """Requests in flight to these (backend, server) are ended: what may be repeated, and no answer to which had
+        begun, goes to another server. Those of replaced workers go on. Raises `Unavailable`."""
+        if self._runtime.listening():
+            self._runtime.tell(*(f"shutdown sessions server {backend}/{server}" for backend, server in servers))
 
     def server_checks(self) -> dict[ServerId, bool | None]:
         """(backend, server) → what HAProxy's checks say: up, down, or None (not yet, or not checked); empty while it

@@ -361,7 +361,7 @@ class LocalEngine:
             case EnterStandby():
                 self.generations.enter_standby(kept, found)
             case Drain():
-                self.generations.drain(kept, found)
+                self.generations.drain(kept, found, at_once=action.at_once)
             case Stop():
                 self.generations.stop(kept, found, action.next_release)
             case Kill():

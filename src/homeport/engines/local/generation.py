@@ -123,7 +123,9 @@ class Generations:
     def enter_standby(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         self._change(kept, found, state=State.STANDBY, target=Target.UNUSED, drain_at=None)
 
-    def drain(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
+    def drain(self, kept: EnvironmentRecord, found: InstanceRecord, *, at_once: bool) -> None:
+        if at_once:
+            self.traffic.cut(kept.place.id, found.seen)
         self._change(kept, found, target=Target.DRAINING, drain_at=found.seen.drain_at or self.clock.now())
 
     def stop(self, kept: EnvironmentRecord, found: InstanceRecord, next_release: int | None) -> None:

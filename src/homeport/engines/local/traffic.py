@@ -165,6 +165,8 @@ class Traffic:
         self._synced: Balancer | None = None
         self._blocked: frozenset[str] = frozenset()
         self._held = self._due = False
+        self._cut: list[tuple[str, str]] = []
+        """(backend, server) whose requests are to be ended once the balancer sends it no more."""
 
     def hold(self) -> None:
         """Changes that can wait a moment do so, until `let_go`."""
@@ -175,6 +177,11 @@ class Traffic:
         self._held = False
         if self._due:
             self.sync()
+
+    def cut(self, environment: str, seen: Instance) -> None:
+        """With the next change, which is to drain it, what it still has in flight is ended; GET, HEAD and OPTIONS go to
+        another."""
+        self._cut.append((backend_name(environment, seen.app, seen.group), server_name(seen)))
 
     def sync_soon(self) -> None:
         """As `sync`; with other changes, where they are held."""
@@ -214,6 +221,9 @@ class Traffic:
             self.balancer.sync(replace(wanted, frontends=tuple(each for each in frontends if each.name not in blocked)))
             self._synced = None if blocked else wanted
             self._complain(blocked)
+        if self._cut:
+            cut, self._cut = self._cut, []
+            self.balancer.end_requests(cut)
 
     def _complain(self, blocked: Mapping[str, HomeportError]) -> None:
         """Of each once."""
