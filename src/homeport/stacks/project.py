@@ -72,6 +72,8 @@ class Project:
         self._above: dict[str, tuple[str, ...]] = {}
         self._found: dict[str, Entry | None] = {}
         self._twice: dict[str, Invalid] = {}
+        self._looked_at: dict[str, bytes] = {}
+        """Files that were only searched so far."""
 
     # --- names
 
@@ -183,7 +185,8 @@ class Project:
     def _says_axis(self, file: str) -> bool:
         try:
             with open(f"{self.root}/{file}", "rb", buffering=0) as stream:
-                return AXIS.search(stream.read()) is not None
+                data = self._looked_at[file] = stream.read()
+                return AXIS.search(data) is not None
         except OSError as error:
             raise Invalid(f"can't read {self._shown(file)}: {error.strerror}") from error
 
@@ -304,7 +307,7 @@ class Project:
     def _read(self, path: str) -> Located:
         self._seen.add(path)
         try:
-            data = (self.root / path).read_bytes()
+            data = self._looked_at.pop(path, None) or (self.root / path).read_bytes()
         except OSError as error:
             raise Invalid(f"can't read {self._shown(path)}: {error.strerror}") from error
         return read(decode(data, self._shown(path)), self._shown(path))

@@ -43,6 +43,7 @@ class FakeCloud:
         self.calls: list[str] = []
         self.values: dict[str, str | Secret] = {}
         """What `lookup` finds, by what it is asked for."""
+        self._kept = b""
         self._errors: list[HomeportError] = []
         self._behind = 0
         self._old: dict[str, Deployed | None] = {}
@@ -141,10 +142,14 @@ class FakeCloud:
         return state.describe(account, region) if state else None
 
     def keep(self) -> None:
-        if self.path is not None:
+        if self.path is None:
+            return
+        data = msgspec.json.encode(self.world)
+        if data != self._kept:
             part = self.path.with_suffix(".part")
-            part.write_bytes(msgspec.json.encode(self.world))
+            part.write_bytes(data)
             part.replace(self.path)
+            self._kept = data
 
 
 def open_cloud(argument: str) -> FakeCloud:
