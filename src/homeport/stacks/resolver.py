@@ -6,7 +6,6 @@ A resolver is a function (argument, context) → value; nested ones are resolved
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeAlias
 
@@ -102,6 +101,8 @@ def resolver(tag: str, node: Located) -> Resolver:
         module, _, name = BUILT_IN[tag].partition(":")
         ours: Resolver = getattr(import_module(f"homeport.stacks.resolve_{module}"), name)
         return ours
+    from importlib.metadata import entry_points  # heavier than all the rest, and most projects have none
+
     others = {each.name: each for each in entry_points(group=ENTRY_POINTS)}
     if tag in others:
         theirs: Resolver = others[tag].load()

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,6 @@ import pytest
 from homeport.model.secret import Secret
 from homeport.model.stack import Unknown, Value
 from homeport.plan.stack.text import read
-from homeport.stacks import resolver as resolvers
 from homeport.stacks.resolve_local import ARMOR
 from homeport.stacks.resolver import BUILT_IN, Context, Resolver, resolve
 from homeport.stores.encryption import AgeEncryption
@@ -146,5 +146,5 @@ def test_others_come_by_entry_points(ask: Callable[[str], Value], monkeypatch: p
 
     theirs: Resolver = shout
     entry = SimpleNamespace(name="shout", load=lambda: theirs)
-    monkeypatch.setattr(resolvers, "entry_points", lambda group: [entry] if group == "homeport.resolvers" else [])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [entry] if group == "homeport.resolvers" else [])
     assert ask("!shout hello") == "HELLO!"
