@@ -84,12 +84,15 @@ class AppControl:
         `Unavailable` where the store doesn't answer: nothing is known then, and nothing done."""
         if self.loaded:
             return
+        self._read_newest()
+        self.unfinished = not self.active and self.lease.was_left()
+        self.loaded = True
+
+    def _read_newest(self) -> None:
         number = self.last_number()
         if number:
             self.entries = self.read(number)
             self.deployment = fold(self.entries)
-        self.unfinished = not self.active and self.lease.was_left()
-        self.loaded = True
 
     def last_number(self) -> int:
         """Number of the newest deployment; 0: there was none. One without a first entry never began."""
@@ -135,14 +138,7 @@ class AppControl:
         self.load()
         if self.unfinished and self._may_act():
             self._finish()
-        if self.active and self.deployment is not None:
-            started = self.deployment.started
-            number = started.number
-            raise Conflict(
-                f"{self.app} in {self.place.name} is being deployed: deployment {number} of r{started.release} "
-                f"by {started.by}, since {started.at:%H:%M:%S} UTC",
-                hint=f"homeport deployment show {number} --follow, or homeport deployment abort {number}",
-            )
+        self._refuse_second()
         previous = observed.launch.get(self.app)
         if previous == release.number:
             raise Conflict(
@@ -158,6 +154,8 @@ class AppControl:
         refuse_suspended(self.engine.asked(self.place.id), release)
         fence = self.lease.take(wish.by)
         try:
+            self._read_newest()  # others may have deployed since it was loaded
+            self._refuse_second()
             opening = Opening(self.app, self.place, store=self.store, read=self.release)
             sizes = self.engine.asked(self.place.id).sizes(self.app)
             number = self.last_number() + 1
@@ -178,6 +176,16 @@ class AppControl:
             said = f"deployment {started.number}: {wish.by} overrides the freeze: {wish.over_freeze}"
             self._note(said, "freeze_overridden")
         return started.number
+
+    def _refuse_second(self) -> None:
+        if self.active and self.deployment is not None:
+            started = self.deployment.started
+            number = started.number
+            raise Conflict(
+                f"{self.app} in {self.place.name} is being deployed: deployment {number} of r{started.release} "
+                f"by {started.by}, since {started.at:%H:%M:%S} UTC",
+                hint=f"homeport deployment show {number} --follow, or homeport deployment abort {number}",
+            )
 
     def _write_first(self, release: Release, started: Started, fence: int) -> None:
         """From its first entry on, a journal keeps its releases from being cleaned up."""
@@ -234,7 +242,7 @@ class AppControl:
         self.load()
         if self.unfinished and self._may_act():
             self._finish()
-        if self.active and self._may_act():
+        if self.active and self._may_act() and self.active:  # as the lease's journal has it
             evidence = Evidence(summary=reason)
             self._write(Ended(at=self.clock.now(), verdict=Verdict.ABORTED, evidence=evidence))
             self._finish()
@@ -268,6 +276,7 @@ class AppControl:
     def _going_on(self, number: int | None) -> Deployment:
         """The deployment that goes on, with the lease for it."""
         self.load()
+        may_act = self.active and self._may_act()
         if not self.active or self.deployment is None:
             ended = self.deployment.ended if self.deployment is not None else None
             last = f": deployment {self.last_number()} ended {ended.verdict.value}" if ended is not None else ""
@@ -278,7 +287,7 @@ class AppControl:
                 f"deployment {number} of {self.app} doesn't go on in {self.place.name}, {started.number} does",
                 hint=f"homeport deployment show {started.number}",
             )
-        if not self._may_act():
+        if not may_act:
             raise Unavailable(f"deployment {started.number} of {self.app} can't be changed now: {self.waits_for}")
         return self.deployment
 
@@ -297,9 +306,7 @@ class AppControl:
                 except Conflict as error:
                     self.waits_for = error.message
                     return False
-                if self.deployment is not None:
-                    self.entries = self.read(self.deployment.started.number)
-                    self.deployment = fold(self.entries)
+                self._read_newest()  # whoever had it may have ended this deployment, and begun others
             self.lease.beat()
             if not self.lease.may_act:
                 self.waits_for = "the store"

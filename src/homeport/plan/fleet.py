@@ -119,13 +119,28 @@ def _carrying(desired: GroupDesired, present: Sequence[Instance], roles: Mapping
 
 
 def _held(desired: GroupDesired, present: Sequence[Instance], roles: Mapping[str, Role]) -> set[str]:
-    """Those that can't be spared yet for their next generation; who is sick goes first."""
+    """Those that can't be spared yet for their next generation: as many as the floor stay, and as many that are well,
+    if there are. Who is sick goes first."""
     if not desired.floor:
         return set()
-    carrying = [each for each in present if carries(each, balanced=desired.balanced) and each.next_release is None]
+    carrying = [
+        each
+        for each in present
+        if carries(each, balanced=desired.balanced) and each.next_release is None and each.run is not Run.STOPPED
+    ]
     turning = [each for each in carrying if roles[each.id].convert]
     turning.sort(key=lambda each: (each.check is not Check.UNHEALTHY, age(each)))
-    return {each.id for each in turning[max(0, len(carrying) - desired.floor) :]}
+    spare = len(carrying) - desired.floor
+    spare_well = sum(1 for each in carrying if each.check is Check.HEALTHY) - desired.floor
+    held = set()
+    for each in turning:
+        well = each.check is Check.HEALTHY
+        if spare <= 0 or (well and spare_well <= 0):
+            held.add(each.id)
+            continue
+        spare -= 1
+        spare_well -= well
+    return held
 
 
 def _enough(role: Role, carrying: tuple[int, int], wanted: int) -> bool:

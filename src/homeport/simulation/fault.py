@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -44,7 +44,28 @@ Kind = Literal[
     "blind",
     "stale",
     "jump",
+    "deploy-as",
+    "abort",
+    "continue",
+    "lose-task",
+    "store-away",
+    "store-back",
+    "usurp",
 ]
+HOW = (
+    "well",
+    "never-healthy",
+    "dies",
+    "sickens",
+    "errors",
+    "slowly",
+    "task-fails",
+    "task-hangs",
+    "task-is-deaf",
+    "gate",
+)
+"""What a release that is deployed does: see `simulation.world`."""
+STRATEGIES = ("replace", "rolling", "blue-green", "canary")
 WORDS: dict[str, tuple[Kind, str]] = {
     "deploy": ("deploy", "a release that works"),
     "deploy bad": ("bad-deploy", "a release that never gets healthy"),
@@ -65,6 +86,9 @@ WORDS: dict[str, tuple[Kind, str]] = {
     "suspend GROUP PROCESS": ("suspend", "Launch, Terminate, ReplaceUnhealthy, AZRebalance or HealthCheck"),
     "resume GROUP": ("resume", "all of them"),
     "cycle GROUP": ("cycle", "every instance is replaced"),
+    "abort": ("abort", "as homeport deployment abort"),
+    "store away": ("store-away", "the object store doesn't answer"),
+    "store back": ("store-back", "it does again"),
     "crash": ("crash", "the control plane dies between two effects, and is started again"),
 }
 """What a scenario may say → what it means. Capitals stand for values."""
@@ -98,6 +122,44 @@ def planned(chance: random.Random, groups: Sequence[str], *, seconds: float) -> 
             replace_choice(each, chance.randrange(10_000))
             for each in _chosen(chance, at, min(until, seconds), group, zone)
         ]
+    return _ended(found, groups, seconds)
+
+
+def deploying(chance: random.Random, groups: Sequence[str], *, seconds: float) -> list[Fault]:
+    """As `planned`, but with a deployment every few minutes, by any strategy, to any end; and what happens to those."""
+    found: list[Fault] = []
+    at = 0.0
+    while (at := at + chance.expovariate(1 / 25)) < seconds * 0.8:
+        until = min(seconds, at + chance.uniform(5, 40))
+        kind = chance.choices(list(_DEPLOYING), list(_DEPLOYING.values()))[0]
+        if kind == "any":
+            found += _chosen(chance, at, until, chance.choice(list(groups)), chance.choice(ZONES))
+            continue
+        value = {
+            "deploy-as": f"{chance.choice(STRATEGIES)} {chance.choices(HOW, (6, *[1] * (len(HOW) - 1)))[0]}",
+            "crash": str(chance.randint(1, 80)),
+        }.get(kind, "")
+        found.append(Fault(at_seconds=at, kind=kind, value=value, choice=chance.randrange(10_000)))
+        if kind == "store-away":
+            found.append(Fault(at_seconds=until, kind="store-back"))
+    found += [Fault(at_seconds=seconds, kind="store-back"), Fault(at_seconds=seconds, kind="continue")]
+    return _ended(found, groups, seconds)
+
+
+_DEPLOYING: dict[Any, int] = {
+    "deploy-as": 30,
+    "crash": 20,
+    "any": 10,
+    "abort": 6,
+    "continue": 6,
+    "usurp": 6,
+    "store-away": 4,
+    "lose-task": 4,
+}
+
+
+def _ended(found: list[Fault], groups: Sequence[str], seconds: float) -> list[Fault]:
+    """With the end of what doesn't end by itself."""
     found += [Fault(at_seconds=seconds, kind=kind) for kind in ("recover", "see-again", "outage-ends", "good-launches")]
     found += [Fault(at_seconds=seconds, kind="restore-zone", value=zone) for zone in ZONES]
     found += [Fault(at_seconds=seconds, kind="resume", group=group) for group in groups]

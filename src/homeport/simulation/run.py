@@ -12,7 +12,7 @@ from msgspec import Struct
 from homeport.errors import HomeportError
 from homeport.model.fleet import Instance
 from homeport.model.platform import Resolved
-from homeport.simulation.fault import Fault, planned
+from homeport.simulation.fault import Fault, deploying, planned
 from homeport.simulation.invariant import CALM, serves
 from homeport.simulation.world import World
 
@@ -57,10 +57,17 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Simulation:
-    """A world that is run. Its first release is up when it begins."""
+    """A world that is run. Its first release is up when it begins. `until_a_problem`: no further than the first one."""
 
-    def __init__(self, formation: Resolved, shuffled: Callable[[list[Instance]], None] | None = None) -> None:
+    def __init__(
+        self,
+        formation: Resolved,
+        shuffled: Callable[[list[Instance]], None] | None = None,
+        *,
+        until_a_problem: bool = False,
+    ) -> None:
         self.world = World(formation, shuffled=shuffled)
+        self.until_a_problem = until_a_problem
         self.faults = 0
         self.worst: dict[str, Capacity] = {}
         self._last: dict[str, Capacity] = {}
@@ -76,15 +83,19 @@ class Simulation:
         """For so many seconds, with these faults."""
         began = self.world.seconds
         ahead = sorted(faults, key=lambda each: each.at_seconds)
-        while self.world.seconds < began + seconds:
+        while self.world.seconds < began + seconds and not self._over:
             while ahead and began + ahead[0].at_seconds <= self.world.seconds:
                 self.world.bring(ahead.pop(0))
                 self.faults += 1
             due = began + (ahead[0].at_seconds if ahead else seconds)
             self._step(due - self.world.seconds)
-        for each in ahead:
+        for each in ahead if not self._over else ():
             self.world.bring(each)
             self.faults += 1
+
+    @property
+    def _over(self) -> bool:
+        return self.until_a_problem and bool(self.world.problems)
 
     def settle(self) -> None:
         """Everything is well again within the bound, and then nothing is done."""
@@ -116,7 +127,7 @@ class Simulation:
 
     def _until(self, seconds: float, ready: Callable[[], bool]) -> bool:
         until = self.world.seconds + seconds
-        while self.world.seconds < until:
+        while self.world.seconds < until and not self._over:
             if ready():
                 return True
             self._step(until - self.world.seconds)
@@ -176,15 +187,24 @@ def _share(capacity: Capacity) -> float:
 
 
 def random_faults(
-    formation: Resolved, *, seed: int, hours: float, shuffled: bool = True, trace: bool = False
+    formation: Resolved,
+    *,
+    seed: int,
+    hours: float,
+    shuffled: bool = True,
+    trace: bool = False,
+    deployments: bool = False,
 ) -> Result:
-    """Rounds of random faults, each with a calm after it, every other one with a zone that stays lost."""
+    """Rounds of random faults, each with a calm after it, every other one with a zone that stays lost. `deployments`:
+    most of them befall deployments."""
     chance = random.Random(seed)
     order = random.Random(seed + 1)
-    simulation = Simulation(formation, order.shuffle if shuffled else None)
+    # a driver that is spoilt may never come to rest
+    simulation = Simulation(formation, order.shuffle if shuffled else None, until_a_problem=deployments)
     groups = [each.name for each in formation.groups]
     while simulation.world.seconds - simulation.world.zero < hours * 3600 and not simulation.world.problems:
-        simulation.play(planned(chance, groups, seconds=ROUND_SECONDS), ROUND_SECONDS)
+        plan = deploying if deployments else planned
+        simulation.play(plan(chance, groups, seconds=ROUND_SECONDS), ROUND_SECONDS)
         zone = chance.choice(["", "a", "b", "c"])
         if zone:
             simulation.world.bring(Fault(at_seconds=0, kind="freeze-zone", value=zone))

@@ -1,5 +1,7 @@
 """An object store in memory, with a clock of its own: for simulation, and for tests that try many orders of events."""
 
+import copy
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +17,14 @@ class MemoryObjects:
         self.now = now
         self.before = before
         self.objects: dict[str, tuple[bytes, datetime]] = {}
+        self._keys: list[str] = []
+        """Of `objects`, in order."""
+
+    def quiet(self) -> "MemoryObjects":
+        """The same objects, and nothing is called before an access."""
+        found = copy.copy(self)
+        found.before = lambda _: None
+        return found
 
     @property
     def place(self) -> str:
@@ -25,6 +35,7 @@ class MemoryObjects:
         if key in self.objects:
             raise Conflict(f"{key} exists already")
         self.objects[key] = (data, self.now())
+        insort(self._keys, key)
 
     def create_from(self, key: str, path: Path) -> None:
         self.create(key, path.read_bytes())
@@ -45,18 +56,22 @@ class MemoryObjects:
     def entries(self, prefix: str) -> Sequence[Entry]:
         """One directory after another: what changes meanwhile is seen in part, as on a disk."""
         found = []
-        for directory in sorted({key.rpartition("/")[0] for key in self.objects if key.startswith(prefix)} | {prefix}):
+        for directory in sorted({key.rpartition("/")[0] for key in self._below(prefix)} | {prefix}):
             self.before("list")
-            found += [
-                Entry(key=key, size_bytes=len(data), modified_at=at)
-                for key, (data, at) in self.objects.items()
-                if key.startswith(prefix) and key.rpartition("/")[0] == directory
-            ]
+            for key in self._below(prefix):
+                if key.rpartition("/")[0] == directory:
+                    data, at = self.objects[key]
+                    found.append(Entry(key=key, size_bytes=len(data), modified_at=at))
         return sorted(found, key=lambda each: each.key)
+
+    def _below(self, prefix: str) -> list[str]:
+        end = bisect_left(self._keys, prefix + chr(0x10FFFF)) if prefix else len(self._keys)
+        return self._keys[bisect_left(self._keys, prefix) : end]
 
     def delete(self, key: str) -> None:
         self.before("delete")
-        self.objects.pop(key, None)
+        if self.objects.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
 
     def list(self, prefix: str, after: str = "") -> list[str]:
         return [each.key for each in self.entries(prefix) if each.key > after]

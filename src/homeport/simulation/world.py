@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from homeport.control.control import Control
+from homeport.control.deployment import AppControl
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.clock import VirtualClock
 from homeport.engines.memory.engine import MemoryEngine
@@ -17,7 +18,7 @@ from homeport.errors import Conflict, HomeportError, Unavailable
 from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked, Suspendable, ZoneAsked
 from homeport.model.event import Event
 from homeport.model.fleet import Action, GroupDesired, Instance, Launch, Observation, State
-from homeport.model.platform import Resolved
+from homeport.model.platform import Resolved, Strategy
 from homeport.model.release import Layer, Release, Slug
 from homeport.plan.desired import desired_groups
 from homeport.plan.member import age
@@ -26,14 +27,31 @@ from homeport.plan.retention import parts
 from homeport.ports.engine import Engine
 from homeport.simulation.fault import Fault
 from homeport.simulation.invariant import ALWAYS, Moment
-from homeport.simulation.store import MemoryObjects
+from homeport.simulation.judge import Judge
 
+BEHAVIOURS = {
+    "well": Behaviour(),
+    "gate": Behaviour(),
+    "never-healthy": Behaviour(healthy_after=None),
+    "dies": Behaviour(dies_after=4.0),
+    "sickens": Behaviour(unhealthy_after=5.0),
+    "errors": Behaviour(error_share=0.3),
+    "slowly": Behaviour(healthy_after=8.0, task_seconds=5.0),
+    "task-fails": Behaviour(task_exit_code=3),
+    "task-hangs": Behaviour(task_seconds=None),
+    "task-is-deaf": Behaviour(task_seconds=None, stops_after=None),
+}
+"""What a release does that is deployed so."""
 LAUNCHES: dict[str, Behaviour | None] = {
     "failing-launches": Behaviour(dies_after=1.0),
     "hanging-launches": Behaviour(healthy_after=None),
     "slow-launches": Behaviour(starts_after=5.0, healthy_after=20.0),
     "good-launches": None,
 }
+
+
+AWAKE_SECONDS = 30.0
+"""For so long a control plane that had hung goes on, beside the one that has taken over."""
 
 
 class Crash(BaseException):
@@ -51,10 +69,12 @@ class World:
         self.clock = VirtualClock()
         self.zero = 0.0
         """When what is told of begins."""
-        self.store = MemoryObjects(self.clock.now)
+        self.judge = Judge(self)
+        self.store = self.judge.store
         self.releases: dict[int, Release] = {}
-        self.memory = MemoryEngine(self.clock, lambda _app, _name, number: self.releases[number])
+        self.memory: MemoryEngine = MemoryEngine(self.clock, lambda _app, _name, number: self.releases[number])
         self.memory.open_environment(self.place)
+        self.memory.load_per_second = 20.0
         self.problems: list[str] = []
         self.actions: list[tuple[float, Action]] = []
         self.events: list[tuple[float, str, str]] = []
@@ -62,16 +82,20 @@ class World:
         self.crash_in: int | None = None
         self.blind = self.stale = self.crashes = 0
         self.lying: set[str] = set()
-        self._shown: Observation | None = None
+        self.holders = 1
+        self.sleepers: list[tuple[float, AppControl]] = []
+        """Control planes that hang, and until when: another one has taken over meanwhile."""
+        self.shown: Observation | None = None
+        """What the control loop saw last."""
         self._done: list[Action] = []
-        self.control = self._control()
+        self.control: Control = self._control()
 
     @property
     def seconds(self) -> float:
         return self.clock.monotonic()
 
     def _control(self) -> Control:
-        return Control(cast(Engine, _Watched(self)), self.store, self.clock, holder="simulation")
+        return Control(cast(Engine, _Watched(self)), self.store, self.clock, holder=f"simulation-{self.holders}")
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -86,11 +110,28 @@ class World:
             self.note("crash", "the control plane dies, and is started again")
             self.control = self._control()
             return 0.0
+        self._wake_sleepers()
+        self.judge.look(self.app_control())
         self.blind, self.stale = max(0, self.blind - 1), max(0, self.stale - 1)
         for each in self.control.environments.values():
             if "Homeport's own" in each.trouble:
                 self.problem("no_error_of_its_own", each.trouble)
         return wake
+
+    def app_control(self) -> AppControl:
+        return self.control.environments[self.place.id].app(self.app)
+
+    def _wake_sleepers(self) -> None:
+        """They go on where they were, as if no time had passed."""
+        crash_in, self.crash_in = self.crash_in, None
+        for each in list(self.sleepers):
+            until, app = each
+            if self.seconds >= until and app.lease.fence < self.judge.lease():
+                with contextlib.suppress(HomeportError):
+                    app.advance(self.observe())
+                if self.seconds >= until + AWAKE_SECONDS:
+                    self.sleepers.remove(each)
+        self.crash_in = crash_in
 
     def point(self) -> None:
         """Before and after every effect."""
@@ -105,19 +146,19 @@ class World:
     def observe(self) -> Observation:
         if self.blind:
             raise Unavailable("nothing can be observed")
-        if self.stale and self._shown is not None:
-            return _copied(self._shown)
+        if self.stale and self.shown is not None:
+            return _copied(self.shown)
         found = self.memory.observe(self.place.id)
         if self.shuffled is not None:
             order = list(found.instances)
             self.shuffled(order)
             found = replace(found, instances=tuple(order))
-        self._shown = _copied(found)
+        self.shown = _copied(found)
         return found
 
     def desired(self, observed: Observation) -> dict[str, GroupDesired]:
         """What each group shall be now."""
-        control = self.control.environments[self.place.id].app(self.app)
+        control = self.app_control()
         groups = desired_groups(
             self.app,
             deployment=control.deployment,
@@ -125,6 +166,7 @@ class World:
             releases={number: each.resolved for number, each in self.releases.items()},
             asked=self.memory.asked(self.place.id),
             present=sorted({each.group for each in observed.instances}),
+            now=self.clock.now(),
         )
         return {each.name: each for each in groups}
 
@@ -139,7 +181,7 @@ class World:
     def execute(self, action: Action, fence: int) -> None:
         self.point()
         if not self.stale:
-            self._judge(action)
+            self._judge(action, fence)
         if isinstance(action, Launch) and self.launch_behaviour is not None:
             self.memory.own[action.instance] = self.launch_behaviour
         self.memory.execute(self.place.id, action, fence=fence)
@@ -147,23 +189,27 @@ class World:
         self.actions.append((self.seconds, action))
         self.point()
 
-    def _judge(self, action: Action) -> None:
-        if self._shown is None:
+    def _judge(self, action: Action, fence: int) -> None:
+        if self.shown is None:
             return
         # what the deployment has moved within this tick is known to it
-        seen = replace(self._shown, launch=self.memory.observe(self.place.id).launch)
+        seen = replace(self.shown, launch=self.memory.observe(self.place.id).launch)
         moment = Moment(
             action=action,
-            shown=self._shown,
+            shown=self.shown,
             desired=self.desired(seen),
             done=tuple(self._done),
         )
         for holds in ALWAYS:
             if problem := holds(moment):
                 self.problem(holds.__name__, f"{problem} ({type(action).__name__} of {_subject(action)})")
+        self.judge.action(action, self.shown, fence, tuple(self._done))
 
-    def deploy(self, *, good: bool = True) -> None:
-        """A new release, with code of its own. Refused while another is being deployed."""
+    def deploy(self, *, strategy: Strategy | None = None, how: str = "well") -> None:
+        """A new release, with code of its own, which does as `how` says. Refused while another is being deployed."""
+        said = self.formation.deploy
+        pause_after = "50%" if how == "gate" else said.pause_after
+        said = replace(said, strategy=strategy or said.strategy, pause_after=pause_after)
         number = len(self.releases) + 1
         layer = Layer(sha256=f"{number:064x}", kind="source", size_bytes=1)
         release = Release(
@@ -172,7 +218,7 @@ class World:
             number=number,
             slug=Slug(layers=(layer,), image="simulated", commit=f"{number:040x}"),
             config="0" * 64,
-            resolved=self.formation,
+            resolved=replace(self.formation, deploy=said),
             created_at=self.clock.now(),
             created_by="simulation",
             why="simulation",
@@ -181,10 +227,9 @@ class World:
         self.releases[number] = release
         for key in parts(release):
             with contextlib.suppress(Conflict):  # all have the same config
-                self.store.create(key, b"-")
-        self.store.create(release_key(self.app, self.place.name, number), msgspec.json.encode(release))
-        if not good:
-            self.memory.behaviours[number] = Behaviour(healthy_after=None)
+                self.judge.raw.create(key, b"-")
+        self.judge.raw.create(release_key(self.app, self.place.name, number), msgspec.json.encode(release))
+        self.memory.behaviours[number] = BEHAVIOURS[how]
         self.control.deploy(self.place, self.app, number, by="simulation", why="simulation")
 
     def bring(self, fault: Fault) -> None:
@@ -268,6 +313,10 @@ def _zone(failure: Any) -> Callable[[World, Fault], None]:
     return happens
 
 
+def _word(_: int) -> None:
+    """A person's, which tells a number."""
+
+
 def _recover(world: World, fault: Fault) -> None:
     world.memory.own.clear()
     world.lying.clear()
@@ -318,6 +367,35 @@ def _stale(world: World, fault: Fault) -> None:
     world.stale = 1 + fault.choice % 3
 
 
+def _deploy_as(world: World, fault: Fault) -> None:
+    strategy, how = fault.value.split()
+    world.deploy(strategy=cast(Strategy, strategy), how=how)
+
+
+def _lose_task(world: World, fault: Fault) -> None:
+    now = world.clock.now()
+    for id_, each in world.memory.places[world.place.id].tasks.items():
+        if not each.seen(id_, now).ended:
+            each.end(now, by_force=True)
+
+
+def _store(away: bool) -> Callable[[World, Fault], None]:
+    def happens(world: World, fault: Fault) -> None:
+        world.judge.away = away
+
+    return happens
+
+
+def _usurp(world: World, fault: Fault) -> None:
+    """The control plane hangs, and another one is started elsewhere."""
+    app = world.app_control()
+    if not app.active:
+        raise LookupError("no deployment goes on")
+    world.sleepers.append((world.seconds + 5 + fault.choice % 90, app))
+    world.holders += 1
+    world.control = world._control()
+
+
 def _scale(world: World, fault: Fault) -> None:
     group = world.formation.group(fault.group)
     assert group is not None
@@ -327,7 +405,14 @@ def _scale(world: World, fault: Fault) -> None:
 
 _HAPPENS: Mapping[str, Callable[[World, Fault], None]] = {
     "deploy": lambda world, _: world.deploy(),
-    "bad-deploy": lambda world, _: world.deploy(good=False),
+    "bad-deploy": lambda world, _: world.deploy(how="never-healthy"),
+    "deploy-as": _deploy_as,
+    "abort": lambda world, _: _word(world.control.abort(world.place.id, world.app, None, by="eve", why="no")),
+    "continue": lambda world, _: _word(world.control.go_on(world.place.id, world.app, None, by="eve")),
+    "lose-task": _lose_task,
+    "store-away": _store(away=True),
+    "store-back": _store(away=False),
+    "usurp": _usurp,
     "scale": _scale,
     "die": lambda world, fault: world.memory.die(world.place.id, world.chosen(fault).id),
     "hang": lambda world, fault: world.afflict(fault),

@@ -1,12 +1,19 @@
 """A control plane that was killed: the next one of the same name knows no more than the store and the engine hold."""
 
+import contextlib
 from pathlib import Path
 
+import pytest
+
 from homeport.control.log import FencedLog
-from homeport.model.deployment import Verdict
+from homeport.errors import Conflict
+from homeport.model.deployment import Phase, Verdict
 from homeport.plan.lease import entry_key, read_lease
-from homeport.testing.world import BETTER, GOOD, Controlled
+from homeport.releases.catalogue import Catalogue
+from homeport.testing.world import APP, BETTER, GOOD, Controlled
 from tests.memory_world import memory_world
+
+OTHER = 6
 
 
 def up(path: Path) -> Controlled:
@@ -53,3 +60,39 @@ def test_a_deployment_that_never_began_is_none(tmp_path: Path) -> None:
     assert world.newest.started.number == 1
     assert world.deploy(BETTER) == 2
     assert world.verdict() is Verdict.GOOD
+
+
+def test_one_that_hung_while_others_deployed_moves_nothing_back(tmp_path: Path) -> None:
+    world = up(tmp_path)
+    world.deploy(BETTER)
+    world.settle(lambda: world.newest.phase is Phase.BAKE)
+    hung = world.control.environments[world.world.place.id].app(APP)
+    world.restarted(holder="another")
+    assert world.verdict() is Verdict.GOOD
+    assert world.deploy(GOOD) == 3
+    assert world.verdict() is Verdict.GOOD
+    world.quiet()
+    before = world.world.store.list("plain/staging/current/")
+    for _ in range(3):
+        with contextlib.suppress(Conflict):
+            hung.advance(world.world.engine.observe(world.world.place.id))
+    assert Catalogue(world.world.store).good(APP, "staging")[-1] == GOOD
+    assert world.world.store.list("plain/staging/current/") == before
+    with pytest.raises(Conflict, match="deployment 3 ended good"):
+        hung.turn_back(None, by="eve", why="late")
+
+
+def test_what_another_one_left_in_the_middle_is_seen_before_a_second_begins(tmp_path: Path) -> None:
+    world = up(tmp_path)
+    first = world.control
+    world.restarted(holder="another")
+    world.deploy(BETTER)
+    world.settle(lambda: world.newest.phase is Phase.LAUNCH)
+    world.control = first
+    with pytest.raises(Conflict, match="is being changed by"):
+        world.deploy(OTHER)
+    world.world.clock.advance(20)  # type: ignore[attr-defined]
+    with pytest.raises(Conflict, match="is being deployed: deployment 2 of r2"):
+        world.deploy(OTHER)
+    assert world.verdict() is Verdict.GOOD
+    assert [each[0].number for each in first.deployments(world.world.place.id, APP)] == [1, 2]

@@ -158,6 +158,17 @@ def check_converts_no_more_than_the_floor_allows() -> None:
     assert actions(reconcile(wanted, observation(*THREE[:2], sick), NOW)) == (Drain(instance="web-3"),)
 
 
+def check_the_floor_is_of_those_that_are_well() -> None:
+    wanted = desired(Cohort(release=1, count=3, in_place=True), floor=2)
+    dead = instance("web-3", 2, zone="c", run=Run.STOPPED, died=True)
+    turning = (instance("web-1", 2), instance("web-2", 2, zone="b"))
+    assert not {type(each) for each in actions(reconcile(wanted, observation(*turning, dead), NOW))} & {Drain}
+    sick = instance("web-3", 1, zone="c", check=Check.UNHEALTHY)
+    assert not {type(each) for each in actions(reconcile(wanted, observation(*turning, sick), NOW))} & {Drain}
+    well = instance("web-3", 1, zone="c")
+    assert Drain in {type(each) for each in actions(reconcile(wanted, observation(*turning, well), NOW))}
+
+
 def check_inherits_what_runs_the_same() -> None:
     wanted = desired(Cohort(release=2, count=4, inherits=1))
     sick, booting = (
