@@ -116,6 +116,8 @@ def builder(home: Home, store: ObjectStore) -> Builder:
 
 def local_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) -> Iterator[LogLine]:
     """Log lines straight from disk: the daemon needn't run."""
+    if _remote:
+        return control_inside().control.engine.logs(environment, query, follow=follow)
     from homeport.engines.local.engine import read_logs
 
     return read_logs(home, environment, query, follow=follow)

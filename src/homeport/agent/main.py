@@ -134,6 +134,26 @@ def status(as_json: bool) -> None:
     server.show(*words(server.status()))
 
 
+@cli.command()
+@click.option("--last", type=click.IntRange(1), default=200, metavar="N", help="The newest so many lines (200).")
+@click.option("--since", metavar="TIME", help="Not older than this moment: 2026-01-31T12:00:00+00:00.")
+@click.option("--process", default="", metavar="TYPE", help="Only this process type.")
+@click.option("--grep", default="", metavar="RE", help="Only lines that this regular expression finds.")
+@click.option("--bytes", "most", type=click.IntRange(1), metavar="N", help="No more than so many bytes, the newest.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
+def logs(last: int, since: str | None, process: str, grep: str, most: int | None, as_json: bool) -> None:
+    """What the processes wrote.
+
+    \b
+    homeport-agent logs --last 50
+    """
+    from homeport.agent.words import lines_of
+
+    server = _Server(as_json=as_json)
+    for line in lines_of(server.home, last=last, since=since, process=process, pattern=grep, most=most, json=as_json):
+        click.echo(line if as_json else _printable(line))
+
+
 class _Server:
     """What a command works with. `say` gets progress, `show` what was asked for."""
 

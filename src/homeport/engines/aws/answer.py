@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from homeport.engines.aws.fleet import RELEASE, Member, Pool
 from homeport.engines.aws.kept import Kept, Turn
 from homeport.model.fleet import Check, Instance, Run, State, Target
@@ -31,10 +33,6 @@ def instance(pool: Pool, member: Member, kept: Kept, now: datetime, pulled: int)
     turn = kept.turns.get(member.id)
     release = told(member) or pulled
     turning = turn is not None and not turn.failed and release != turn.release
-    failed = turn is not None and bool(turn.failed) and release != turn.release
-    runs = release
-    if turn is not None and failed:
-        release = turn.release
     check, target = _target(pool, member)
     created_at = member.launched_at or now
     return Instance(
@@ -52,10 +50,27 @@ def instance(pool: Pool, member: Member, kept: Kept, now: datetime, pulled: int)
         address=member.address,
         port=PORT if pool.targets else None,
         created_at=created_at,
-        started_at=turn.begun_at if turn is not None and runs == turn.release else created_at,
+        started_at=turn.begun_at if turn is not None and release == turn.release else created_at,
         in_service_at=created_at if state is State.IN_SERVICE else None,
-        died=failed,
-        reason=_reason(member, turn, failed=failed),
+        reason=member.why if member.health not in ("", "healthy", "draining") else "",
+    )
+
+
+def refused(seen: Instance, turn: Turn) -> Instance:
+    """The generation that an instance didn't come to run; it runs what it ran before."""
+    return replace(
+        seen,
+        id=f"{seen.id}:r{turn.release}",
+        release=turn.release,
+        next_release=None,
+        state=State.TERMINATED,
+        run=Run.STOPPED,
+        target=Target.UNUSED,
+        port=None,
+        started_at=turn.begun_at,
+        ended_at=turn.ended_at,
+        died=True,
+        reason=turn.failed,
     )
 
 
@@ -112,12 +127,6 @@ def _target(pool: Pool, member: Member) -> tuple[Check, Target]:
             return Check.INITIAL, Target.UNUSED
     # not registered: its agent said that it is well before it came into service
     return (Check.HEALTHY if in_service else Check.INITIAL), Target.UNUSED
-
-
-def _reason(member: Member, turn: Turn | None, *, failed: bool) -> str:
-    if turn is not None and failed:
-        return turn.failed
-    return member.why if member.health not in ("", "healthy", "draining") else ""
 
 
 def by_instance(pools: tuple[Pool, ...]) -> Mapping[str, Pool]:

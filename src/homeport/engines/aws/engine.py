@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from homeport.engines.aws import answer
+from homeport.engines.aws import answer, log
 from homeport.engines.aws.command import AT_ONCE, Commands
 from homeport.engines.aws.fleet import Fleet, Pool
 from homeport.engines.aws.kept import Kept, Memory, Turn
@@ -35,6 +35,7 @@ from homeport.model.fleet import (
     SetLaunch,
     SetRoutes,
     Start,
+    State,
     Stop,
     Terminate,
 )
@@ -43,13 +44,15 @@ from homeport.model.release import Release
 from homeport.model.retention import Remain, Room, Usage
 from homeport.model.session import Session
 from homeport.plan.aws_stacks import store_url
-from homeport.plan.last_words import LastWords, last_words_prefix
+from homeport.plan.last_words import LastWords, last_words_key, last_words_prefix
 from homeport.ports.clock import Clock
 from homeport.ports.engine import LogLine, LogQuery, Needed
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
+from homeport.system.clock import pause
 
 LOOK_AGAIN_SECONDS = 1.0
+FOLLOW_SECONDS = 2.0
 DEPLOY_SECONDS, STOP_SECONDS = 1800, 600
 WORDS_COUNT = timedelta(hours=1)
 """So long an instance's last words are told."""
@@ -149,7 +152,7 @@ class AwsEngine:
         ]
         return Observation(
             at=now,
-            instances=(*living, *self._ended(kept, {each.id for each in living}, now)),
+            instances=(*living, *_refused(living, kept, now), *self._ended(kept, {each.id for each in living}, now)),
             prepared=tuple(
                 Preparation(app=app, release=number, ready=True)
                 for app, numbers in kept.prepared.items()
@@ -178,10 +181,12 @@ class AwsEngine:
                 continue
             result = self.commands.result(turn.command, instance)
             if result.ended and result.ok:
-                found[instance] = replace(turn, command="")
+                found[instance] = replace(turn, command="", ended_at=self.clock.now())
             elif result.ended:
-                said = [*result.errors.strip().splitlines(), f"homeport-agent deploy: {result.status}"]
-                found[instance] = replace(turn, command="", failed=said[0].removeprefix("error: "))
+                first, *lines = [*result.errors.strip().splitlines(), f"homeport-agent deploy: {result.status}"]
+                why = first.removeprefix("error: ")
+                ended_at = self.clock.now()
+                found[instance] = replace(turn, command="", ended_at=ended_at, failed=why, lines=tuple(lines))
         if not found:
             return kept
         return self._change(kept.place.id, lambda known: replace(known, turns={**known.turns, **found}))
@@ -321,10 +326,49 @@ class AwsEngine:
     def events(self, environment: str, after: int = 0, limit: int = 1000) -> list[Event]:
         return self.memory.events(after, limit)
 
-    # --- what there isn't ---------------------------------------------------------------------------------------------
-
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
-        return iter(())
+        """Of what is gone, or never came to run, its last words."""
+        kept = self._kept(environment)
+        told = self._last_words(kept, query.instance)
+        if told is not None:
+            yield from told
+            return
+        while True:
+            chosen = [
+                member.id
+                for pool in self.fleet.look()
+                for member in pool.members
+                if query.instance in ("", member.id)
+                and query.group in ("", pool.group)
+                and query.app in ("", pool.app)
+                and answer.STATES.get(member.lifecycle) is State.IN_SERVICE
+            ]
+            lines = log.read(self.commands, self.clock, chosen, query) if chosen else []
+            yield from lines
+            if not follow:
+                return
+            if lines:
+                query = replace(query, since_at=lines[-1].at + timedelta(microseconds=1), last=None)
+            pause(FOLLOW_SECONDS)
+
+    def _last_words(self, kept: Kept, id_: str) -> list[LogLine] | None:
+        """None: it is none of those that left any."""
+        instance, _, refused = id_.partition(":")
+        turn = kept.turns.get(instance)
+        if refused and turn is not None and turn.failed:
+            at = turn.ended_at or turn.begun_at
+            return [LogLine(at=at, instance=id_, process="homeport-agent", text=each) for each in turn.lines]
+        for app in kept.fences if instance else ():
+            try:
+                data = self.store.get(last_words_key(app, kept.place.name, instance))
+            except NotFound:
+                continue
+            words = msgspec.json.decode(data, type=LastWords)
+            texts = (words.message, *words.details)
+            return [LogLine(at=words.at, instance=id_, process="homeport-agent", text=each) for each in texts]
+        return None
+
+    # --- what there isn't ---------------------------------------------------------------------------------------------
 
     def file(self, environment: str, app: str, release: int, path: str) -> bytes | None:
         raise Unavailable("a release's files lie on its instances")
@@ -357,8 +401,8 @@ class AwsEngine:
     def memory_bytes(self) -> int | None:
         return None
 
-    def make_room(self) -> None:
-        return
+    def make_room(self) -> bool:
+        return False
 
     def compact(self) -> None:
         return
@@ -406,6 +450,13 @@ class AwsEngine:
         if found is None:
             raise NotFound(f"{app}/{group} has no Auto Scaling group in {self.place.id}", hint="homeport up")
         return found
+
+
+def _refused(living: Sequence[Instance], kept: Kept, now: datetime) -> Iterator[Instance]:
+    for each in living:
+        turn = kept.turns.get(each.id)
+        if turn is not None and turn.failed and turn.ended_at is not None and now - turn.ended_at < WORDS_COUNT:
+            yield answer.refused(each, turn)
 
 
 def _cannot(what: str) -> Invalid:

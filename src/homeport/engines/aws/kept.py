@@ -22,12 +22,16 @@ KEPT_EVENTS = 500
 
 
 class Turn(Struct, frozen=True, kw_only=True):
-    """An instance was told to bring a release. `command`: Systems Manager's id. `failed`: why it didn't."""
+    """An instance was told to bring a release. `command`: Systems Manager's id; empty once it has ended. `failed`: why
+    it runs what it ran before."""
 
     release: int
     command: str
     begun_at: datetime
+    ended_at: datetime | None = None
     failed: str = ""
+    lines: tuple[str, ...] = ()
+    """What the agent said of it further."""
 
 
 class Kept(Struct, frozen=True, kw_only=True):
