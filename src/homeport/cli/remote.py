@@ -74,7 +74,7 @@ def leave() -> None:
 
 
 class _Client(Client):
-    """What changes something has somebody who carries it out."""
+    """Who changes something, or waits for something, carries on what goes on."""
 
     def __init__(self, inside: "Inside") -> None:
         super().__init__(inside.socket)
@@ -90,6 +90,6 @@ class _Client(Client):
         body: msgspec.Struct | None = None,
         seconds: float = 0,
     ) -> T:
-        if method != "GET":
+        if method != "GET" or seconds > 0:
             self._control.drive()
         return super()._ask(method, path, kind, query=query, body=body, seconds=seconds)

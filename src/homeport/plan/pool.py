@@ -81,7 +81,7 @@ def _release(s: Situation) -> int:
 RULES: tuple[Rule, ...] = (
     Rule(
         name="waits to end",
-        when=lambda s: s.instance.state is State.TERMINATING_WAIT,
+        when=lambda s: s.instance.state is State.TERMINATING_WAIT and s.instance.stop_at is None,
         then=lambda s: Outcome(action=Stop(instance=s.instance.id), reason="its group ends it: TERM, then its grace"),
     ),
     Rule(name="ends", when=lambda s: s.instance.state in ENDING, then=lambda s: Outcome(reason="its group ends it")),

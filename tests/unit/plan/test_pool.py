@@ -121,6 +121,7 @@ def test_what_runs_the_same_is_taken_over_as_it_is() -> None:
 def test_one_that_waits_to_end_is_told_to() -> None:
     leaving = instance(1, state=State.TERMINATING_WAIT)
     assert actions(leaving, cohorts=(), capacity=0) == [Stop(instance="i-1")]
+    assert actions(replace(leaving, stop_at=NOW), cohorts=(), capacity=0) == []
 
 
 def test_unknown_authorises_nothing() -> None:

@@ -27,8 +27,11 @@ STATES = {
 nothing."""
 
 
-def instance(pool: Pool, member: Member, kept: Kept, now: datetime, pulled: int) -> Instance:
-    """`pulled`: the release of one that hasn't told yet what it runs."""
+def instance(
+    pool: Pool, member: Member, kept: Kept, now: datetime, *, pulled: int, stop_at: datetime | None
+) -> Instance:
+    """`pulled`: the release of one that hasn't told yet what it runs. `stop_at`: when it was told to stop, if that is
+    known."""
     state = STATES.get(member.lifecycle)
     turn = kept.turns.get(member.id)
     release = told(member) or pulled
@@ -52,6 +55,7 @@ def instance(pool: Pool, member: Member, kept: Kept, now: datetime, pulled: int)
         created_at=created_at,
         started_at=turn.begun_at if turn is not None and release == turn.release else created_at,
         in_service_at=created_at if state is State.IN_SERVICE else None,
+        stop_at=stop_at,
         reason=member.why if member.health not in ("", "healthy", "draining") else "",
     )
 

@@ -80,8 +80,8 @@ class AwsEngine:
         """As last looked at."""
         self._starts: list[Start] | None = None
         """Those that `together` gathers."""
-        self._told: set[str] = set()
-        """Instances that this very engine told to stop."""
+        self._told: dict[str, datetime] = {}
+        """When this very engine told instances to stop."""
 
     # --- environments -------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,9 @@ class AwsEngine:
             self._pools = pools
         now = self.clock.now()
         living = [
-            answer.instance(pool, each, kept, now, self._pulled(pool, kept)) for pool in pools for each in pool.members
+            answer.instance(pool, each, kept, now, pulled=pulled, stop_at=self._told.get(each.id))
+            for pool, pulled in ((each, self._pulled(each, kept)) for each in pools)
+            for each in pool.members
         ]
         return Observation(
             at=now,
@@ -268,7 +270,7 @@ class AwsEngine:
                 self.fleet.deregister(pool, action.instance)
             case Stop():
                 if action.instance not in self._told:
-                    self._told.add(action.instance)
+                    self._told[action.instance] = self.clock.now()
                     argv = ("homeport-agent", "stop")
                     self.commands.send([action.instance], argv, seconds=STOP_SECONDS, why="its group ends it")
             case Terminate():
