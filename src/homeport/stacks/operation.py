@@ -143,9 +143,12 @@ class Operation:
 
     def _change_set(self, request: ChangeRequest) -> ChangeSet:
         """Made and examined by CloudFormation. Older ones of ours go: what they would do may be out of date."""
-        for each in self._ours(request.stack):
+        older = self._ours(request.stack)
+        for each in older:
             self._discard(each)
-        self._until(lambda: not self._ours(request.stack) or None, f"the end of older change sets of {request.stack}")
+        if older:  # with those of nested stacks they take their time to go, and names come again
+            what = f"the end of older change sets of {request.stack}"
+            self._until(lambda: not self._ours(request.stack) or None, what)
         found = self._examined(request)
         if found.status is ChangeSetStatus.FAILED and request.nested:
             # it can't always look into nested stacks: their parameters may only be known once it works on them
