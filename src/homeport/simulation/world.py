@@ -242,6 +242,8 @@ class World:
         except Crash:
             self.crashes += 1
             self.control = self._control()
+            if fault.kind == "continue":
+                self.bring(fault)  # whoever got no answer says it again
 
     def chosen(self, fault: Fault) -> Instance:
         """An instance in service of the fault's group. Raises LookupError."""

@@ -183,6 +183,18 @@ def test_rolling_keeps_its_floor_and_its_ceiling(
     assert [number for _, number in world.serving()] == [BETTER] * 4
 
 
+@pytest.mark.parametrize(("said", "healthy"), [(3, 6), ("60%", 4), ("50%", 5), (1, 8)])
+@pytest.mark.parametrize("number", [BETTER, NEVER_HEALTHY])
+def test_nine_hosts_as_codedeploy_documents_them(tmp_path: Path, said: Any, healthy: int, number: int) -> None:
+    """HOST_COUNT 6, FLEET_PERCENT 40, HalfAtATime, OneAtATime: so many serve at every moment. There a deployment with
+    the minimum healthy has succeeded; here all of them run it, or none."""
+    world = rolled(tmp_path, count=9, number=number, max_unavailable=said)
+    assert extremes(world)[0] == healthy
+    assert world.verdict() is (Verdict.GOOD if number == BETTER else Verdict.FAILED)
+    world.quiet()
+    assert [each for _, each in world.serving()] == [BETTER if number == BETTER else GOOD] * 9
+
+
 @pytest.mark.parametrize("deploy", [{"max_unavailable": "50%"}, {"max_unavailable": 0, "max_surge": 2}])
 def test_a_bad_batch_is_the_last(tmp_path: Path, deploy: dict[str, Any]) -> None:
     world = rolled(tmp_path, number=NEVER_HEALTHY, **deploy)
