@@ -226,16 +226,17 @@ class AppControl:
         if not self.active:
             self._finish()
 
-    def wake_in(self) -> float | None:
+    def wake_in(self, decided_at: datetime) -> float | None:
         """Seconds until the next step may fall due by the clock alone, or what was kept aside ends. As the last
-        `advance` saw it: one that fell due since then must wake, not wait for an event."""
+        `advance`, or the fleet's decision of `decided_at`, saw it: what fell due since then must wake, not wait for an
+        event."""
         if self.deployment is None:
             return None
+        wake_at = self._wake_at
         if not self.active:
             until_at = kept_until_at(self.deployment)
-            left = None if until_at is None else (until_at - self.clock.now()).total_seconds()
-            return left if left is not None and left > 0 else None
-        return None if self._wake_at is None else max(0.0, (self._wake_at - self.clock.now()).total_seconds())
+            wake_at = until_at if until_at is not None and until_at > decided_at else None
+        return None if wake_at is None else max(0.0, (wake_at - self.clock.now()).total_seconds())
 
     def abort(self, reason: str) -> None:
         """The deployment that goes on ends here, without a way back: the environment goes down."""

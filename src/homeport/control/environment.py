@@ -106,7 +106,10 @@ class EnvironmentControl:
         for name in sorted(names):
             app = self.app(name)
             self._guarded(partial(self._deploy, app, observed))
-            wakes += self._keep(app, observed)
+            now = self.clock.now()
+            wakes += self._keep(app, observed, now)
+            if (wake := app.wake_in(now)) is not None:
+                wakes.append(wake)
         for name in observed.leaving:
             self._guarded(partial(self._forget, name, observed, wakes))
         if observed.closing and not self._end_oneoffs(observed, wakes) and _all_ended(observed):
@@ -174,15 +177,14 @@ class EnvironmentControl:
         else:
             app.advance(observed)
 
-    def _keep(self, app: AppControl, observed: Observation) -> list[float]:
+    def _keep(self, app: AppControl, observed: Observation, now: datetime) -> list[float]:
         """The fleet decider for every group of an app, carried out."""
-        now = self.clock.now()
         if self.engine.heals and app.active and not app.lease.held:
             return []  # whoever holds it drives; on the local engine that can't be anybody else
         there = {each.group for each in observed.instances if each.app == app.app}
         present = sorted(there | {each.group for each in observed.capacity if each.app == app.app})
         try:
-            desired = self._desired(app, observed, present)
+            desired = self._desired(app, observed, present, now)
         except HomeportError as error:
             self._complain(error)
             return []
@@ -196,12 +198,11 @@ class EnvironmentControl:
             self.care[group.app, group.name] = found
         self._guarded(partial(self._carry_out_all, app, plans_of, observed))
         self._guarded(partial(self._put_away, app, members))
-        wakes = [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]
-        if (wake := app.wake_in()) is not None:
-            wakes.append(wake)
-        return wakes
+        return [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]
 
-    def _desired(self, app: AppControl, observed: Observation, present: list[str]) -> tuple[GroupDesired, ...]:
+    def _desired(
+        self, app: AppControl, observed: Observation, present: list[str], now: datetime
+    ) -> tuple[GroupDesired, ...]:
         if observed.closing or app.app in observed.leaving:
             known = self._known(app, observed)
             asked = Asked()  # neither standby nor a suspended process keeps it from going down
@@ -219,7 +220,7 @@ class EnvironmentControl:
             releases=app.resolve(*wanted),
             asked=self.engine.asked(self.place.id),
             present=present,
-            now=self.clock.now(),
+            now=now,
         )
 
     def _put_away(self, app: AppControl, members: Members) -> None:

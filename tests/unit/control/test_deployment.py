@@ -383,7 +383,7 @@ def test_what_falls_due_after_a_look_wakes_the_loop(tmp_path: Path) -> None:
     app.advance(world.engine.observe(world.place.id))
     assert controlled.newest.phase is Phase.BAKE
     world.virtual.advance(2)
-    assert app.wake_in() == 0
+    assert app.wake_in(world.clock.now()) == 0
 
 
 def test_second_caller_is_told(tmp_path: Path) -> None:

@@ -183,6 +183,19 @@ def test_rolling_keeps_its_floor_and_its_ceiling(
     assert [number for _, number in world.serving()] == [BETTER] * 4
 
 
+def test_what_is_kept_aside_ends_also_where_its_time_is_over_while_it_is_decided(tmp_path: Path) -> None:
+    better = formation(strategy="blue-green", keep_old=timedelta(seconds=20))
+    world = up(tmp_path, {BETTER: better})
+    world.deploy(BETTER)
+    assert world.verdict() is Verdict.GOOD
+    app, decided_at = world.control.environments[world.world.place.id].app(APP), world.world.clock.now()
+    world.world.pause(0.01)
+    assert 19 < (app.wake_in(decided_at) or 0) < 20
+    world.world.virtual.advance(20)  # type: ignore[attr-defined]
+    assert app.wake_in(decided_at) == 0
+    assert app.wake_in(world.world.clock.now()) is None
+
+
 @pytest.mark.parametrize(("said", "healthy"), [(3, 6), ("60%", 4), ("50%", 5), (1, 8)])
 @pytest.mark.parametrize("number", [BETTER, NEVER_HEALTHY])
 def test_nine_hosts_as_codedeploy_documents_them(tmp_path: Path, said: Any, healthy: int, number: int) -> None:
