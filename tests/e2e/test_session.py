@@ -238,6 +238,10 @@ def test_a_detached_one_goes_on_by_itself_and_is_stopped(person: Person) -> None
     assert ended["exit_code"] == 5
     wait_for(lambda: "exit code 5" in person("logs", "--instance", id_), "its log says so", PATIENCE_SECONDS)
     assert "told" in person("logs", "--instance", id_)
+    why = person("why", id_)
+    assert f"{id_}: exit code 5" in why
+    assert "run by " in why
+    assert ": told" in why
     assert (inside(person, mark), one_offs(person)) == ([], [])
 
 

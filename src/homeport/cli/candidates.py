@@ -72,10 +72,11 @@ def instances(context: click.Context, _: click.Parameter, incomplete: str) -> li
 
 
 def subjects(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """What `why` knows of: groups, and instances as `instances`."""
+    """What `why` knows of: groups, sessions, and instances as `instances`."""
 
     def names() -> list[str]:
-        return [*dict.fromkeys(group for _, group in _groups(context)), *_instances(context, ended=True)]
+        sessions = _sessions(context)
+        return [*dict.fromkeys(group for _, group in _groups(context)), *_instances(context, ended=True), *sessions]
 
     return _offered(names, incomplete)
 
@@ -143,6 +144,14 @@ def _groups(context: click.Context) -> list[tuple[str, str]]:
     api = place.client()
     found = api.status(place.environment_id(_directory(context), context.params.get("environment"), api))
     return [(app.app, group.name) for app in found.apps for group in app.groups]
+
+
+def _sessions(context: click.Context) -> list[str]:
+    from homeport.cli import place
+
+    api = place.client()
+    where = place.environment_id(_directory(context), context.params.get("environment"), api)
+    return [each.id for each in api.instances(where, ended=True).sessions]
 
 
 def _instances(context: click.Context, *, ended: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""`homeport why`: the chain of causes of an instance, a group or a deployment."""
+"""`homeport why`: the chain of causes of an instance, a group, a deployment or a session."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,12 +26,13 @@ LONGEST_LINE = 400
         "homeport why web-3",
         "homeport why web",
         "homeport why 7",
+        "homeport why exec.4",
         "homeport why shop/web --json",
         codes={3: "nothing is known by that name; the nearest are named"},
         see="events, ps, logs, deployment show",
     )
 )
-@click.argument("subject", metavar="INSTANCE|GROUP|DEPLOYMENT", shell_complete=candidates.subjects)
+@click.argument("subject", metavar="INSTANCE|GROUP|DEPLOYMENT|SESSION", shell_complete=candidates.subjects)
 @options.app
 @options.common
 def why(environment: str | None, directory: Path, as_json: bool, subject: str, app: str | None) -> None:

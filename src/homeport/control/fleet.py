@@ -35,7 +35,8 @@ class Fleets:
         for name in self._all(environment, groups):
             said = self._said(environment, name)
             suspended = _ordered({*said.suspended, *chosen})
-            self._ask(environment, replace(said, suspended=suspended), f"{by} suspends {_names(chosen)}", "suspended")
+            said = replace(said, suspended=suspended)
+            self._ask(environment, said, f"{by} suspends {_names(chosen)}", "suspended", _words(chosen))
 
     def resume(self, environment: str, groups: Iterable[GroupName], what: Iterable[Suspendable], *, by: str) -> None:
         """The groups do this again; harmless where they did."""
@@ -43,7 +44,8 @@ class Fleets:
         for name in self._all(environment, groups):
             said = self._said(environment, name)
             suspended = _ordered(set(said.suspended) - chosen)
-            self._ask(environment, replace(said, suspended=suspended), f"{by} resumes {_names(chosen)}", "resumed")
+            said = replace(said, suspended=suspended)
+            self._ask(environment, said, f"{by} resumes {_names(chosen)}", "resumed", _words(chosen))
 
     def enter_standby(self, environment: str, instance: str, *, decrement: bool, by: str) -> bool:
         """Whether that is new. It leaves traffic and is kept; with `decrement` the group wants one less, and nobody
@@ -60,7 +62,7 @@ class Fleets:
             said = replace(said, standby=(*said.standby, asked))
             if decrement:
                 said = self._resized(environment, said, -1)
-            self._ask(environment, said, f"{by} puts {instance} on standby", "standby")
+            self._ask(environment, said, f"{by} puts {instance} on standby", "standby", ("enter",))
             return True
 
     def exit_standby(self, environment: str, instance: str, *, by: str) -> None:
@@ -77,7 +79,7 @@ class Fleets:
             said = replace(said, standby=tuple(each for each in said.standby if each is not asked))
             if asked.decrement:
                 said = self._resized(environment, said, 1)
-            self._ask(environment, said, f"{by} brings {instance} back from standby", "standby")
+            self._ask(environment, said, f"{by} brings {instance} back from standby", "standby", ("exit",))
 
     def cycle(self, environment: str, name: GroupName, *, max_age_seconds: float, batch: int, by: str) -> None:
         """All of the group's instances that are older are replaced, `batch` at a time. Raises `Conflict` while another
@@ -218,15 +220,17 @@ class Fleets:
         if zone not in ZONES:
             raise NotFound(f"no zone {zone!r}{instead(zone, ZONES)}", hint="homeport zone list")
 
-    def _ask(self, environment: str, said: GroupAsked, message: str, kind: str) -> None:
+    def _ask(self, environment: str, said: GroupAsked, message: str, kind: str, asked: tuple[str, ...] = ()) -> None:
         with self.control.changed:
             self.control.engine.ask(environment, said)
-            self._note(environment, said.app, said.group, message, kind)
+            self._note(environment, said.app, said.group, message, kind, asked)
         self.control.wake()
 
-    def _note(self, environment: str, app: str, subject: str, message: str, kind: str) -> None:
+    def _note(
+        self, environment: str, app: str, subject: str, message: str, kind: str, asked: tuple[str, ...] = ()
+    ) -> None:
         at = self.control.clock.now()
-        event = Event(at=at, environment=environment, app=app, kind=kind, subject=subject, message=message)
+        event = Event(at=at, environment=environment, app=app, kind=kind, subject=subject, message=message, asked=asked)
         self.control.engine.record(event)
 
 
@@ -234,5 +238,9 @@ def _ordered(what: set[Suspendable]) -> tuple[Suspendable, ...]:
     return tuple(each for each in Suspendable if each in what)
 
 
+def _words(what: set[Suspendable]) -> tuple[str, ...]:
+    return tuple(each.value for each in _ordered(what))
+
+
 def _names(what: set[Suspendable]) -> str:
-    return ", ".join(each.value for each in _ordered(what))
+    return ", ".join(_words(what))

@@ -71,6 +71,8 @@ def tell(sources: Sources, word: str, app: str | None) -> Why:
         case "instance":
             reason = _reasons(sources).get(meant.name, "")
             found = why.of_instance(past, meant.app, meant.name, reason, _console(sources, meant.name))
+        case "session":
+            found = why.of_session(past, meant.app, meant.name, _console(sources, meant.name))
         case "group":
             found = why.of_group(past, meant.app, meant.name, _wanted(sources, meant))
         case "deployment":

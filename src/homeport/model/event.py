@@ -54,3 +54,6 @@ class Event(Struct, frozen=True, kw_only=True):
     number: int = 0
     decided: Decided | None = None
     """None: nobody but a person, or time, decided it."""
+    asked: tuple[str, ...] = ()
+    """What a person asked for, where the kind doesn't say it: the processes suspended or resumed, `enter` or `exit`,
+    the instance that a session is in."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-WhyKind = Literal["instance", "group", "deployment"]
+WhyKind = Literal["instance", "group", "deployment", "session"]
 
 
 class Cause(Struct, frozen=True, kw_only=True):

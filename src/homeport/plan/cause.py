@@ -1,11 +1,13 @@
 """What an event came from: who asked for it, whose place it takes, which deployment wanted it. Pure, from what was
 kept. Called by `plan.why`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from msgspec import Struct
 
+from homeport.model.asked import Suspendable
 from homeport.model.deployment import Deployment, Entry
 from homeport.model.event import Event, Sight
 from homeport.model.fleet import Observation
@@ -77,13 +79,13 @@ def of_event(past: Past, event: Event, *, deep: bool = True) -> tuple[Cause, ...
         if wanted is not None:
             found.append(deployment_node(wanted))
         elif not decided.replaces:
-            found += _asked(past, event, tuple(ASKED))
+            found += _sized(past, event)
     elif decided.cause in _OF_CAUSE:
         found += _asked(past, event, _OF_CAUSE[decided.cause])
     elif event.kind in ("drain", "stop") and not decided.cause:
         # it was wanted once: something has changed since
         since_at = past.of(event.app, event.subject)[0].at
-        found += _asked(past, event, tuple(ASKED), since_at)
+        found += _sized(past, event, since_at)
     return tuple(found)
 
 
@@ -103,23 +105,64 @@ def fall(past: Past, app: str, instance: str) -> tuple[Cause, ...]:
 
 def _asked(past: Past, event: Event, kinds: Sequence[str], since_at: datetime | None = None) -> tuple[Cause, ...]:
     """The last that somebody asked for before, of this group or of its zone; or, where that is nearer, the deployment
-    that brought another release."""
+    that brought another release. What is asked and what is decided take turns, so what is recorded last before a
+    decision is what it rests on."""
     decided = event.decided
     assert decided is not None
-    for each in reversed(past.events):
-        if each.at > event.at:
-            continue
+    for each in _before(past, event):
         if since_at is not None and each.at < since_at:
             break
         if each.kind == "deployment_started" and each.app == event.app and not decided.cause:
             numbers = [fold(entries) for entries in past.journals.get(event.app, ())]
             near = [one for one in numbers if one.started.at <= event.at]
             return (deployment_node(near[-1]),) if near else (node(each),)
-        group = each.app == event.app and each.subject == decided.group
-        zone = each.kind.startswith("zone_") and (decided.seen is None or each.subject == f"zone {decided.seen.zone}")
-        if each.kind in kinds and (group or zone):
+        if each.kind in kinds and _concerns(each, event):
             return (node(each),)
     return ()
+
+
+def _sized(past: Past, event: Event, since_at: datetime | None = None) -> tuple[Cause, ...]:
+    """Who wanted another number of instances; before them, where that had kept it from being done, who let it go on."""
+    held = Suspendable.LAUNCH if event.kind in ("launch", "start") else Suspendable.TERMINATE
+    let_go: tuple[Cause, ...] = ()
+    for each in _before(past, event):
+        if each.kind == "deployment_started" and each.app == event.app:
+            break
+        suspended = each.kind == "suspended" and held.value in each.asked
+        if (suspended or each.kind == "scaled") and _concerns(each, event):
+            break
+        resumed = each.kind == "resumed" and held.value in each.asked
+        reset = each.kind == "breaker" and held is Suspendable.LAUNCH
+        if (resumed or reset) and _concerns(each, event) and _was_held(past, event, each):
+            let_go = (node(each),)
+            break
+    kinds = ("scaled",) if held is Suspendable.LAUNCH else ("scaled", "standby")
+    return (*let_go, *_asked(past, event, kinds, since_at))
+
+
+def _was_held(past: Past, event: Event, until: Event) -> bool:
+    """Something kept the group from it, between the last change of its size and `until`."""
+    assert event.decided is not None
+    for each in _before(past, until):
+        if each.kind in ("scaled", "deployment_started") and each.app == event.app:
+            return False
+        if each.app == event.app and each.subject == event.decided.group and each.decided is not None:
+            return True
+    return False
+
+
+def _before(past: Past, event: Event) -> Iterator[Event]:
+    """The nearest first."""
+    return reversed([*takewhile(lambda each: each is not event, past.events)])
+
+
+def _concerns(asked: Event, event: Event) -> bool:
+    """Of the group of the one that was decided about, or of its zone."""
+    decided = event.decided
+    assert decided is not None
+    if asked.kind.startswith("zone_"):
+        return decided.seen is None or asked.subject == f"zone {decided.seen.zone}"
+    return asked.app == event.app and asked.subject == decided.group
 
 
 def deployment_at(past: Past, app: str, release: int | None, at: datetime) -> Deployment | None:

@@ -1,5 +1,5 @@
-"""`homeport why`: the chain of causes of an instance, a group or a deployment, from what was kept of the past. Pure.
-Called by `control.why`.
+"""`homeport why`: the chain of causes of an instance, a group, a deployment or a session, from what was kept of the
+past. Pure. Called by `control.why`.
 
 What happened to the thing itself stands in order of time; below each, what that came from.
 """
@@ -32,12 +32,14 @@ from homeport.plan.note import answer, sight
 MOST = 30
 """So many events of one thing are told, the oldest and the newest."""
 NEAR = 3
+_BEGUN = ("run", "exec")
+"""Kinds of the events that begin a session."""
 Write = Callable[[str], Console]
 """What an instance or a task wrote."""
 
 
 class Subject(Struct, frozen=True, kw_only=True):
-    """`name`: of the instance or group; `number`: of the deployment."""
+    """`name`: of the instance, group or session; `number`: of the deployment."""
 
     kind: WhyKind
     app: str
@@ -70,9 +72,9 @@ def subject(past: Past, word: str, app: str | None) -> Subject:
     near = difflib.get_close_matches(name, names, n=NEAR, cutoff=0.5) or [each for each in names if not _ordinal(each)]
     there = f"; near it: {', '.join(near)}" if near else ""
     raise NotFound(
-        f"nothing in {past.environment} is known as {word!r}, expected an instance, a group or a deployment's "
-        f"number{there}",
-        hint="homeport ps, homeport events",
+        f"nothing in {past.environment} is known as {word!r}, expected an instance, a group, a deployment's "
+        f"number or a session{there}",
+        hint="homeport ps --all, homeport events",
     )
 
 
@@ -95,6 +97,8 @@ def _known(past: Past) -> list[Subject]:
             add(Subject(kind="group", app=event.app, name=event.decided.group))
             if event.subject != event.decided.group:
                 add(Subject(kind="instance", app=event.app, name=event.subject))
+        elif event.kind in _BEGUN:
+            add(Subject(kind="session", app=event.app, name=event.subject))
     for app, journals in past.journals.items():
         for entries in journals:
             add(Subject(kind="deployment", app=app, number=fold(entries).started.number))
@@ -215,6 +219,37 @@ def _brought(deployment: Deployment) -> Cause:
     started = deployment.started
     return Cause(
         what=f"deployment {started.number} brought r{started.release}, by {started.by}: {started.why}", at=started.at
+    )
+
+
+# --- a session --------------------------------------------------------------------------------------------------------
+
+
+def of_session(past: Past, app: str, id_: str, console: Console) -> Why:
+    """What somebody ran by `run` or `exec`. Where it ran inside an instance, also what became of that meanwhile."""
+    events = past.of(app, id_)
+    began, ended = events[0], next((each for each in events if each.kind not in _BEGUN), None)
+    name = began.subject.partition(".")[0]
+    causes = [node(began, (), f"{name} by {began.message}")]
+    if ended is not None:
+        host = next((each for each in began.asked), "")
+        around = [each for each in past.of(app, host) if began.at <= each.at <= ended.at]
+        causes += [node(each, of_event(past, each), f"{host} {_titled(each)}") for each in _most(around)]
+        causes.append(node(ended, (), f"it ended: {ended.message}"))
+    if console.lines:
+        causes.append(Cause(what="what it wrote, first and last", lines=console.lines))
+    unknown = (
+        () if console.lines else ("what it wrote: to the terminal of whoever began it, or it isn't kept any more",)
+    )
+    said = "goes on, as far as is known" if ended is None else ended.message
+    return Why(
+        kind="session",
+        subject=id_,
+        app=app,
+        environment=past.environment,
+        summary=f"{id_}: {said}",
+        causes=tuple(causes),
+        unknown=unknown,
     )
 
 

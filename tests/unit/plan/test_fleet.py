@@ -156,6 +156,10 @@ def check_converts_no_more_than_the_floor_allows() -> None:
     assert len(actions(reconcile(wanted, observation(*THREE), NOW))) == 1
     sick = instance("web-3", zone="c", check=Check.UNHEALTHY)
     assert actions(reconcile(wanted, observation(*THREE[:2], sick), NOW)) == (Drain(instance="web-3"),)
+    turned = instance("web-4", 2, check=Check.UNHEALTHY)
+    four = desired(Cohort(release=2, count=4, in_place=True), floor=3)
+    held = reconcile(four, observation(*THREE, turned), NOW)
+    assert not any(isinstance(each, Drain) for each in actions(held)), "the sick one of the four doesn't make up for it"
 
 
 def check_the_floor_is_of_those_that_are_well() -> None:

@@ -9,7 +9,7 @@ from homeport.model.event import Decided, Event, Sight
 from homeport.model.fleet import State
 from homeport.model.why import Console
 from homeport.plan.cause import Past
-from homeport.plan.why import MOST, Wanted, of_group, of_instance, subject
+from homeport.plan.why import MOST, Wanted, of_group, of_instance, of_session, subject
 from homeport.testing.builder import after, instance, observation
 
 
@@ -20,8 +20,18 @@ def decided(kind: str, id_: str, seconds: float, message: str = "", *, app: str 
     )
 
 
-def asked(kind: str, about: str, seconds: float, message: str, *, app: str = "shop") -> Event:
-    return Event(at=after(seconds), environment="shop/staging", kind=kind, subject=about, message=message, app=app)
+def asked(
+    kind: str,
+    about: str,
+    seconds: float,
+    message: str,
+    *what: str,
+    app: str = "shop",
+    environment: str = "shop/staging",
+) -> Event:
+    return Event(
+        at=after(seconds), environment=environment, kind=kind, subject=about, message=message, app=app, asked=what
+    )
 
 
 def past(*events: Event, live: tuple[str, ...] = ()) -> Past:
@@ -107,3 +117,50 @@ def test_ended_but_remembered() -> None:
     gone = instance("web-1", state=State.TERMINATED, reason="web ended with signal 9")
     found = Past(environment="shop/staging", observed=observation(gone), events=(), journals={})
     assert of_instance(found, "shop", "web-1", "", Console()).summary.endswith("zone a: web ended with signal 9")
+
+
+def launched_for(*events: Event) -> list[str]:
+    launch = decided("launch", "web-3", 9)
+    causes = of_instance(past(*events, launch), "shop", "web-3", "", Console()).causes
+    return [each.what for each in causes[0].because]
+
+
+def test_who_wanted_more_is_who_changed_the_size_whatever_else_was_asked_since() -> None:
+    scaled = asked("scaled", "web", 1, "Ada scales web from 2 to 3")
+    others = (
+        asked("suspended", "web", 2, "Bob suspends HealthCheck", "HealthCheck"),
+        asked("standby", "web", 3, "Bob puts web-1 on standby", "enter"),
+        asked("resumed", "web", 4, "Bob resumes HealthCheck", "HealthCheck"),
+        asked("breaker", "web", 5, "Bob resets the breaker"),
+    )
+    assert launched_for(scaled, *others) == [scaled.message]
+    late = asked("scaled", "web", 9, "Eve scales web from 3 to 4")
+    launch = decided("launch", "web-3", 9)
+    told = of_instance(past(scaled, launch, late), "shop", "web-3", "", Console()).causes[0]
+    assert [each.what for each in told.because] == [scaled.message], "of the same moment: the order of records counts"
+
+
+def test_who_let_it_go_on_comes_first() -> None:
+    scaled = asked("scaled", "web", 1, "Ada scales web from 2 to 3")
+    held = decided("no_launch", "web", 2, "1 of r1 missing: Launch is suspended")
+    resumed = asked("resumed", "web", 3, "Bob resumes Launch", "Launch")
+    assert launched_for(scaled, held, resumed) == [resumed.message, scaled.message]
+    assert launched_for(held, resumed, scaled) == [scaled.message], "what was held then was something else"
+
+
+def test_a_session_and_what_became_of_its_instance() -> None:
+    found = past(
+        asked("exec", "exec.4", 1, "Ada in web-3: bash (r1 of web)", "web-3"),
+        decided("stop", "web-3", 2, "one more than wanted of r1"),
+        asked("exec_ended", "exec.4", 3, "exit code 137 after 2.0 s: web-3 ended"),
+    )
+    assert subject(found, "exec.4", None).kind == "session"
+    told = of_session(found, "shop", "exec.4", Console())
+    assert told.summary == "exec.4: exit code 137 after 2.0 s: web-3 ended"
+    assert [each.what for each in told.causes] == [
+        "exec by Ada in web-3: bash (r1 of web)",
+        "web-3 stop: one more than wanted of r1",
+        "it ended: exit code 137 after 2.0 s: web-3 ended",
+    ]
+    goes_on = of_session(past(asked("run", "run.1", 1, "Ada: ./work (r1 of web)")), "shop", "run.1", Console())
+    assert goes_on.summary == "run.1: goes on, as far as is known"

@@ -126,7 +126,8 @@ def record_begin(records: Records, environment: str, session: Session) -> None:
     apart = ", detached" if session.detached else ""
     where = "" if session.kind == "run" else f" in {session.instance}"
     message = f"{session.by}{where}: {session.command} (r{session.release} of {session.group}{apart})"
-    _record(records, environment, session, kind=session.kind, at=session.began_at, message=message)
+    inside = (session.instance,) if session.kind == "exec" else ()
+    _record(records, environment, session, kind=session.kind, at=session.began_at, message=message, asked=inside)
 
 
 def conclude(
@@ -150,6 +151,17 @@ def conclude(
     return ended
 
 
-def _record(records: Records, environment: str, session: Session, *, kind: str, at: datetime, message: str) -> None:
-    event = Event(at=at, environment=environment, app=session.app, kind=kind, subject=session.id, message=message)
+def _record(
+    records: Records,
+    environment: str,
+    session: Session,
+    *,
+    kind: str,
+    at: datetime,
+    message: str,
+    asked: tuple[str, ...] = (),
+) -> None:
+    event = Event(
+        at=at, environment=environment, app=session.app, kind=kind, subject=session.id, message=message, asked=asked
+    )
     records.state.record(event)
