@@ -79,6 +79,42 @@ def fleet(
     return 0
 
 
+@simulate.command(
+    name="aws",
+    epilog=options.example(
+        "homeport simulate aws",
+        "homeport simulate aws -- homeport up -e production --yes",
+        "homeport simulate aws --serve",
+        codes={6: "a step of the rehearsal went wrong, or requests failed"},
+        see="up, deploy, down",
+    ),
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--serve", is_flag=True, help="Print how to reach it, and stay until Ctrl-C.")
+@click.option(
+    "--pace",
+    type=click.FloatRange(min=0.1, max=100),
+    default=1.0,
+    show_default=True,
+    help="AWS's own waits, so much faster.",
+)
+@options.environment
+@options.directory
+@options.as_json
+def aws_(
+    command: tuple[str, ...], serve: bool, pace: float, environment: str | None, directory: Path, as_json: bool
+) -> int:
+    """Bring an environment up and down in a simulated AWS.
+
+    Its servers run on this machine, from their real user data; no account is needed. With a COMMAND, that runs there.
+    """
+    from homeport.cli import simulate_aws
+
+    if serve and command:
+        raise Invalid("--serve runs no command", hint="homeport simulate aws -- " + " ".join(command))
+    return simulate_aws.run(command, directory, environment, serve=serve, pace=pace, as_json=as_json)
+
+
 def _formation(directory: Path, environment: str | None, app: str | None) -> "Resolved":
     """What the platform file and the Procfile here come to. Raises `NotFound`, `Invalid`."""
     from msgspec.structs import replace

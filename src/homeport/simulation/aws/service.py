@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from moto.core.errors import COMMON_ERROR_CODES
 from moto.core.exceptions import ServiceException
 from moto.core.model import OperationModel
 from moto.core.parse import PROTOCOL_PARSERS
@@ -28,7 +29,11 @@ OURS = ("autoscaling", "cloudformation")
 """Services of which moto isn't asked at all: what isn't modelled is refused."""
 SIGNED = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
 """Names in signatures → botocore's."""
+COMMON = ("InternalFailure", "InvalidAction", "NotSimulated")
+"""Codes that belong to no service: moto would warn of them."""
 LOG = logging.getLogger("homeport.simulation.aws")
+
+COMMON_ERROR_CODES.extend(each for each in COMMON if each not in COMMON_ERROR_CODES)
 
 
 class Refused(ServiceException):
@@ -60,7 +65,8 @@ class Door:
     """A WSGI application. `calls` counts by service and operation; `changes` by service those that moto answered and
     that don't only read, so that who keeps an answer knows when it is out of date."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: str) -> None:
+        self.account = account
         self.calls: Counter[str] = Counter()
         self.changes: Counter[str] = Counter()
         self.broken: list[str] = []
@@ -114,8 +120,13 @@ class Door:
                 self.broken.append(f"{what}: moto answers {status}")
             return start(status, headers, *more)
 
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = self.account
         application = self._moto.get_application(environ)
-        answer: Iterable[bytes] = application(environ, begin)
+        try:
+            answer: Iterable[bytes] = application(environ, begin)
+        except Exception as error:  # noqa: BLE001 - what moto does not know ends so
+            self.broken.append(f"{what}: moto breaks: {type(error).__name__}: {error}")
+            return Response(f"moto breaks at {what}", status=500)(environ, start)
         service, _, operation = what.partition(".")
         if not operation.startswith(READING):
             self.changes[service] += 1

@@ -9,7 +9,6 @@ Called by tests and by `homeport simulate aws`. What it leaves out: docs/referen
 """
 
 import logging
-import os
 import shutil
 import tempfile
 import threading
@@ -76,7 +75,7 @@ class Simulator:
         self.region = region
         self.account = account
         self.clock = PacedClock(pace)
-        self.door = Door()
+        self.door = Door(account)
         self._addresses = Addresses()
         moto_patch.instances_on_loopback(self._addresses.take)
         self._http: BaseWSGIServer = make_server("127.0.0.1", 0, self.door, threaded=True, request_handler=_Quiet)
@@ -124,6 +123,11 @@ class Simulator:
         """Where the stand-in of that load balancer answers on this machine; None: it has no listener yet."""
         return self.balancer.url(dns_name)
 
+    def urls(self) -> dict[str, str]:
+        """Where stand-ins answer, by the load balancer's DNS name."""
+        names = [each["DNSName"] for each in self.inventory.balancing().balancers.values()]
+        return {each: url for each in names if (url := self.url_of(each)) is not None}
+
     @property
     def broken(self) -> list[str]:
         """Calls that the simulator could not answer as AWS would; a test that leaves any has shown nothing."""
@@ -136,6 +140,7 @@ class Simulator:
     def start(self) -> None:
         self._serving.start()
         urllib.request.urlopen(urllib.request.Request(f"{self.endpoint_url}/moto-api/reset", method="POST")).close()
+        moto_patch.images_of_debian(self.account, self.region)
         for each in self._turning:
             each.start()
 
@@ -191,8 +196,3 @@ def simulator(
         made.stop()
         if root is None:
             shutil.rmtree(chosen, ignore_errors=True)
-
-
-def account_of_moto(account: str) -> None:
-    """From now on that is the account of whoever asks; before moto is used for the first time."""
-    os.environ["MOTO_ACCOUNT_ID"] = account

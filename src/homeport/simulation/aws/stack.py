@@ -29,8 +29,8 @@ KEPT = ("Retain", "RetainExceptOnCreate", "Snapshot")
 
 
 class Contents(Struct, frozen=True, kw_only=True):
-    """What one create or update makes of a stack. `parameters`: in clear, as they were given; `looked_up`: what those of
-    SSM types name."""
+    """What one create or update makes of a stack. `parameters`: in clear, as they were given; `looked_up`: what those
+    of SSM types name."""
 
     text: str = ""
     body: Template = field(default_factory=dict)

@@ -1,0 +1,117 @@
+"""What moto is changed in, and where it is mistrusted: each is still needed, else the test fails and it can go."""
+
+import io
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto.server import ThreadedMotoServer
+
+from homeport.errors import Invalid
+from homeport.simulation.aws import moto_patch
+from homeport.simulation.aws.address import Addresses
+from homeport.simulation.aws.service import Call, Door
+from homeport.simulation.aws.simulator import Simulator
+from tests.aws.world import IMAGE, TRUST
+
+REGION = "us-west-2"
+"""Another one than that of the simulator, which shares the process with this moto."""
+
+
+@pytest.fixture(scope="module")
+def plain(running_aws: Simulator) -> Iterator[Any]:
+    """A client of moto without anything of ours before it."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    session = boto3.Session(aws_access_key_id="plain", aws_secret_access_key="plain", region_name=REGION)
+    config = Config(retries={"total_max_attempts": 1})
+    yield lambda service: session.client(service, endpoint_url=f"http://{host}:{port}", config=config)
+    server.stop()
+
+
+def test_moto_gives_instances_addresses_that_are_not_here(aws: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    ec2 = aws.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+
+    def launched() -> str:
+        made = ec2.run_instances(ImageId=IMAGE, SubnetId=subnet, MinCount=1, MaxCount=1)["Instances"][0]
+        ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+        return str(made["PrivateIpAddress"])
+
+    assert launched().startswith("127.")
+    monkeypatch.setattr(moto_patch.Subnet, "get_available_subnet_ip", moto_patch._ORIGINAL)
+    assert not launched().startswith("127.")
+
+
+def test_moto_knows_nothing_of_debian(aws: Simulator, plain: Any) -> None:
+    name = moto_patch.DEBIAN.format(release=12, architecture="amd64")
+    value = aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+    assert aws.client("ec2").describe_images(ImageIds=[value])["Images"]
+    with pytest.raises(ClientError, match="ParameterNotFound"):
+        plain("ssm").get_parameter(Name=name)
+
+
+def test_moto_gives_only_the_first_of_several_instances_its_profile(plain: Any) -> None:
+    iam, ec2 = plain("iam"), plain("ec2")
+    iam.create_role(RoleName="plain", AssumeRolePolicyDocument=str(TRUST).replace("'", '"'))
+    iam.create_instance_profile(InstanceProfileName="plain")
+    iam.add_role_to_instance_profile(InstanceProfileName="plain", RoleName="plain")
+    ids = [each["InstanceId"] for each in ec2.run_instances(
+        ImageId=IMAGE, MinCount=2, MaxCount=2, IamInstanceProfile={"Name": "plain"})["Instances"]]  # fmt: skip
+    found = ec2.describe_instances(InstanceIds=ids)["Reservations"][0]["Instances"]
+    assert ["IamInstanceProfile" in each for each in found] == [True, False]
+    ec2.terminate_instances(InstanceIds=ids)
+    iam.remove_role_from_instance_profile(InstanceProfileName="plain", RoleName="plain")
+    iam.delete_instance_profile(InstanceProfileName="plain")
+    iam.delete_role(RoleName="plain")
+
+
+def test_what_is_not_modelled_is_refused_and_noticed(aws: Simulator) -> None:
+    with pytest.raises(ClientError, match="doesn't model autoscaling:StartInstanceRefresh"):
+        aws.client("autoscaling").start_instance_refresh(AutoScalingGroupName="web")
+    with pytest.raises(Exception, match=r"500|Unable to parse"):
+        aws.client("ssm").start_session(Target="i-1")
+    assert len(aws.broken) == 2
+    aws.broken.clear()
+
+
+def test_a_bug_of_the_simulator_is_an_answer_and_noticed(aws: Simulator) -> None:
+    def wrong(call: Call) -> None:
+        raise ValueError(call.operation)
+
+    door = Door(aws.account)
+    door.register("autoscaling", {"DescribeTags": wrong})
+    environ = {
+        "HTTP_AUTHORIZATION": "AWS4-HMAC-SHA256 Credential=A/20260101/eu-west-1/autoscaling/aws4_request, x",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "CONTENT_LENGTH": "19",
+        "REQUEST_METHOD": "POST",
+        "wsgi.input": io.BytesIO(b"Action=DescribeTags"),
+    }
+    said = b"".join(door(environ, lambda *_: None))
+    assert b"InternalFailure" in said
+    assert door.broken
+    assert "DescribeTags" in door.broken[0]
+
+
+def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moto_patch, "VERSION", "1.0")
+    with pytest.raises(Invalid, match=r"the simulator needs 1\.0"):
+        moto_patch.check()
+
+
+def test_two_simulators_get_different_addresses() -> None:
+    one, other = Addresses(), Addresses()
+    try:
+        assert one.take().rpartition(".")[0] != other.take().rpartition(".")[0]
+        assert len({one.take() for _ in range(300)}) == 300
+        with socket.socket() as server:
+            server.bind((one.take(), 0))
+    finally:
+        one.close()
+        other.close()
