@@ -160,3 +160,4 @@ def test_the_terminal_may_die(person: Person) -> None:
     assert person.document("deployment", "show", "--follow")["verdict"] == "good"
     assert not (person.app / "ran").exists()
     assert "--detach" in person("deploy", "--detach", "--dry-run", code=2)
+    assert "already runs in plain/staging; in new instances: homeport deploy --force" in person("deploy")

@@ -97,7 +97,8 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False, yes: 
             outcomes.append(outcome)
             if not outcome.changed:
                 commit = release.slug.commit[:10]
-                progress.say(f"{outcome.app} {outcome.release} ({commit}) already runs in {outcome.environment}")
+                anew = "; in new instances: homeport deploy --force" if notice_new else ""
+                progress.say(f"{outcome.app} {outcome.release} ({commit}) already runs in {outcome.environment}{anew}")
             elif outcome.verdict is None:
                 progress.say(left(outcome))
             else:
