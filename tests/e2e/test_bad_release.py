@@ -97,6 +97,22 @@ def test_a_process_deaf_to_term_goes_within_its_grace(person: Person) -> None:
     assert deaf.keys() <= killed
 
 
+def test_a_release_task_that_hangs_is_ended_and_may_say_something(person: Person) -> None:
+    task = "release: trap 'echo told; exit 3' TERM; echo begun; sleep 4711 & wait\n"
+    edit = {
+        "Procfile": f"web: exec python3 web.py\n{task}",
+        "homeport.toml": GOOD.replace("[deploy]", '[deploy]\ntimeout = "2s"'),
+    }
+    with committed(person, edit):
+        error = person.document("deploy", code=6)["error"]
+    assert "it took longer than 2 s; the release task was interrupted: what it did can't be known" in error["message"]
+    assert error["details"] == ["begun", "told"]
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert b"sleep\x004711\x00" not in commands
+    page = person.document("deployment", "show")
+    assert (page["deployment"]["verdict"], page["task"]["exit_code"]) == ("failed", None)
+
+
 def test_a_build_that_fails_publishes_nothing(person: Person) -> None:
     before = person.document("release", "list")
     edit = {"homeport.toml": GOOD + '[build]\ncommand = "echo compiling the lamp; exit 3"\n'}
