@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from homeport.cli import candidates, place
+from homeport.cli import candidates
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,6 +53,8 @@ def common(function: F) -> F:
 
     @functools.wraps(function)
     def settled(*words: Any, **said: Any) -> Any:
+        from homeport.cli import place  # with all that asks a daemon: commands on stacks need none
+
         place.choose(said["directory"], said.get("environment"))
         return function(*words, **said)
 

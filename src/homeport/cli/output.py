@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
-from homeport.console.views import error_body
 from homeport.errors import HomeportError
 from homeport.system.clock import SystemClock
 
@@ -169,6 +168,8 @@ def size(size_bytes: int) -> str:
 def show_error(error: HomeportError, *, as_json: bool) -> None:
     """JSON on standard output, so that a program reads one place; else words on standard error."""
     if as_json:
+        from homeport.console.views import error_body
+
         emit(error_body(error))
         return
     said = [f"error: {error.message}", *(f"  {each}" for each in error.details)]
