@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from homeport import __version__
-from homeport.errors import Conflict, NotFound, Unavailable
+from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.system.home import Home
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ def sessions(home: Home) -> Sessions:
     from homeport.engines.local.session import LocalSessions
     from homeport.system.clock import SystemClock
 
+    if _remote:
+        raise Invalid("engine aws can't run commands beside a fleet yet", hint="docs/limits.md")
     if not home.state.exists():
         raise NotFound("no environment is up", hint="homeport up")
     objects = store(home, must_exist=False)
@@ -464,7 +466,7 @@ def control_inside() -> Inside:
         url=lambda: aws_url(place),
     )
     holder = f"{os.uname().nodename}:{os.getpid()}:{clock.now().isoformat(timespec='seconds')}"
-    return Inside(Control(engine, objects, clock, holder=holder), version=__version__)
+    return Inside(Control(engine, objects, clock, holder=holder))
 
 
 def aws_url(place: Place) -> str:

@@ -86,7 +86,6 @@ ELSEWHERE = {
     "aws.suspend": "as aws.deregister",
     "aws.tag": "as aws.deregister",
     "aws.terminate": "as aws.deregister",
-    "console.remove_directory": "as aws.deregister",
     "environment_stacks.remove": "as aws.deregister",
     "environment_stacks.write": "as aws.deregister",
     "bucket.copy": "one request each, as the directory's one rename: tests/unit/stores/test_s3.py, test_hurried.py",

@@ -9,7 +9,7 @@ from homeport.cli.follow import Outcome
 from homeport.cli.hook import Hooks
 from homeport.cli.output import Progress, size
 from homeport.console.views import AppView, StatusView
-from homeport.errors import HomeportError, NotFound, Unavailable
+from homeport.errors import HomeportError, Invalid, NotFound, Unavailable
 from homeport.model.platform import Resolved
 from homeport.model.release import Release
 from homeport.plan.release import parse_number
@@ -74,6 +74,8 @@ def bring(api: Client, release: Release, asked: Asked, *, by: str, progress: Pro
     """The release runs in its environment; with `force`, in new instances only; with `detach`, is on its way there.
     Raises `Failed` with the evidence, or
     where a hook says no, `Conflict` where another deployment goes on, or the environment is frozen."""
+    if asked.detach and api.inside:
+        raise Invalid("--detach: nobody would carry it on, since on this engine that is what the command does")
     environment = release.resolved.place.id
     before = launched(api, environment, release.app)
     if before == release.id and going_on(api, environment, release.app) is None:

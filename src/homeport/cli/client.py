@@ -36,6 +36,9 @@ class Client:
     """One daemon. `environment` is `<platform>/<name>`. Every method raises `Unavailable` where nobody answers,
     `Conflict` where the daemon is of another version."""
 
+    inside = False
+    """Nobody but this very process carries on what it was asked for."""
+
     def __init__(self, socket_path: Path, *, version: str = __version__) -> None:
         self.socket_path = socket_path
         self.version = version

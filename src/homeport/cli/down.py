@@ -50,7 +50,8 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
             with output.Progress(quiet=as_json) as progress:
                 api.down(where)
                 progress.goes_on(
-                    f"{where} goes down all the same", f"homeport down --yes -e {where}   # sees it to its end"
+                    f"{where} {'is half down' if api.inside else 'goes down all the same'}",
+                    f"homeport down --yes -e {where}   # sees it to its end",
                 )
                 _wait(api, where, progress)
         gone = _take_down(directory, as_json=as_json)

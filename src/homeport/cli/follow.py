@@ -34,8 +34,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
 def follow(api: Client, environment: str, app: str, number: int, progress: Progress) -> Ended:
     """The deployment's last entry. It is shown only if it is good: else the error says it. Ctrl-C leaves the
     deployment alone, and says so."""
+    what = "waits for somebody who carries it on" if api.inside else "goes on without this terminal"
     progress.goes_on(
-        f"deployment {number} of {app} goes on without this terminal",
+        f"deployment {number} of {app} {what}",
         f"homeport deployment show {number} --follow -e {environment}",
     )
     seen = 0

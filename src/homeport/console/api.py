@@ -15,9 +15,9 @@ from litestar.exceptions import HTTPException
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from homeport.console import fleet, views
+from homeport.console.asking import Asking
 from homeport.console.queries import Queries
 from homeport.control.control import Control
-from homeport.control.fleet import Fleets
 from homeport.errors import Bug, Conflict, HomeportError, Invalid, NotFound
 from homeport.model.why import Why
 
@@ -50,7 +50,7 @@ def make_app(control: Control, *, version: str, stopping: threading.Event) -> Li
             clean,
             *fleet.HANDLERS,
         ],
-        state=State({"queries": Queries(control, stopping), "fleets": Fleets(control), "version": version}),
+        state=State({"queries": Queries(control, stopping), "asking": Asking(control), "version": version}),
         before_request=check_version,
         exception_handlers={HomeportError: on_error, HTTPException: on_http_error, Exception: on_bug},
         openapi_config=None,

@@ -1,29 +1,23 @@
-"""The control plane inside a command, for an engine that nothing of ours runs beside: the same API, on a socket that
-only this process knows. Wired by wiring; the command line asks it as it would ask a daemon.
+"""The control plane inside a command, for an engine that nothing of ours runs beside. Wired by wiring; the command line
+asks it what it would ask a daemon.
 """
 
-import tempfile
 import threading
-from pathlib import Path
 
-from homeport.console.server import Server
+from homeport.console.asking import Asking
+from homeport.console.queries import Queries
 from homeport.control.control import Control
 from homeport.errors import HomeportError
-from homeport.system.effect import effect
 
 
 class Inside:
-    """Answers from `start` to `end`. Only once it drives are deployments carried on."""
+    """Only once it drives are deployments carried on."""
 
-    def __init__(self, control: Control, *, version: str) -> None:
+    def __init__(self, control: Control) -> None:
         self.control = control
-        self._directory = tempfile.TemporaryDirectory(prefix="homeport-")
-        self.socket = Path(self._directory.name) / "api.sock"
-        self._server = Server(control, self.socket, version=version)
+        self.queries = Queries(control, threading.Event())
+        self.asking = Asking(control)
         self._loop: threading.Thread | None = None
-
-    def start(self) -> None:
-        self._server.start()
 
     def drive(self) -> None:
         """The loop runs. Harmless to repeat."""
@@ -33,22 +27,13 @@ class Inside:
 
     def end(self) -> None:
         """What was asked for last is carried out, and whoever comes next needn't wait for this one's lease."""
-        if self._loop is not None:
-            self.control.end()
-            self._loop.join(timeout=30)
-            self.control.tick()
-            self._let_go()
-        self._server.stop()
-        self._remove()
-
-    def _let_go(self) -> None:
-        apps = [app for each in self.control.environments.values() for app in each.apps.values()]
-        for app in apps:
+        if self._loop is None:
+            return
+        self.control.end()
+        self._loop.join(timeout=30)
+        self.control.tick()
+        for app in [app for each in self.control.environments.values() for app in each.apps.values()]:
             try:
                 app.lease.release()
             except HomeportError:
                 continue  # it runs out by itself
-
-    @effect("console.remove_directory")
-    def _remove(self) -> None:
-        self._directory.cleanup()

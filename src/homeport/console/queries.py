@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from homeport.console import derive, views
-from homeport.console.fleet import with_care, zone_views
+from homeport.console.care import with_care, zone_views
 from homeport.control import why
 from homeport.control.control import Control
 from homeport.control.deployment import AppControl
