@@ -62,7 +62,8 @@ def _keep(path: Path, data: bytes) -> None:
     """It is only there to save time: that it can't be written is no error."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        for directory in (path.parent.parent, path.parent):  # nothing else may have needed the home so far
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         part.write_bytes(data)
         part.replace(path)
 

@@ -55,7 +55,6 @@ def test_modules_and_what_they_are_made_of(bucket: Bucket, tmp_path: Path) -> No
 
 def test_what_is_pinned_is_asked_for_once(bucket: Bucket, tmp_path: Path) -> None:
     source, kept = pinned(bucket, "queue.yaml", QUEUE), tmp_path / "home" / "modules"
-    kept.parent.mkdir()
     first = composed(tmp_path, source, kept)
     (copy,) = kept.iterdir()
     with bucket.gone():
