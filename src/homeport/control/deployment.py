@@ -89,6 +89,7 @@ class AppControl:
         self.loaded = True
 
     def _read_newest(self) -> None:
+        self.pointers.forget()
         number = self.last_number()
         if number:
             self.entries = self.read(number)

@@ -44,6 +44,10 @@ class Pointers:
             self.engine.execute(self.place.id, SetRoutes(app=self.app, release=routes), fence=self.lease.fence)
             observed.routes[self.app] = routes
 
+    def forget(self) -> None:
+        """Somebody else may have moved them."""
+        self._moved.clear()
+
     def _pulled(self, deployment: Deployment) -> None:
         """What instances that the engine launches by itself come upon in the store."""
         for change in deployment.started.groups:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
 from homeport.errors import Conflict
 from homeport.model.deployment import Phase, Verdict
@@ -14,6 +15,7 @@ from homeport.testing.world import APP, BETTER, GOOD, Controlled
 from tests.memory_world import memory_world
 
 OTHER = 6
+LAUNCH = "plain/staging/launch/web/"
 
 
 def up(path: Path) -> Controlled:
@@ -96,3 +98,21 @@ def test_what_another_one_left_in_the_middle_is_seen_before_a_second_begins(tmp_
         world.deploy(OTHER)
     assert world.verdict() is Verdict.GOOD
     assert [each[0].number for each in first.deployments(world.world.place.id, APP)] == [1, 2]
+
+
+def test_what_new_instances_pull_is_said_again_after_somebody_else_drove(tmp_path: Path) -> None:
+    world = up(tmp_path)
+    world.world.memory.heals = True  # type: ignore[attr-defined]
+    app = world.control.environments[world.world.place.id].app(APP)
+    other = Lease(world.world.store, APP, "staging", holder="another", clock=world.world.clock)
+    observed, log = world.world.engine.observe(world.world.place.id), FencedLog(world.world.store, LAUNCH)
+    app.lease.take("ada")
+    app.pointers.follow(world.newest, observed)
+    app.lease.release()
+    log.append(other.take("eve"), b'{"release":7}')
+    other.release()
+    with pytest.raises(Conflict, match="already runs"):
+        world.deploy(GOOD)
+    assert world.deploy(BETTER) == 2
+    app.pointers.follow(world.newest, observed)
+    assert log.newest() == b'{"release":1}'
