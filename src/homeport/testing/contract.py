@@ -204,6 +204,10 @@ class EngineContract:
         assert command is not None
         run(world, RunTask(app=APP, task="t-2", release=BAD_TASK, command=command))
         world.until(lambda each: [t.exit_code for t in each.tasks] == [7])
+        for by_force in (False, True):
+            run(world, EndTask(app=APP, task="t-2", by_force=by_force))
+        (ended,) = world.engine.observe(world.place.id).tasks
+        assert (ended.exit_code, ended.interrupted) == (7, False)
 
     def test_a_task_ends_before_its_time(self, world: World) -> None:
         prepare(world, GOOD)

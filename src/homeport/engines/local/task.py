@@ -56,6 +56,8 @@ class Tasks:
             else:
                 self.records.keep_task(environment, known)
                 self.observer.watch_task(environment, known)
+                if known.stop_at is not None:
+                    _tell_to_stop(known)  # nobody knows whether it has heard it
 
     def prepare(self, kept: EnvironmentRecord, app: str, number: int) -> None:
         key = (kept.place.id, f"{app}/{number}")
@@ -143,7 +145,7 @@ class Tasks:
     def end(self, environment: str, action: EndTask) -> None:
         """TERM is sent once; what hasn't begun yet never does."""
         found = self.records.task(environment, action.task)
-        if found is None:
+        if found is None or not _goes_on(found):
             return
         if action.by_force:
             if found.pid is not None and found.started is not None:
@@ -154,9 +156,16 @@ class Tasks:
             _tell_to_stop(told)
 
 
+def _goes_on(task: TaskRecord) -> bool:
+    """Or is only being started."""
+    if task.exit_code is not None or task.pid is None or task.started is None:
+        return task.exit_code is None
+    return process.alive(task.pid, task.started)
+
+
 def _tell_to_stop(task: TaskRecord) -> None:
     """TERM to all that runs in its sandbox but for pid 1, which can't hear it, and for who writes the log."""
-    if task.pid is None or task.started is None or not process.alive(task.pid, task.started):
+    if task.pid is None or not _goes_on(task):
         return
     for pid in process.descendants(task.pid):
         started = process.start_time(pid)

@@ -72,11 +72,13 @@ class MemoryTask:
     killed: bool = False
 
     def end(self, now: datetime, *, by_force: bool) -> None:
+        if self.done_at is not None and now >= self.done_at:
+            return
         if by_force:
-            self.killed = self.done_at is None or now < self.done_at
+            self.killed = True
         elif self.stop_at is None:
             self.stop_at = now
-            if not self.deaf and (self.done_at is None or now < self.done_at):
+            if not self.deaf:
                 self.done_at, self.exit_code = now, 128 + SIGTERM
 
     def seen(self, id_: str, now: datetime) -> Task:
