@@ -102,7 +102,8 @@ def _reviewed(found: "Planner", file: Path) -> "Plan":
     """The plan of the file, made anew and found to be the same."""
     from homeport.stacks import saved
 
-    reviewed = saved.read(file)
+    kept = saved.read(file)
+    reviewed, found.hidden = kept.plan, kept.hidden
     now = found.plan(tuple(each for each in found.project.entries if each in {one.id for one in reviewed.stacks}))
     saved.check_same(reviewed, now)
     return now

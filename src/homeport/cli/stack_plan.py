@@ -63,7 +63,7 @@ def plan(
         if drift:
             made = _with_drift(found, made, progress)
     if out is not None and not made.problems:
-        saved.write(made, out)
+        saved.write(made, out, hidden=hidden)
     if as_json:
         output.emit(made)
         code = exit_code(made.problems)

@@ -20,17 +20,18 @@ FORMAT = "homeport stack plan 1"
 
 
 class SavedPlan(Struct, frozen=True, kw_only=True):
-    """Content of a plan file. `digest`: of `plan`."""
+    """Content of a plan file. `digest`: of `plan`; `hidden`: how it was made, see `Planner.hidden`."""
 
     format: str
     digest: str
     plan: Plan
+    hidden: bool = False
 
 
 @effect("stack_plan.write")
-def write(plan: Plan, path: Path) -> None:
+def write(plan: Plan, path: Path, *, hidden: bool = False) -> None:
     """The file has the plan. Raises `Invalid` where it can't be written."""
-    saved = SavedPlan(format=FORMAT, digest=_digest(plan), plan=plan)
+    saved = SavedPlan(format=FORMAT, digest=_digest(plan), plan=plan, hidden=hidden)
     text = msgspec.json.format(msgspec.json.encode(saved), indent=2).decode()
     try:
         text_file.replace(path, text + "\n")
@@ -38,7 +39,7 @@ def write(plan: Plan, path: Path) -> None:
         raise Invalid(f"can't write the plan to {path}: {error.strerror}") from error
 
 
-def read(path: Path) -> Plan:
+def read(path: Path) -> SavedPlan:
     """Raises `NotFound`, and `Invalid` for what isn't a plan file, or was edited."""
     try:
         saved = msgspec.json.decode(path.read_bytes(), type=SavedPlan)
@@ -52,7 +53,7 @@ def read(path: Path) -> Plan:
         raise Invalid(f"{path} is of the format {saved.format!r}; expected {FORMAT!r}")
     if saved.digest != _digest(saved.plan):
         raise Invalid(f"{path} was edited since it was written", hint=f"homeport stack plan --out {path}")
-    return saved.plan
+    return saved
 
 
 def check_same(reviewed: Plan, now: Plan) -> None:
