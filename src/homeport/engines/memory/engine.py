@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from signal import SIGTERM
 from typing import assert_never
 
 from msgspec.structs import replace
 
 from homeport.engines.memory import behaviour as behaviours
 from homeport.engines.memory.behaviour import Behaviour
+from homeport.engines.memory.task import MemoryTask
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.canary import Answers, Share
@@ -45,7 +45,6 @@ from homeport.model.fleet import (
     State,
     Stop,
     Target,
-    Task,
     Terminate,
 )
 from homeport.model.platform import Place
@@ -58,33 +57,6 @@ from homeport.ports.engine import LogLine, LogQuery, Needed
 
 OfInstance = Start | Inherit | AskHook | PutInService | EnterStandby | Drain | Stop | Kill | Terminate
 BASE_PORT = 20000
-
-
-@dataclass
-class MemoryTask:
-    app: str
-    done_at: datetime | None
-    """None: it never ends by itself."""
-    exit_code: int
-    deaf: bool
-    """It ignores TERM."""
-    stop_at: datetime | None = None
-    killed: bool = False
-
-    def end(self, now: datetime, *, by_force: bool) -> None:
-        if self.done_at is not None and now >= self.done_at:
-            return
-        if by_force:
-            self.killed = True
-        elif self.stop_at is None:
-            self.stop_at = now
-            if not self.deaf:
-                self.done_at, self.exit_code = now, 128 + SIGTERM
-
-    def seen(self, id_: str, now: datetime) -> Task:
-        done = self.done_at is not None and now >= self.done_at and not self.killed
-        code = self.exit_code if done else None
-        return Task(id=id_, app=self.app, exit_code=code, lost=self.killed, stop_at=self.stop_at)
 
 
 @dataclass
