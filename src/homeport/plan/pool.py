@@ -35,6 +35,7 @@ from homeport.plan.cohort import SURPLUS, Role, assign
 from homeport.plan.fleet_rule import Outcome
 from homeport.plan.member import age, carries, usable
 
+STAY = ("still needed", "surplus", "unknown")
 ENDING = (State.TERMINATING, State.TERMINATING_WAIT, State.TERMINATED)
 
 
@@ -190,7 +191,7 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime, membe
         1 for each in living if roles[each.id].cohort is not None and carries(each, balanced=desired.balanced)
     )
     decisions = []
-    stays = 0
+    stay = booting = 0
     for instance in present:
         situation = Situation(
             instance=instance,
@@ -202,23 +203,23 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime, membe
         )
         rule = next(rule for rule in RULES if rule.when(situation))
         outcome = rule.then(situation)
-        stays += rule.name in ("still needed", "surplus", "unknown", "boots") and situation.role.cohort is None
+        stay += situation.role.cohort is None and rule.name in STAY
+        booting += situation.role.cohort is None and rule.name == "boots"
         decisions.append(Decision(subject=instance.id, reason=outcome.reason, action=outcome.action, rule=rule.name))
     serving = [roles[each.id] for each in living if each.state is State.IN_SERVICE]
-    return Plan(decisions=(*_capacity(desired, observed, serving, stays), *decisions))
+    return Plan(decisions=(*_capacity(desired, observed, serving, stay=stay, booting=booting), *decisions))
 
 
 def _capacity(
-    desired: GroupDesired, observed: Observation, serving: Sequence[Role], stays: int
+    desired: GroupDesired, observed: Observation, serving: Sequence[Role], *, stay: int, booting: int
 ) -> tuple[Decision, ...]:
-    """`stays`: so many that no cohort wants are still there; each goes by a word of its own, which takes the capacity
-    down with it."""
+    """`stay`, `booting`: so many that no cohort wants are still there; each goes by a word of its own, which takes the
+    capacity down with it. One that boots never makes it more: it may be what was asked for, and not have said so."""
     known = next((each for each in observed.capacity if (each.app, each.group) == (desired.app, desired.name)), None)
     if known is None:
         return ()  # its pool isn't there, or is gone
     wanted = sum(_count(cohort, serving) for cohort in desired.cohorts)
-    # what stays never makes it more: one of which we don't know better might be what was asked for
-    count = max(wanted, min(known.count, wanted + stays)) if desired.cohorts else 0
+    count = max(wanted + stay, min(known.count, wanted + stay + booting)) if desired.cohorts else 0
     if known.count == count:
         return ()
     reason = f"{count} of {desired.name} are wanted, {known.count} are kept"

@@ -88,6 +88,21 @@ def test_old_ones_kept_aside_get_no_requests_and_come_back() -> None:
     assert actions(*both, cohorts=(ONE,), capacity=4) == [Terminate(instance="i-3"), Terminate(instance="i-4")]
 
 
+def test_what_has_ended_already_is_launched_anew_beside_what_leaves() -> None:
+    new = instance(1, 2, target=Target.UNUSED)
+    one = replace(ONE, count=1)
+    assert actions(new, cohorts=(one,), capacity=1, balanced=False) == [capacity(2)]
+    assert actions(new, cohorts=(one,), capacity=2, balanced=False) == []
+    both = (new, instance(2, 1, target=Target.UNUSED))
+    assert actions(*both, cohorts=(one,), capacity=2, balanced=False) == [Terminate(instance="i-1")]
+
+
+def test_one_that_boots_never_makes_the_capacity_more() -> None:
+    booting = instance(1, 9, state=State.PENDING, run=Run.STARTING, check=Check.INITIAL, target=Target.UNUSED)
+    assert actions(booting, cohorts=(ONE,), capacity=2) == []
+    assert actions(booting, cohorts=(ONE,), capacity=3) == []
+
+
 def test_in_place_one_after_the_other_drained_first() -> None:
     asked = (Cohort(release=2, count=1, in_place=True), Cohort(release=1, count=1))
     first, second = instance(1), instance(2)
