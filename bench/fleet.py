@@ -1,5 +1,6 @@
 """How soon a group is whole again: its app killed, hung, out of memory; a zone of three lost under load. And how soon a
-process that was killed answers again under runit alone and under supervisord (`SUPERVISORD=` its program)."""
+process that was killed answers again under runit alone, under supervisord (`SUPERVISORD=` its program), and under a
+systemd that manages a user's services (as root, for its `/run` is one of its own; it says so where it can't)."""
 
 import contextlib
 import os
@@ -109,6 +110,37 @@ def under_supervisord(place: Site, directory: Path, port: int) -> Iterator[None]
             supervisor.terminate()
 
 
+# systemd manages nothing where the machine wasn't booted with one, which it tells by a directory.
+SYSTEMD = """
+mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && mkdir -m 700 /run/user-manager || exit 1
+export XDG_RUNTIME_DIR=/run/user-manager
+/lib/systemd/systemd --user --log-level=err &
+manager=$!
+trap 'kill $manager' TERM
+for each in 1 2 3 4 5 6 7 8 9 10; do systemctl --user start web.service && break; sleep 0.5; done
+wait $manager; wait $manager
+"""
+
+
+@contextlib.contextmanager
+def under_systemd(place: Site, directory: Path, port: int) -> Iterator[None]:
+    """With its defaults, but for `Restart=`: 100 ms until it starts again."""
+    units = directory / "config/systemd/user"
+    units.mkdir(parents=True)
+    (units / "web.service").write_text(
+        f"[Service]\nExecStart={' '.join(place.web(port))}\nWorkingDirectory={place.app}\nRestart=always\n"
+        f"Environment=HOST=127.0.0.1 PORT={port}\n"
+    )
+    environ = {**os.environ, "XDG_CONFIG_HOME": str(directory / "config"), "HOME": str(directory)}
+    with subprocess.Popen(
+        ("unshare", "--mount", "sh", "-c", SYSTEMD), env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as manager:
+        try:
+            yield
+        finally:
+            manager.terminate()
+
+
 def restarts(
     place: Site, supervised: Callable[[Site, Path, int], "contextlib.AbstractContextManager[None]"]
 ) -> list[float]:
@@ -152,6 +184,7 @@ def main() -> None:
         hung = [healed(place, lambda pid: os.kill(pid, signal.SIGSTOP)) for _ in range(2)]
         alone = restarts(place, under_runit)
         beside = restarts(place, under_supervisord) if "SUPERVISORD" in os.environ else []
+        systemd = restarts(place, under_systemd) if os.getuid() == 0 and Path("/lib/systemd/systemd").exists() else []
     sent, failed, whole = zone_lost()
     control = "the app's process, started by hand, until it answers 200"
     figures = [
@@ -162,6 +195,8 @@ def main() -> None:
     ]
     if beside:
         figures.append(Figure("the same under supervisord", "s", beside, boots))
+    if systemd:
+        figures.append(Figure("the same under a user's systemd, Restart=always", "s", systemd, boots))
     figures += [
         Figure(f"one zone of three lost, {NINE} instances, {RATE:g}/s: requests", "", [sent]),
         Figure("of these failed", "", [failed], goal=Goal("value", 0)),

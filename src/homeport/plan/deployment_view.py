@@ -69,8 +69,9 @@ class View(Struct, frozen=True, kw_only=True):
         return sum(1 for each in self.members(group, self.started.release) if each.check is Check.HEALTHY)
 
     def carrying(self, group: str, release: int | None) -> int:
-        balanced = group in self.balanced
-        return sum(1 for each in self.members(group, release) if carries(each, balanced=balanced))
+        balanced, lost = group in self.balanced, self.observed.failed_zones
+        members = (each for each in self.members(group, release) if each.zone not in lost)
+        return sum(1 for each in members if carries(each, balanced=balanced))
 
 
 class Rule(Struct, frozen=True, kw_only=True):

@@ -42,7 +42,8 @@ TASK = re.compile(r".*-release-d\d+\b")
 
 class Written(Struct, kw_only=True):
     """An entry that is written. `before`: what the journal stood for until then; None: it is the first.
-    `fence`: under which; `lease`: the newest that there is. `task`: the release task as it is, whoever sees it."""
+    `fence`: under which; `lease`: the newest that there is. `task`: the release task as it is, whoever sees it.
+    `lasting`: groups in which somebody has suspended Terminate."""
 
     entry: Entry
     before: Deployment | None
@@ -51,6 +52,7 @@ class Written(Struct, kw_only=True):
     fence: int
     lease: int
     task: Task | None = None
+    lasting: frozenset[str] = frozenset()
 
     def serving(self, group: str, *, known: bool) -> Counter[int]:
         """Release → how many of the group's instances serve it, as the decider was shown. `known`: without those of
@@ -100,7 +102,8 @@ def back_is_what_served_before(w: Written) -> str:
 def _differs(w: Written, release: int, counts: Mapping[str, int]) -> str:
     for group, count in counts.items():
         found = w.serving(group, known=False)
-        if found[release] < count or set(w.serving(group, known=True)) - {release}:
+        others = () if group in w.lasting else set(w.serving(group, known=True)) - {release}
+        if found[release] < count or others:
             return f"{group}: {dict(found)} serve, wanted are {count} of r{release}"
     return ""
 

@@ -59,7 +59,7 @@ def never_more_than_max_and_surge(m: Moment) -> str:
         return ""
     desired = m.desired[m.action.group]
     releases = {each.release for each in desired.cohorts}
-    ended = {each.instance for each in m.done if isinstance(each, Stop)}
+    ended = {each.instance for each in m.done if isinstance(each, Stop | Drain | EnterStandby)}
     there = [
         each
         for each in m.group(desired.name)

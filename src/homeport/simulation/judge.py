@@ -11,6 +11,7 @@ from homeport.control.deployment import AppControl
 from homeport.control.journal import newest, read
 from homeport.control.log import FencedLog
 from homeport.errors import Unavailable
+from homeport.model.asked import Suspendable
 from homeport.model.deployment import Ended, Entry, Verdict
 from homeport.model.fleet import Action, Observation, Task
 from homeport.plan.journal import fold
@@ -78,6 +79,11 @@ class Judge:
             fence=fence_of(key),
             lease=self.lease(),
             task=None if before is None else self._task(before.task_id),
+            lasting=frozenset(
+                each.group
+                for each in self.world.memory.asked(self.world.place.id).groups
+                if Suspendable.TERMINATE in each.suspended
+            ),
         )
         for holds in ENTRIES:
             if problem := holds(written):

@@ -93,3 +93,11 @@ def test_a_timeout_needs_nothing_to_happen() -> None:
     assert step.wake_at == AT + timedelta(minutes=1, seconds=5)
     late = next_steps(timed, Observation(at=AT), frozenset({"web"}), AT + timedelta(minutes=1, seconds=5))
     assert isinstance(late.entry, Reverting)
+
+
+def test_who_is_lost_with_his_zone_doesn_t_carry() -> None:
+    switched = apply(deployment(1), Switched(at=AT))
+    there = (instance("web", Check.HEALTHY, serving=True), instance("worker", Check.HEALTHY, serving=True))
+    for zones, moves_on in (((), True), (("a",), False)):
+        observed = Observation(at=AT, instances=there, failed_zones=zones)
+        assert isinstance(next_steps(switched, observed, frozenset({"web"}), AT).entry, Baking) is moves_on
