@@ -96,9 +96,11 @@ class _Wanted:
         from homeport.plan.difference import Difference, Side, difference, nothing_before
         from homeport.releases.side import comparable
 
-        home = wiring.home()
         self.directory = directory
         self.source, self.target = _places(directory, source, target)
+        _check_one_store(directory, self.source, self.target)
+        place.choose(directory, self.target)
+        home = wiring.home()
         self.app = place.app_name(directory, self.source, app)
         self.catalogue: Catalogue = wiring.catalogue(wiring.store(home))
         self.release = _release(self.catalogue, self.source, self.app, release_name, force=force)
@@ -175,6 +177,28 @@ class _Wanted:
             "difference": self.difference,
             "notes": self.notes(),
         }
+
+
+def _check_one_store(directory: Path, source: str, target: str) -> None:
+    """Nothing, where both environments have their releases in one store. Raises `Invalid`."""
+    from homeport.plan.platform import place_of
+
+    try:
+        platform = place.platform_here(directory)
+    except Invalid:
+        return  # what is promoted is what was released, whatever the file says by now
+    if platform is None:
+        return
+    names = [each.partition("/")[2] for each in (source, target)]
+    stores = {
+        None if found.aws is None else (found.aws.account, found.aws.region)
+        for found in (place_of(platform, each) for each in names if each in platform.environments)
+    }
+    if len(stores) > 1:
+        raise Invalid(
+            f"{names[0]} and {names[1]} have their releases in two stores: nothing can be promoted between them yet",
+            hint=f"homeport deploy -e {names[1]}   # builds the last commit for it",
+        )
 
 
 def _places(directory: Path, source: str, target: str) -> tuple[str, str]:
