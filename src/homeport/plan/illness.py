@@ -16,12 +16,14 @@ _ADDRESS = re.compile(r"\b(?:\d{1,3}(?:\.\d{1,3}){3}|[A-Za-z][\w-]*(?:\.[\w-]+)+
 
 
 class Illness(enum.Enum):
-    """HUNG: it accepts, and doesn't answer. REFUSED: nobody listens. WRONG: it answers, but not with 2xx."""
+    """ENDED: a process of one that isn't asked anything. HUNG: it accepts, and doesn't answer. REFUSED: nobody listens.
+    WRONG: it answers, but not with 2xx."""
 
     OUT_OF_MEMORY = "out of memory"
     DISK_FULL = "disk full"
     CRASHED = "crashed"
     LOOPING = "looping"
+    ENDED = "ended"
     WRONG = "wrong answer"
     HUNG = "hung"
     REFUSED = "refused"
@@ -42,7 +44,9 @@ def illness(instance: Instance) -> Illness | None:
         return Illness.CRASHED
     if looping and not answers:  # both are counted since it began, and one that answers has got over them
         return Illness.LOOPING
-    return Illness.SILENT if instance.probe is None else _answer(instance.probe)
+    if instance.probe is not None:
+        return _answer(instance.probe)
+    return Illness.ENDED if any(each.exits for each in instance.processes) else Illness.SILENT
 
 
 def _answer(probe: Probe) -> Illness:
@@ -61,7 +65,7 @@ def describe(instance: Instance) -> str:
     said = ""
     ended = [each for each in instance.processes if each.exits]
     exits = "; ".join(f"{each.name} ended {_times(each.exits)}, last with {each.last_exit}" for each in ended)
-    if found is Illness.LOOPING:
+    if found in (Illness.LOOPING, Illness.ENDED):
         said = exits
     elif found is Illness.OUT_OF_MEMORY:
         said = f"the kernel killed {instance.oom_kills - instance.oom_kills_well} of its processes"

@@ -41,6 +41,8 @@ def test_what_was_counted_before_is_no_illness_of_one_that_answers() -> None:
     sick = instance("web-1", check=Check.UNHEALTHY, probe=HUNG, **looped)
     assert illness(sick) is Illness.OUT_OF_MEMORY
     assert illness(replace(sick, oom_kills_well=1)) is Illness.LOOPING
+    worker = instance("jobs-1", check=Check.UNHEALTHY, processes=(Process(name="worker", up=True, exits=1),))
+    assert illness(worker) is Illness.ENDED
     answers = HUNG.__class__(asked="GET /healthz", ok=False, at=NOW, status=503)
     assert illness(instance("web-1", check=Check.UNHEALTHY, probe=answers, **looped)) is Illness.WRONG
 

@@ -444,11 +444,6 @@ class MemoryEngine:
         found.instances[instance] = replace(found.instances[instance], run=Run.STOPPED, died=True)
         self._changed_now()
 
-    def begin_session(self, environment: str, session: Session) -> None:
-        """Somebody runs something; it ignores being told to end."""
-        self._find(environment).sessions[session.id] = session
-        self._changed_now()
-
     def sessions(self, environment: str) -> tuple[Session, ...]:
         return tuple(self._find(environment).sessions.values())
 
