@@ -34,7 +34,7 @@ def scale(
 ) -> None:
     """Set how many instances groups have.
 
-    It holds over the file's `desired`, within its min and max.
+    It holds over the file's `desired`, within its min and max; while a deployment goes on, from its end on.
     """
     from homeport.plan.quantity import parse_duration
 
@@ -49,6 +49,9 @@ def scale(
     scaled = {(app, name): api.scale(where, app=app, group=name, count=count, by=by) for (app, name), count in named}
     if not no_wait:
         with output.Progress(quiet=as_json) as progress:
+            for each in known.apps:
+                if each.app in {app for app, _ in scaled} and each.deployment and not each.deployment.verdict:
+                    progress.say(f"deployment {each.deployment.number} of {each.app} goes on: it holds from its end on")
             progress.goes_on("the sizes are kept, and the engine sees to the instances", "homeport ps --watch")
             _wait(api, where, scaled, progress, seconds)
     if as_json:

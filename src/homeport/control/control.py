@@ -290,14 +290,12 @@ class Control:
         self.wake()
 
     def scale(self, environment: str, app: str, group: str, count: int, *, by: str = "somebody") -> int:
-        """The new desired count, kept over the file's. Raises `Invalid` outside min and max and beyond the machine's
-        memory, `NotFound`, `Conflict` while a deployment goes on."""
+        """The new desired count, kept over the file's; a deployment that goes on ends with the counts it began with.
+        Raises `Invalid` outside min and max and beyond the machine's memory, `NotFound`."""
         with self.changed:
             found = self._find(environment)
             control = found.app(app)
             control.load()
-            if control.active:
-                raise Conflict(f"{app} is being deployed", hint="homeport deployment list, then scale again")
             launch = found.observe().launch.get(app)
             if launch is None:
                 raise NotFound(f"{app} has no good release in {environment} yet", hint="homeport deployment list")
@@ -318,7 +316,8 @@ class Control:
             said = self.engine.asked(environment).of(app, group)
             before = {} if said.desired is None else {group: said.desired}
             self.engine.ask(environment, replace(said, desired=count))
-            found.note(app, "scaled", group, f"{by} scales {group} from {size(known, before)} to {count}")
+            later = ", once the deployment that goes on has ended" if control.active else ""
+            found.note(app, "scaled", group, f"{by} scales {group} from {size(known, before)} to {count}{later}")
         self.wake()
         return count
 

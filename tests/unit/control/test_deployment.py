@@ -256,6 +256,19 @@ def check_scale_persists_over_the_file(path: Path) -> None:
     assert world.world.engine.asked(world.world.place.id).sizes(APP) == {"web": 4}
 
 
+def check_scale_while_a_deployment_goes_on_holds_from_its_end(path: Path) -> None:
+    for number, count, verdict in ((BETTER, 1, Verdict.GOOD), (NEVER_HEALTHY, 4, Verdict.FAILED)):
+        world = up(path / str(count))
+        world.deploy(number)
+        world.settle(lambda world=world: world.newest.phase is Phase.LAUNCH)
+        world.control.scale(world.world.place.id, APP, "web", count)
+        world.settle(lambda world=world: world.newest.phase is not Phase.LAUNCH)
+        assert len(world.serving()) == 2
+        assert world.verdict() is verdict
+        world.quiet()
+        assert len(world.serving()) == count
+
+
 def with_a_task_that_hangs(path: Path, *, deaf: bool = False, timeout: timedelta | None = None) -> Controlled:
     behaviour = Behaviour(task_seconds=None, stops_after=None if deaf else 0.1)
     world = up(path, {BETTER: formation(timeout=timeout)}, {BETTER: behaviour})
