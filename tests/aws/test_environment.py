@@ -102,9 +102,10 @@ def test_from_a_repository_to_an_environment_on_aws_and_back(aws: Simulator, per
     assert person.document("config", "set", "APP_HEALTH=200", "--secret")["verdict"] == "good"
     assert person.document("rollback")["release"] == "r5"
     assert "listens on" in person("logs", "-n", "20")
-    assert {each["release"] for each in person.instances()} == {"r5"}
+    other = Person(person.app, person.home.with_name("other"), environ=aws.variables)
+    assert {each["release"] for each in other.instances()} == {"r5"}, "whoever has the file and credentials sees it"
 
-    person("down", "--yes")
+    other("down", "--yes")
     assert [each["StackName"] for each in aws.client("cloudformation").describe_stacks()["Stacks"]] == [
         "homeport-plain-store"
     ]

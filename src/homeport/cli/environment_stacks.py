@@ -48,22 +48,31 @@ def bring_up(codes: "Sequence[Code]", directory: Path, *, yes: bool, as_json: bo
 
 
 def take_down(directory: Path, *, as_json: bool) -> tuple[str, ...]:
-    """Names of the stacks that went: all but the store's. Empty: there were none."""
+    """Names of the environment's stacks that went: all but the store's, whoever made them. Empty: there were none."""
     from homeport import wiring
+    from homeport.plan import aws_stacks
+    from homeport.plan.stack.setting import OWNER_TAG, STACK_TAG
+    from homeport.stacks.shipping import templates
+    from homeport.stacks.standing import orphan
 
-    root = wiring.home().root / "stacks"
-    if not (root / "config.yaml").is_file():
-        return ()
-    project = wiring.stack_project(root)
-    planner = wiring.stack_planner(project)
-    chosen = frozenset(each for each in project.entries if each != STORE)
-    planner.removing = chosen
-    plan = planner.plan(sorted(chosen))
-    _refuse(plan)
-    if not plan.changes:
-        return ()
-    _apply(planner, plan, directory, as_json=as_json)
-    return tuple(each.name for each in plan.stacks if each.changes)
+    where = wiring.remote()
+    assert where is not None
+    wiring.check_account(where)
+    files, target = aws_stacks.store_project(where, templates()), wiring.aws_target(where)
+    there = {
+        each.tags.get(STACK_TAG, each.name): each
+        for each in wiring.cloud().cloudformation(target).list()
+        if each.tags.get(OWNER_TAG) == aws_stacks.owner(where)
+        and not each.parent
+        and each.name != aws_stacks.store_name(where)
+    }
+    for ids in aws_stacks.removal(there):
+        planner = _planner(files)
+        planner.add(orphan(there[each], target) for each in ids)
+        plan = planner.plan(ids)
+        _refuse(plan)
+        _apply(planner, plan, directory, as_json=as_json)
+    return tuple(each.name for each in there.values())
 
 
 def _others(resolved: "Sequence[Resolved]", directory: Path) -> "list[Resolved]":

@@ -14,7 +14,7 @@ template that is written here, a rule for each route. Called by the command line
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from homeport.errors import Invalid
@@ -49,6 +49,27 @@ def identity_path(place: Place) -> str:
 def pool_name(place: Place, app: str, group: str) -> str:
     """Of the stack, and so of the Auto Scaling group in it."""
     return _short(f"homeport-{place.platform}-{place.name}-{app}-{group}", LONGEST_STACK)
+
+
+def store_name(place: Place) -> str:
+    return _short(f"homeport-{place.platform}-store", LONGEST_STACK)
+
+
+def owner(place: Place) -> str:
+    """What the tag `homeport:project` of the environment's stacks says."""
+    return f"{place.platform}-{place.name}"
+
+
+ORDER = ("routes", "pool-", "edge", "access", "network")
+"""How the ids of stacks begin, in the order in which they can be deleted."""
+
+
+def removal(ids: Iterable[str]) -> list[list[str]]:
+    """The stacks, by turns: those of one turn may go side by side."""
+    found = sorted(ids)
+    turns = [[each for each in found if each.startswith(start)] for start in ORDER]
+    rest = [each for each in found if not each.startswith(ORDER)]
+    return [each for each in (rest, *turns) if each]
 
 
 def edge_name(place: Place) -> str:
@@ -90,9 +111,8 @@ def store_project(place: Place, templates: Mapping[str, str]) -> dict[str, str]:
     return {
         "config.yaml": _config(place),
         "templates/store.yaml": templates["store"],
-        "store.yaml": _stack(
-            "store", _short(f"homeport-{place.platform}-store", LONGEST_STACK), {"Name": bucket(place)}
-        ),
+        # it belongs to no environment in particular
+        "store.yaml": f"project: {place.platform}\n" + _stack("store", store_name(place), {"Name": bucket(place)}),
     }
 
 
@@ -193,7 +213,7 @@ def _config(place: Place) -> str:
     return "".join(
         (
             f"# {place.id}, as homeport.toml has it; written anew by each homeport up.\n",
-            f"project: {place.platform}-{place.name}\n",
+            f"project: {owner(place)}\n",
             f"account: {_text(aws.account)}\n",
             f"region: {aws.region}\n",
         )

@@ -58,11 +58,12 @@ def orphans(planner: Planner) -> list[Stack]:
         for deployed in planner.cloud.cloudformation(target).list():
             owned = deployed.tags.get(OWNER_TAG) in names and not deployed.parent
             if owned and (target.account, target.region, deployed.name) not in ours:
-                found.append(_orphan(deployed, target))
+                found.append(orphan(deployed, target))
     return found
 
 
-def _orphan(deployed: Deployed, target: Target) -> Stack:
+def orphan(deployed: Deployed, target: Target) -> Stack:
+    """A stack that no file says anything about, to be deleted."""
     at = Mark("(deployed)", 1, 1)
     return Stack(
         id=deployed.tags.get(STACK_TAG) or deployed.name,

@@ -43,6 +43,13 @@ class Commands:
             )
         return str(answer["Command"]["CommandId"])
 
+    def ended(self, command: str) -> dict[str, bool]:
+        """Instance → whether it went well, of those on which it has ended: one call for 50 of them."""
+        with translated(f"the command {command}"):
+            pages = self._client("ssm").get_paginator("list_command_invocations").paginate(CommandId=command)
+            found = [each for page in pages for each in page["CommandInvocations"]]
+        return {each["InstanceId"]: each["Status"] == "Success" for each in found if each["Status"] not in UNDER_WAY}
+
     def result(self, command: str, instance: str) -> Result:
         """One that Systems Manager doesn't show yet goes on."""
         from botocore.exceptions import ClientError

@@ -80,6 +80,7 @@ class AwsEngine:
         """As last looked at."""
         self._starts: list[Start] | None = None
         """Those that `together` gathers."""
+        self._words: dict[str, LastWords] = {}
         self._told: dict[str, datetime] = {}
         """When this very engine told instances to stop."""
 
@@ -178,20 +179,24 @@ class AwsEngine:
     def _followed(self, kept: Kept) -> Kept:
         """What became of the turns that nobody knew the end of."""
         found: dict[str, Turn] = {}
-        for instance, turn in kept.turns.items():
-            if turn.failed or not turn.command:
-                continue
-            result = self.commands.result(turn.command, instance)
-            if result.ended and result.ok:
-                found[instance] = replace(turn, command="", ended_at=self.clock.now())
-            elif result.ended:
-                first, *lines = [*result.errors.strip().splitlines(), f"homeport-agent deploy: {result.status}"]
-                why = first.removeprefix("error: ")
-                ended_at = self.clock.now()
-                found[instance] = replace(turn, command="", ended_at=ended_at, failed=why, lines=tuple(lines))
+        going_on = {instance: turn for instance, turn in kept.turns.items() if turn.command}
+        for command in {each.command for each in going_on.values()}:
+            for instance, well in self.commands.ended(command).items():
+                turn = going_on.get(instance)
+                if turn is not None and turn.command == command:
+                    found[instance] = self._over(instance, turn, well=well)
         if not found:
             return kept
         return self._change(kept.place.id, lambda known: replace(known, turns={**known.turns, **found}))
+
+    def _over(self, instance: str, turn: Turn, *, well: bool) -> Turn:
+        now = self.clock.now()
+        if well:
+            return replace(turn, command="", ended_at=now)
+        result = self.commands.result(turn.command, instance)
+        first, *lines = [*result.errors.strip().splitlines(), f"homeport-agent deploy: {result.status}"]
+        why = first.removeprefix("error: ")
+        return replace(turn, command="", ended_at=now, failed=why, lines=tuple(lines))
 
     def _ended(self, kept: Kept, living: set[str], now: datetime) -> Iterator[Instance]:
         """Those that left word why they never got ready."""
@@ -201,7 +206,9 @@ class AwsEngine:
                 id_ = entry.key.removeprefix(prefix)
                 if id_ in living or now - entry.modified_at > WORDS_COUNT:
                     continue
-                words = msgspec.json.decode(self.store.get(entry.key), type=LastWords)
+                if entry.key not in self._words:
+                    self._words[entry.key] = msgspec.json.decode(self.store.get(entry.key), type=LastWords)
+                words = self._words[entry.key]
                 pointed = self.catalogue.launch(app, kept.place.name, words.group)
                 yield answer.ended(words, app, words.release or pointed or 0)
 
@@ -301,7 +308,13 @@ class AwsEngine:
                 self._turns(dict.fromkeys(chosen, turn))
 
     def _turns(self, turns: Mapping[str, Turn]) -> None:
-        self._change(self.place.id, lambda kept: replace(kept, turns={**kept.turns, **turns}))
+        """Those of instances that are gone are forgotten."""
+        there = answer.by_instance(self._pools)
+
+        def turned(kept: Kept) -> Kept:
+            return replace(kept, turns={id_: each for id_, each in kept.turns.items() if id_ in there} | dict(turns))
+
+        self._change(self.place.id, turned)
 
     # --- what people asked for ----------------------------------------------------------------------------------------
 
