@@ -42,8 +42,11 @@ _remote: list[Place] = []
 
 
 def work_for(place: Place) -> None:
-    """Home, store and secrets are that environment's from now on."""
+    """Home, store and secrets are that environment's from now on, and its region is where AWS is asked."""
+    from homeport.plan.aws_stacks import of
+
     _remote[:] = [place]
+    os.environ["AWS_REGION"] = of(place).region
 
 
 def remote() -> Place | None:
@@ -502,10 +505,10 @@ def aws_applier(planner: Planner, say: Callable[[str, StackEvent | str], None], 
 
 
 def _remote_store(place: Place) -> ObjectStore:
-    from homeport.plan.aws_stacks import of, store_url
+    from homeport.plan.aws_stacks import store_url
     from homeport.stores.objects import open_store
 
-    return open_store(store_url(place), variables={"AWS_REGION": of(place).region})
+    return open_store(store_url(place))
 
 
 def _share_identity(home: Home, place: Place) -> None:

@@ -262,7 +262,10 @@ def _fleet() -> "Fleet | None":
     from homeport.agent.fleet import Fleet, member
 
     who = member(found)
-    return Fleet(who) if who is not None else None
+    if who is None:
+        return None
+    os.environ.setdefault("AWS_REGION", who.region)  # the store is in its region, and nobody else says which that is
+    return Fleet(who)
 
 
 def main() -> None:
