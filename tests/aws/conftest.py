@@ -1,4 +1,5 @@
-"""One simulated AWS for all tests of this directory; each leaves it empty, and without a call that wasn't answered."""
+"""One simulated AWS for all tests of this directory; each leaves it empty, without a call that wasn't answered, and
+without an instance that was denied something."""
 
 from collections.abc import Iterator
 
@@ -17,5 +18,7 @@ def running_aws() -> Iterator[Simulator]:
 @pytest.fixture
 def aws(running_aws: Simulator) -> Iterator[Simulator]:
     running_aws.broken.clear()
+    running_aws.rights.denied.clear()
     yield running_aws
     assert running_aws.broken == []
+    assert running_aws.rights.denied == []

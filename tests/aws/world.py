@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from homeport.simulation.aws.rights import AGENT
 from homeport.simulation.aws.simulator import Simulator
 
 PACE = 10.0
@@ -34,6 +35,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
         time.sleep(0.05)
     return value
+
+
+def policy(*actions: str, on: str = "*", **more: Any) -> dict[str, Any]:
+    statement = {"Sid": "Only", "Effect": "Allow", "Action": list(actions), "Resource": on, **more}
+    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def ref(name: str) -> dict[str, str]:
@@ -73,7 +79,11 @@ def template(
     resources = {
         "Vpc": resource("EC2::VPC", CidrBlock="10.0.0.0/16"),
         **subnets,
-        "Role": resource("IAM::Role", AssumeRolePolicyDocument=TRUST),
+        "Role": resource(
+            "IAM::Role",
+            AssumeRolePolicyDocument=TRUST,
+            Policies=[{"PolicyName": "agent", "PolicyDocument": policy(*AGENT)}],
+        ),
         "Profile": resource("IAM::InstanceProfile", Roles=[ref("Role")]),
         "Balancer": resource("ElasticLoadBalancingV2::LoadBalancer", Subnets=places),
         "Listener": resource(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from homeport.agent.record import Bound
-from homeport.errors import Failed, Invalid, NotFound
+from homeport.errors import Failed, Invalid, NotFound, Unavailable
 from homeport.instance.release import unpacked
 from homeport.model.release import Layer, Release
 from homeport.plan.image import misfits
@@ -131,16 +131,23 @@ def _unfit(release: Release, problems: Iterable[str]) -> Failed:
 
 def _nothing(store: ObjectStore, app: str, environment: str, therefore: str) -> NotFound:
     """There are no releases: what was probably meant."""
-    there = {(match[1], match[2]) for key in store.list("") if (match := _RELEASE.fullmatch(key))}
-    environments = {each for name, each in there if name == app}
+    environments = {match[2] for key in store.list(f"{app}/") if (match := _RELEASE.fullmatch(key))}
     if environment in environments:
         where = f"{store.place}/{app}/{environment}"
         return NotFound(f"{where}: {therefore}", hint=f"by its number: homeport-agent deploy {where}/r…")
     if environments:
         said = f"{app} has no releases for {environment!r} in {store.place}{instead(environment, environments)}"
     else:
-        said = f"there is no app {app!r} in {store.place}{instead(app, {name for name, _ in there})}"
+        said = f"there is no app {app!r} in {store.place}{instead(app, _apps(store))}"
     return NotFound(f"{said}: {therefore}")
+
+
+def _apps(store: ObjectStore) -> set[str]:
+    """Those that have releases; empty where this server may only look at its own, as the role of one on AWS has it."""
+    try:
+        return {match[1] for key in store.list("") if (match := _RELEASE.fullmatch(key))}
+    except Unavailable:
+        return set()
 
 
 def _size(size_bytes: int) -> str:

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from homeport.ports.clock import Clock
 from homeport.simulation.aws.hypervisor import Hypervisor
 from homeport.simulation.aws.inventory import Inventory
+from homeport.simulation.aws.rights import Rights
 from homeport.simulation.aws.service import Answer, Behaviour, Call, Refused
 
 DOCUMENT = "AWS-RunShellScript"
@@ -56,7 +57,8 @@ class Command(Struct, kw_only=True):
 class Commands:
     """Of one region. `clock` is paced, for waits that are AWS's own; what runs on a machine takes real time."""
 
-    def __init__(self, hypervisor: Hypervisor, inventory: Inventory, clock: Clock) -> None:
+    def __init__(self, hypervisor: Hypervisor, inventory: Inventory, rights: Rights, clock: Clock) -> None:
+        self._rights = rights
         self._hypervisor = hypervisor
         self._inventory = inventory
         self._clock = clock
@@ -186,9 +188,9 @@ class Commands:
     # --- who
 
     def _managed(self) -> list[str]:
-        """Page "Setting up Systems Manager": only an instance with a role can be managed."""
-        instances = self._inventory.instances()
-        return [id for id in self._hypervisor.booted() if instances.get(id, {}).get("IamInstanceProfile")]
+        """Page "Configure instance permissions for Systems Manager": an instance whose role lets its agent work."""
+        roles = {id: self._hypervisor.role(id) for id in self._hypervisor.booted()}
+        return [id for id, role in roles.items() if role and self._rights.manages(role)]
 
     def _chosen(self, call: Call) -> list[str]:
         """SendCommand, InstanceIds: "You can specify up to 50"; Targets: by tags, those that are managed now."""

@@ -14,6 +14,7 @@ from homeport.simulation.aws import metadata
 from homeport.simulation.aws.inventory import Clients, Inventory
 from homeport.simulation.aws.machine import Machine
 from homeport.simulation.aws.metadata import Metadata
+from homeport.simulation.aws.rights import Rights
 from homeport.simulation.aws.service import Answer, Behaviour, Call, Refused
 from homeport.system.clock import SystemClock
 
@@ -48,6 +49,7 @@ class Hypervisor:
         region: str,
         account: str,
         life_cycle: Callable[[str], str],
+        rights: Rights,
     ) -> None:
         self._client = client
         self._inventory = inventory
@@ -56,6 +58,7 @@ class Hypervisor:
         self._region = region
         self._account = account
         self._life_cycle = life_cycle
+        self._rights = rights
         self._lock = threading.Lock()
         self._booted: dict[str, Booted] = {}
         self._ending: list[threading.Thread] = []
@@ -69,6 +72,11 @@ class Hypervisor:
         with self._lock:
             found = self._booted.get(id)
         return found.machine if found else None
+
+    def role(self, id: str) -> str:
+        """Of the instance's profile; empty: it has none."""
+        profile = self._inventory.instances().get(id, {}).get("IamInstanceProfile", {}).get("Arn", "")
+        return self._role(id, str(profile))[0]
 
     def booted(self) -> list[str]:
         with self._lock:
@@ -162,6 +170,7 @@ class Hypervisor:
                 answer = self._client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName=id)["Credentials"]
             except (ClientError, LookupError):
                 return "", ""
+            self._rights.issue(answer["AccessKeyId"], role["RoleName"])
             said = {
                 "Code": "Success",
                 "LastUpdated": SystemClock().now().strftime("%Y-%m-%dT%H:%M:%SZ"),

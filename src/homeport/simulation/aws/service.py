@@ -22,6 +22,8 @@ from msgspec import Struct
 from werkzeug.datastructures import Headers, MultiDict
 from werkzeug.wrappers import Request, Response
 
+from homeport.simulation.aws.rights import Rights, s3_wish
+
 Answer = Mapping[str, Any] | None
 Behaviour = Callable[["Call"], Answer]
 LARGEST_BODY_BYTES = 1 << 20
@@ -29,7 +31,7 @@ OURS = ("autoscaling", "cloudformation")
 """Services of which moto isn't asked at all: what isn't modelled is refused."""
 SIGNED = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
 """Names in signatures → botocore's."""
-COMMON = ("InternalFailure", "InvalidAction", "NotSimulated")
+COMMON = ("AccessDenied", "AccessDeniedException", "InternalFailure", "InvalidAction", "NotSimulated")
 """Codes that belong to no service: moto would warn of them."""
 LOG = logging.getLogger("homeport.simulation.aws")
 
@@ -70,6 +72,8 @@ class Door:
         self.calls: Counter[str] = Counter()
         self.changes: Counter[str] = Counter()
         self.broken: list[str] = []
+        self.rights: Rights | None = None
+        """Whose limits are kept; None: nobody's."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._behaviours: dict[tuple[str, str], Behaviour] = {}
 
@@ -78,15 +82,39 @@ class Door:
         self._behaviours |= {(service, operation): each for operation, each in behaviours.items()}
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        service, region = _scope(environ.get("HTTP_AUTHORIZATION", ""))
+        key, service, region = _scope(environ.get("HTTP_AUTHORIZATION", ""))
         operation, form, body = _named(service, environ)
         if operation:
             self.calls[f"{service}.{operation}"] += 1
+        if self.rights is not None and self.rights.limited(key):
+            refusal = self._refusal(self.rights, key, service, operation, form, body, environ)
+            if refusal is not None:
+                return refusal(environ, start)
         behaviour = self._behaviours.get((service, operation))
         if behaviour is None and service not in OURS:
             return self._ask_moto(environ, start, f"{service}.{operation or environ.get('PATH_INFO', '')}")
         response = self._answer(behaviour, service, region, operation, form, body)
         return response(environ, start)
+
+    def _refusal(
+        self, rights: Rights, key: str, service: str, operation: str, form: Any, body: bytes, environ: dict[str, Any]
+    ) -> Response | None:
+        """The answer to who may not; None: they may."""
+        if service == "s3":
+            method, path = str(environ["REQUEST_METHOD"]), str(environ.get("RAW_URI", environ["PATH_INFO"]))
+            wish = s3_wish(method, path.partition("?")[0], str(environ.get("QUERY_STRING", "")))
+            text = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            bucket, _, name = wish.resource.removeprefix("arn:aws:s3:::").partition("/")
+            able = rights.permits(key, [wish])
+            if able and wish.action == "s3:GetObject" and not rights.sees_missing(key, bucket):
+                able = rights.there(bucket, name)
+            return None if able else Response(text, status=403, content_type="application/xml")
+        known = get_service_model(service).operation_model(operation)
+        if rights.permits(key, rights.wishes(service, operation, _parsed(known, form, body))):
+            return None
+        codes = {"ec2": "UnauthorizedOperation", "json": "AccessDeniedException"}
+        code = codes.get(known.service_model.protocol, "AccessDenied")
+        return _serialized(known, Refused(code, f"not authorized to perform: {service}:{operation}"))
 
     def _answer(
         self, behaviour: Behaviour | None, service: str, region: str, operation: str, form: Any, body: bytes
@@ -99,10 +127,7 @@ class Door:
         try:
             if behaviour is None:
                 raise Refused("NotSimulated", f"the simulator doesn't model {service}:{operation}")
-            request: Any = {"body": body, "headers": Headers(), "method": "POST", "url_params": {}, "url_path": "/"}
-            request["values"] = form
-            parsed = PROTOCOL_PARSERS[model.protocol](known).parse(request)
-            result: Any = behaviour(Call(service, operation, region, dict(parsed))) or {}
+            result: Any = behaviour(Call(service, operation, region, _parsed(known, form, body))) or {}
         except Refused as error:
             if error.code == "NotSimulated":
                 self.broken.append(error.message)
@@ -130,7 +155,15 @@ class Door:
         service, _, operation = what.partition(".")
         if not operation.startswith(READING):
             self.changes[service] += 1
+            if service == "iam" and self.rights is not None:
+                self.rights.forget()
         return answer
+
+
+def _parsed(operation: OperationModel, form: Any, body: bytes) -> dict[str, Any]:
+    request: Any = {"body": body, "headers": Headers(), "method": "POST", "url_params": {}, "url_path": "/"}
+    request["values"] = form
+    return dict(PROTOCOL_PARSERS[operation.service_model.protocol](operation).parse(request))
 
 
 def _serialized(operation: OperationModel, result: Any) -> Response:
@@ -139,13 +172,13 @@ def _serialized(operation: OperationModel, result: Any) -> Response:
     return Response(made["body"], status=made["status_code"], headers=dict(made["headers"]))
 
 
-def _scope(authorization: str) -> tuple[str, str]:
-    """Service and region that a request was signed for; empty: it wasn't."""
+def _scope(authorization: str) -> tuple[str, str, str]:
+    """Access key, service and region that a request was signed for; empty: it wasn't."""
     _, found, rest = authorization.partition("Credential=")
     parts = rest.partition(",")[0].split("/")
     if not found or len(parts) < 5:
-        return "", ""
-    return SIGNED.get(parts[3], parts[3]), parts[2]
+        return "", "", ""
+    return parts[0], SIGNED.get(parts[3], parts[3]), parts[2]
 
 
 def _named(service: str, environ: dict[str, Any]) -> tuple[str, "MultiDict[str, str]", bytes]:

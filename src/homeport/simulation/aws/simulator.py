@@ -36,6 +36,7 @@ from homeport.simulation.aws.command import Commands
 from homeport.simulation.aws.ground import AwsGround
 from homeport.simulation.aws.hypervisor import Hypervisor
 from homeport.simulation.aws.inventory import Inventory
+from homeport.simulation.aws.rights import Rights
 from homeport.simulation.aws.scaling import Scaling
 from homeport.simulation.aws.service import Door
 from homeport.simulation.aws.target import Targets
@@ -84,6 +85,8 @@ class Simulator:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self.inventory = Inventory(self.client, self.door)
+        self.rights = Rights(self.client, self.inventory.instances, account=account, region=region)
+        self.door.rights = self.rights
         self.targets = Targets(self.inventory, self.clock)
         self.balancer = Balancer(self.inventory, self.targets)
         self.scaling = Scaling(AwsGround(self.client, self.inventory, self.targets, self.clock), account, self.clock)
@@ -95,8 +98,9 @@ class Simulator:
             region=region,
             account=account,
             life_cycle=self.scaling.life_cycle,
+            rights=self.rights,
         )
-        self.commands = Commands(self.hypervisor, self.inventory, self.clock)
+        self.commands = Commands(self.hypervisor, self.inventory, self.rights, self.clock)
         self.formation = CloudFormation(self._client, account)
         self.door.register("autoscaling", self.scaling.behaviours())
         self.door.register("cloudformation", self.formation.behaviours())
