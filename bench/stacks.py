@@ -6,12 +6,12 @@ the same settings, so that what they make of them is compared too: tags, values,
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.site import Figure, Goal, publish
 
@@ -95,30 +95,42 @@ def theirs(root: Path, count: int) -> None:
             )
 
 
-def timed(*argv: str, **environ: str) -> tuple[float, str]:
-    """Seconds, and what it printed."""
+class Run(NamedTuple):
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
+    printed: str
+
+
+def timed(*argv: str, **environ: str) -> Run:
     begun = time.monotonic()
-    done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | environ)
-    return time.monotonic() - begun, done.stdout
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=os.environ | environ)
+    assert process.stdout is not None
+    with process.stdout:
+        printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds, process.returncode = time.monotonic() - begun, os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, argv
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, printed)
 
 
-def homeport(root: Path, *words: str) -> float:
+def homeport(root: Path, *words: str) -> Run:
     home, world = str(root / "home"), f"fake:{root / 'world.json'}"
     argv = (sys.executable, "-m", "homeport", "stack", *words)
-    return timed(*argv, HOMEPORT_HOME=home, HOMEPORT_CLOUD=world, HOMEPORT_FAKE_ACCOUNT="123456789012")[0]
+    return timed(*argv, HOMEPORT_HOME=home, HOMEPORT_CLOUD=world, HOMEPORT_FAKE_ACCOUNT="123456789012")
 
 
-def compared(root: Path, sceptre: str) -> float:
-    """Sceptre's seconds. Both must have made the same of the same settings."""
-    seconds, printed = timed(sceptre, "-c", SCEPTRE, str(root / "sceptre"))
-    one = json.loads(timed(sys.executable, "-c", OURS, str(root))[1])
-    other = json.loads(printed)
+def compared(root: Path, sceptre: str) -> Run:
+    """Sceptre's. Both must have made the same of the same settings."""
+    found = timed(sceptre, "-W", "ignore", "-c", SCEPTRE, str(root / "sceptre"))
+    one = json.loads(timed(sys.executable, "-c", OURS, str(root)).printed)
+    other = json.loads(found.printed)
     assert one.keys() == other.keys(), "other stacks"
     for id, each in one.items():
         assert each["tags"] == other[id]["tags"], id
         assert each["needs"] == other[id]["needs"], id
         assert other[id]["size"] in (None, each["size"]), id
-    return seconds
+    return found
 
 
 def main() -> None:
@@ -134,23 +146,27 @@ def main() -> None:
                 planned.append(homeport(root, "plan", "-C", str(root), "--json"))
                 if sceptre and (count == SMALL or number == 0):
                     beside.append(compared(root, sceptre))
-            figures.append(
-                Figure(f"stack plan of {count:,} stacks; Sceptre only loads them", "s", planned, beside, goal)
-            )
-        floor = [timed(sys.executable, "-c", "import click, msgspec")[0] for _ in range(RUNS)]
+            what = f"{count:,} stacks; Sceptre only loads them"
+            here, control = [each.seconds for each in planned], [each.seconds for each in beside]
+            figures.append(Figure(f"stack plan of {what}", "s", here, control, goal))
+            here, control = [each.megabytes for each in planned], [each.megabytes for each in beside]
+            figures.append(Figure(f"memory of that, of {what}", "MB", here, control))
+        floor = [timed(sys.executable, "-c", "import click, msgspec") for _ in range(RUNS)]
         one = [homeport(root, "compile", "env7/web3", "-C", str(root)) for _ in range(RUNS)]
-        figures.append(
-            Figure(f"stack compile of one of {LARGE:,}; Python, click, msgspec", "s", one, floor, Goal("value", 0.3))
-        )
+        what = f"stack compile of one of {LARGE:,}; Python, click, msgspec"
+        here, control = [each.seconds for each in one], [each.seconds for each in floor]
+        figures.append(Figure(what, "s", here, control, Goal("value", 0.3)))
+        here, control = [each.cpu_seconds for each in one], [each.cpu_seconds for each in floor]
+        figures.append(Figure(f"CPU of {what}", "s", here, control))
         topics = "".join(
             f"  T{n}: {{Type: 'AWS::SNS::Topic', Properties: {{DisplayName: {n:0500d}}}}}\n" for n in range(1800)
         )
         big = Path(directory, "big.yaml")
         big.write_text(f"Resources:\n{topics}")
         megabyte = [homeport(root, "compile", "--template", str(big)) for _ in range(RUNS)]
-        figures.append(Figure(f"stack compile of a template of {big.stat().st_size / 1e6:.1f} MB", "s", megabyte))
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    figures.append(Figure("memory of the largest of these programs", "MB", [memory]))
+        what = f"stack compile of a template of {big.stat().st_size / 1e6:.1f} MB"
+        figures.append(Figure(what, "s", [each.seconds for each in megabyte]))
+        figures.append(Figure(f"memory of {what}", "MB", [each.megabytes for each in megabyte]))
     publish("stacks", "as each line says", figures)
 
 
