@@ -66,6 +66,8 @@ def troubled(v: View) -> Step | None:
         ) or _never_healthy(v, each)
         if found:
             verdict, hint = (Verdict.INFRASTRUCTURE, MAKE_ROOM) if each.disk_full else (Verdict.FAILED, "")
+            if _abandoned(each):
+                hint = f"homeport logs -e {v.started.environment} --instance {each.id} --process hook"
             full = ", on a full disk" if each.disk_full else ""
             evidence = Evidence(summary=f"{found}{full}", instance=each.id, hint=hint)
             return Step(entry=Reverting(at=v.now, verdict=verdict, evidence=evidence), blames=each.id)
