@@ -40,7 +40,7 @@ def test_instances_serve_heal_and_follow_the_capacity(aws: Simulator, stack: Sta
 
     aws.hypervisor.crash(min(first))
     until(lambda: len(stack.healthy()) == 3 and min(first) not in stack.healthy(), "another one took its place")
-    assert any("EC2 health check" in each for each in stack.causes())
+    assert any("EC2 health check" in each for each in stack.causes()), stack.causes()
 
     with pytest.raises(ClientError, match="above max value 9"):
         scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=10)
