@@ -29,17 +29,19 @@ class AwsGround:
         self._clock = clock
 
     def launch(self, group: Group, subnet: str, count: int) -> Sequence[Member]:
+        made: list[dict[str, Any]] = []
         try:
             template = self._template(group.template)
             asked = self._asked(group, template, subnet)
             # one by one: of several that are launched together moto gives only the first its profile
             ec2 = self._client("ec2")
-            made = [ec2.run_instances(**asked, MinCount=1, MaxCount=1)["Instances"][0] for _ in range(count)]
-        except ClientError as error:
-            said = error.response.get("Error", {})
-            raise LaunchFailed(f"{said.get('Message', error)}.") from error
-        except BotoCoreError as error:
-            raise LaunchFailed(str(error)) from error
+            for _ in range(count):
+                made += ec2.run_instances(**asked, MinCount=1, MaxCount=1)["Instances"]
+        except (ClientError, BotoCoreError) as error:
+            # what was launched before belongs to the group all the same
+            if not made:
+                said = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
+                raise LaunchFailed(f"{said.get('Message', error)}.") from error
         used = {
             "LaunchTemplateId": template["LaunchTemplateId"],
             "LaunchTemplateName": template["LaunchTemplateName"],
