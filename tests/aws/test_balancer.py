@@ -144,3 +144,33 @@ def test_weights_share_and_no_target_is_503(aws: Simulator, stack: Stack) -> Non
     body["Resources"]["Listener"]["Properties"]["DefaultActions"] = [shared(1, 0)]
     assert stack.apply(body) == "UPDATE_COMPLETE", stack.failures()
     until(lambda: {get(url)[0] for _ in range(20)} == {200}, "all go to the first")
+
+
+def test_out_to_fifteen_and_back_no_request_fails(aws: Simulator, stack: Stack) -> None:
+    assert stack.apply(template(user_data=SLOW, group={"MaxSize": "20"}), create=True) == "CREATE_COMPLETE"
+    until(lambda: len(stack.healthy()) == 3, "three are healthy")
+    url = aws.url_of(stack.output("Dns"))
+    assert url is not None
+    until(lambda: get(url)[0] == 200, "it answers")
+    scaling, group = aws.client("autoscaling"), stack.output("Group")
+    answers: list[int] = []
+    stopped = threading.Event()
+
+    def ask() -> None:
+        while not stopped.wait(0.02):
+            answers.append(get(url)[0])
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=15)
+        until(lambda: len(stack.healthy()) == 15, "fifteen are healthy")
+        one = stack.in_service()[0]
+        scaling.terminate_instance_in_auto_scaling_group(InstanceId=one, ShouldDecrementDesiredCapacity=False)
+        until(lambda: len(stack.healthy()) == 15 and one not in stack.healthy(), "another one took its place")
+        scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=2)
+        until(lambda: len(stack.members()) == 2, "two are left")
+    finally:
+        stopped.set()
+        thread.join()
+    assert set(answers) == {200}
