@@ -14,6 +14,7 @@ from homeport.simulation.aws import metadata
 from homeport.simulation.aws.inventory import Clients, Inventory
 from homeport.simulation.aws.machine import Machine
 from homeport.simulation.aws.metadata import Metadata
+from homeport.simulation.aws.network import Network
 from homeport.simulation.aws.rights import Rights
 from homeport.simulation.aws.service import Answer, Behaviour, Call, Refused
 from homeport.system.clock import SystemClock
@@ -44,6 +45,7 @@ class Hypervisor:
         client: Clients,
         inventory: Inventory,
         root: Path,
+        network: Network,
         *,
         endpoint: str,
         region: str,
@@ -54,6 +56,7 @@ class Hypervisor:
         self._client = client
         self._inventory = inventory
         self._root = root
+        self._network = network
         self._endpoint = endpoint
         self._region = region
         self._account = account
@@ -114,14 +117,18 @@ class Hypervisor:
         asked = self._client("ec2").describe_instance_attribute(InstanceId=id, Attribute="userData")
         text = base64.b64decode(asked.get("UserData", {}).get("Value", "") or "")
         directory = self._root / id
-        service = Metadata(lambda: self._entries(id, text.decode(errors="replace")), lambda: self._old_allowed(id))
+        service = Metadata(
+            self._network.address,
+            lambda: self._entries(id, text.decode(errors="replace")),
+            lambda: self._old_allowed(id),
+        )
         variables = {
             "AWS_ENDPOINT_URL": self._endpoint,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": service.url,
             "HOMEPORT_DIRECTORY": str(directory / "homeport"),
             "LANG": "C.UTF-8",
         }
-        machine = Machine(directory, variables)
+        machine = Machine(directory, variables, self._network, str(instance["PrivateIpAddress"]))
         with self._lock:
             self._booted[id] = Booted(machine, service, text.decode(errors="replace"))
         if text.startswith(SHELL):

@@ -15,6 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from homeport.errors import Unavailable
+from homeport.simulation.aws.network import Network
+from homeport.system.clock import pause
+
 INIT = Path(__file__).with_name("machine_init.py")
 CONSOLE = "console.log"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,9 +39,12 @@ class Job:
 
 
 class Machine:
-    """It runs from here on, without anything on it. `variables`: the environment of all that will be."""
+    """It runs from here on, without anything on it. `variables`: the environment of all that will be; `address`: its
+    own in the network; without one it is in ours. Raises `Unavailable`."""
 
-    def __init__(self, directory: Path, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, variables: Mapping[str, str], network: Network | None = None, address: str = ""
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.directory = directory
         self.console = directory / CONSOLE
@@ -48,7 +55,7 @@ class Machine:
         self._gone = False
         with self.console.open("ab") as console:
             self._process = subprocess.Popen(
-                (*_outer(), sys.executable, "-I", "-S", str(INIT)),
+                (*_outer(network), sys.executable, "-I", "-S", str(INIT)),
                 cwd=directory,
                 env={"PATH": f"{Path(sys.executable).parent}:{PATH}", "HOME": str(directory), **variables},
                 stdin=subprocess.PIPE,
@@ -56,8 +63,24 @@ class Machine:
                 stderr=console,
                 start_new_session=True,
             )
+        if network is not None:
+            try:
+                network.join(self._first(), address)
+            except Unavailable:
+                self._process.kill()
+                self._process.communicate()
+                raise
         self._reader = threading.Thread(target=self._listen, name=f"machine {directory.name}", daemon=True)
         self._reader.start()
+
+    def _first(self) -> int:
+        """Pid of the machine's first process, as we see it."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        while not (found := children.read_text().split()):
+            if self._process.poll() is not None:
+                raise Unavailable(f"the simulated machine {self.directory.name} ended at once: see {self.console}")
+            pause(0.002)
+        return int(found[0])
 
     @property
     def alive(self) -> bool:
@@ -124,7 +147,8 @@ class Machine:
             job.end(-1)
 
 
-def _outer() -> tuple[str, ...]:
-    """Bubblewrap, so that pids are the machine's own. As root it keeps its rights, as on a server."""
+def _outer(network: Network | None) -> tuple[str, ...]:
+    """Bubblewrap, so that pids are the machine's own, and ports. As root it keeps its rights, as on a server."""
     rights = ("--cap-add", "ALL") if os.getuid() == 0 else ()
-    return ("bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--as-pid-1", *rights, "--")
+    own = ("--unshare-pid", *(network.arguments if network is not None else ()))
+    return ("bwrap", "--dev-bind", "/", "/", *own, "--proc", "/proc", "--as-pid-1", *rights, "--")

@@ -18,7 +18,7 @@ LONGEST_SECONDS = 21600
 class Metadata:
     """`entries` is asked at every request: path below /latest/ → text; a path with `/` at its end is a list."""
 
-    def __init__(self, entries: Callable[[], Mapping[str, str]], v1: Callable[[], bool]) -> None:
+    def __init__(self, host: str, entries: Callable[[], Mapping[str, str]], v1: Callable[[], bool]) -> None:
         self.tokens: set[str] = set()
         self.entries = entries
         self.v1 = v1
@@ -27,14 +27,14 @@ class Metadata:
         class Handler(_Handler):
             metadata = service
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._server.server_address[0]!s}:{self._server.server_port}"
 
     def close(self) -> None:
         self._server.shutdown()

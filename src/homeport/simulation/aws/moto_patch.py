@@ -31,7 +31,7 @@ def check() -> None:
         )
 
 
-def instances_on_loopback(address: Callable[[], str]) -> None:
+def instances_here(address: Callable[[], str]) -> None:
     """Private addresses of instances come from `address`: they are this machine's, so that what runs there can be
     reached. moto takes them from the subnet's block."""
 

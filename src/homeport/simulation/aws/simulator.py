@@ -29,13 +29,13 @@ from homeport.simulation.aws import moto_patch
 from homeport.simulation.aws import stack_type_account as _account  # noqa: F401 - fills the table of types
 from homeport.simulation.aws import stack_type_network as _network  # noqa: F401
 from homeport.simulation.aws import stack_type_server as _server  # noqa: F401
-from homeport.simulation.aws.address import Addresses
 from homeport.simulation.aws.balancer import Balancer
 from homeport.simulation.aws.cloudformation import CloudFormation
 from homeport.simulation.aws.command import Commands
 from homeport.simulation.aws.ground import AwsGround
 from homeport.simulation.aws.hypervisor import Hypervisor
 from homeport.simulation.aws.inventory import Inventory
+from homeport.simulation.aws.network import network
 from homeport.simulation.aws.rights import Rights
 from homeport.simulation.aws.scaling import Scaling
 from homeport.simulation.aws.service import Door
@@ -77,10 +77,12 @@ class Simulator:
         self.account = account
         self.clock = PacedClock(pace)
         self.door = Door(account)
-        self._addresses = Addresses()
-        moto_patch.instances_on_loopback(self._addresses.take)
-        self._http: BaseWSGIServer = make_server("127.0.0.1", 0, self.door, threaded=True, request_handler=_Quiet)
-        self.endpoint_url = f"http://127.0.0.1:{self._http.server_port}"
+        self._network = network()
+        moto_patch.instances_here(self._network.take)
+        self._http: BaseWSGIServer = make_server(
+            self._network.address, 0, self.door, threaded=True, request_handler=_Quiet
+        )
+        self.endpoint_url = f"http://{self._network.address}:{self._http.server_port}"
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -94,6 +96,7 @@ class Simulator:
             self.client,
             self.inventory,
             root / "instances",
+            self._network,
             endpoint=self.endpoint_url,
             region=region,
             account=account,
@@ -161,7 +164,7 @@ class Simulator:
         self._http.shutdown()
         self._serving.join()
         self._http.server_close()
-        self._addresses.close()
+        self._network.close()
 
     def _client(self, service: str, region: str) -> Any:
         with self._lock:

@@ -1,0 +1,127 @@
+"""The network that simulated instances are in: each has an interface and all ports to itself, as a server has, and no
+way but to the simulator: what asks for names or other sites is refused at once. Made by `simulator`.
+
+Root only, by a bridge and a pair of interfaces per machine; the simulator answers on the bridge. Where that can't be
+(an ordinary user, a kernel without bridges) instances have loopback addresses of their own on the machine's network
+(`Loopback`): what listens on all addresses then meets the others.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+from homeport.errors import Unavailable
+from homeport.simulation.aws.address import Addresses
+
+THIRD = range(256)
+NETWORK = "198.19.{}"
+"""Of RFC 2544's range for trials, which nobody has."""
+OWN, LAST = 254, 253
+NAME = "hpaws"
+DEVICES = Path("/sys/class/net")
+
+
+class Network(Protocol):
+    """`address`: at which the simulator answers its machines. `arguments`: of bubblewrap, for each machine."""
+
+    address: str
+    arguments: tuple[str, ...]
+
+    def take(self) -> str:
+        """An address for an instance. Raises `Unavailable` where all are taken."""
+        ...
+
+    def join(self, pid: int, address: str) -> None:
+        """The machine whose first process has this pid is reached there. Raises `Unavailable`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Loopback:
+    address = "127.0.0.1"
+    arguments: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._addresses = Addresses()
+
+    def take(self) -> str:
+        return self._addresses.take()
+
+    def join(self, pid: int, address: str) -> None:
+        pass
+
+    def close(self) -> None:
+        self._addresses.close()
+
+
+class Bridge:
+    arguments: tuple[str, ...] = ("--unshare-net",)
+
+    def __init__(self) -> None:
+        """Raises `Unavailable`."""
+        _forget_dead()
+        for third in THIRD:
+            self._name, self._block = f"{NAME}{third}", NETWORK.format(third)
+            if _ip("link", "add", self._name, "type", "bridge"):
+                break
+        else:
+            raise Unavailable("no bridge can be made for simulated instances")
+        self.address = f"{self._block}.{OWN}"
+        self._next = 0
+        (DEVICES / self._name / "ifalias").write_text(str(os.getpid()))
+        up = _ip("addr", "add", f"{self.address}/24", "dev", self._name) and _ip("link", "set", self._name, "up")
+        if not up:
+            self.close()
+            raise Unavailable(f"the bridge {self._name} for simulated instances doesn't come up")
+
+    def take(self) -> str:
+        self._next += 1
+        if self._next > LAST:
+            raise Unavailable("no addresses are left for simulated instances", hint="end this simulator, begin another")
+        return f"{self._block}.{self._next}"
+
+    def join(self, pid: int, address: str) -> None:
+        outer = f"{self._name}.{address.rpartition('.')[2]}"
+        made = _ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+        inside = ("nsenter", "--target", str(pid), "--net", "ip")
+        if not (
+            made
+            and _ip("link", "set", outer, "master", self._name, "up")
+            and _run(*inside, "addr", "add", f"{address}/24", "dev", "eth0")
+            and _run(*inside, "link", "set", "eth0", "up")
+        ):
+            raise Unavailable(f"the simulated instance at {address} gets no network")
+
+    def close(self) -> None:
+        _ip("link", "del", self._name)
+
+
+def _forget_dead() -> None:
+    """Bridges of simulators that were killed are gone."""
+    for device in DEVICES.glob(f"{NAME}*"):
+        said = device / "ifalias"
+        if "." not in device.name and said.exists() and not Path(f"/proc/{said.read_text().strip() or 0}").exists():
+            _ip("link", "del", device.name)
+
+
+def network() -> Network:
+    """The best that this machine and this user allow."""
+    if os.getuid() == 0:
+        try:
+            return Bridge()
+        except Unavailable:
+            pass
+    return Loopback()
+
+
+def _ip(*words: str) -> bool:
+    return _run("ip", *words)
+
+
+def _run(*argv: str) -> bool:
+    try:
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
