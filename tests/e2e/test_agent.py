@@ -40,6 +40,8 @@ EDITS = {
     "homeport.toml": FILE.replace('grace = "5s"', 'grace = "30s"\nsettle = "200ms"').replace("[deploy]", WORKER),
     "Procfile": "web: exec python3 web.py\nworker: exec python3 worker.py\n",
 }
+ON_EC2 = {"agent.keep_identity", "agent.leave_last_words", "agent.tell_ready", "agent.tell_release"}
+"""Done by no other server: tests/aws."""
 
 
 def free_ports() -> int:
@@ -352,7 +354,7 @@ def test_killed_anywhere_the_next_call_gets_there(server: Machine, published: Pu
     dying("stop", serves=None)
     (layers / "stale").rmdir()
     dying("boot", serves=BETTER)
-    assert {each for each in SITES if each.startswith("agent.")} <= passed(points)
+    assert {each for each in SITES if each.startswith("agent.")} - ON_EC2 <= passed(points)
     assert {"sandbox.start", "instance.write_service", "unpack.place", "object.fetch", "process.signal"} <= passed(
         points
     )
