@@ -443,19 +443,11 @@ class AwsEngine:
 
     def _kept(self, environment: str) -> Kept:
         self._check(environment)
-        kept = self.memory.read()
-        if kept is None:
-            raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
-        return kept
+        return _up(environment, self.memory.read())
 
     def _change(self, environment: str, changed: Callable[[Kept], Kept]) -> Kept:
-        def known(kept: Kept | None) -> Kept:
-            if kept is None:
-                raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
-            return changed(kept)
-
         self._check(environment)
-        return self.memory.change(known)
+        return self.memory.change(lambda kept: changed(_up(environment, kept)))
 
     def _pool_of(self, app: str, group: str) -> Pool:
         found = next((each for each in self._pools if (each.app, each.group) == (app, group)), None)
@@ -472,6 +464,12 @@ def _refused(living: Sequence[Instance], kept: Kept, now: datetime) -> Iterator[
         turn = kept.turns.get(each.id)
         if turn is not None and turn.failed and turn.ended_at is not None and now - turn.ended_at < WORDS_COUNT:
             yield answer.refused(each, turn)
+
+
+def _up(environment: str, kept: Kept | None) -> Kept:
+    if kept is None:
+        raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
+    return kept
 
 
 def _cannot(what: str) -> Invalid:
