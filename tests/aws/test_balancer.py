@@ -167,7 +167,7 @@ def test_out_to_fifteen_and_back_no_request_fails(aws: Simulator, stack: Stack) 
         until(lambda: len(stack.healthy()) == 15, "fifteen are healthy")
         one = stack.in_service()[0]
         scaling.terminate_instance_in_auto_scaling_group(InstanceId=one, ShouldDecrementDesiredCapacity=False)
-        until(lambda: len(stack.healthy()) == 15 and one not in stack.healthy(), "another one took its place")
+        until(lambda: len(seen := stack.healthy()) == 15 and one not in seen, "another one took its place")
         scaling.set_desired_capacity(AutoScalingGroupName=group, DesiredCapacity=2)
         until(lambda: len(stack.members()) == 2, "two are left")
     finally:

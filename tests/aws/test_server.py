@@ -33,14 +33,14 @@ def console(aws: Simulator, id: str) -> str:
 
 def test_instances_serve_heal_and_follow_the_capacity(aws: Simulator, stack: Stack) -> None:
     assert stack.apply(template(), create=True) == "CREATE_COMPLETE", stack.failures()
-    first = until(lambda: len(stack.healthy()) == 3 and set(stack.healthy()), "three are healthy")
+    first = until(lambda: len(seen := stack.healthy()) == 3 and seen, "three are healthy")
     assert {each["AvailabilityZone"] for each in stack.members()} == {"eu-west-1a", "eu-west-1b", "eu-west-1c"}
     (seen,) = aws.client("ec2").describe_instances(InstanceIds=[min(first)])["Reservations"][0]["Instances"]
     assert f"serving on {seen['PrivateIpAddress']}" in console(aws, min(first))
     scaling, group = aws.client("autoscaling"), stack.output("Group")
 
     aws.hypervisor.crash(min(first))
-    until(lambda: len(stack.healthy()) == 3 and min(first) not in stack.healthy(), "another one took its place")
+    until(lambda: len(seen := stack.healthy()) == 3 and min(first) not in seen, "another one took its place")
     # EC2 says that it has stopped, or its target group that it is ill: whoever is asked first
     assert any("health check" in each for each in stack.causes()), stack.causes()
 
@@ -71,7 +71,7 @@ def test_an_ill_target_is_replaced_unless_that_is_suspended(aws: Simulator, stac
     until(lambda: stack.members()[0]["HealthStatus"] == "Unhealthy", "the group knows")
     assert stack.in_service() == [id]
     scaling.resume_processes(AutoScalingGroupName=group, ScalingProcesses=["ReplaceUnhealthy"])
-    until(lambda: stack.healthy() and id not in stack.healthy(), "another one serves")
+    until(lambda: (seen := stack.healthy()) and id not in seen, "another one serves")
     assert any("ELB system health check failure" in each for each in stack.causes())
 
 

@@ -20,9 +20,10 @@ from tests.e2e.role import Role, wait_for
 from tests.e2e.role import role as role  # a fixture
 
 SERVER = """
-import http.server, os, signal, sys
+import http.server, os, signal, sys, time
 
 def bye(*_):
+    time.sleep(0.3)  # longer than a shell needs to die
     print("server got TERM", flush=True)
     sys.exit(0)
 

@@ -107,19 +107,16 @@ class _Piece(Struct, frozen=True):
 
 
 def _pieces(log: Path) -> list[_Piece]:
-    """Oldest first, `current` last; as they were at one moment, for a rotation changes the names."""
-    found: list[_Piece] = []
-    for _ in range(10):
-        names = _names(log)
-        found = [piece for name in names if (piece := _piece(log, name)) is not None]
-        if _names(log) == names:
-            break
-    return sorted(found, key=lambda piece: (piece.name == "current", piece.name))
+    """Oldest first, `current` last; as they were when the directory was listed, for a rotation changes the names."""
+    # First: what is rotated meanwhile is among the others then, and what is new waits for the next look.
+    current = _piece(log, "current")
+    found = [piece for name in _names(log) if name.startswith("@") and (piece := _piece(log, name)) is not None]
+    if current is not None and all(piece.inode != current.inode for piece in found):
+        found.append(current)
+    return found
 
 
 def _piece(log: Path, name: str) -> _Piece | None:
-    if name != "current" and not name.startswith("@"):
-        return None
     try:
         info = os.stat(log / name, follow_symlinks=False)
     except OSError:

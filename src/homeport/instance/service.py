@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from homeport.instance.environment import PRIVATE
-from homeport.instance.turn import TURN, Place, Turns, turn_files
+from homeport.instance.turn import TOLD, TURN, Place, Turns, turn_files
 
 BOOT = "boot"
 STOPPING = "stopping"
@@ -47,7 +47,8 @@ _ONCE = """\
 cd {directory} && exec chpst{chpst} ./start
 """
 
-# A shell that waits for the process which was killed ends with 137.
+# A shell that waits for the process which was killed ends with 137. A shell that was told together with its group dies
+# at once, while its children still finish what they do; one of them that never ends is killed with the instance.
 _FINISH = """\
 #!/bin/sh
 kills=0 before=0 why=''
@@ -55,8 +56,12 @@ kills=0 before=0 why=''
 [ -r supervise/oom ] && read -r before <supervise/oom
 case "$1 $2" in "-1 9" | "137 "*) [ "$kills" -gt "$before" ] && why=oom ;; esac
 echo "$kills" >supervise/oom
-[ -e supervise/group ] && kill -KILL "-$(cat supervise/group)" 2>/dev/null
-rm -f supervise/group
+if [ -e supervise/group ]; then
+    group=$(cat supervise/group)
+    [ -e {told} ] && while kill -0 "-$group" 2>/dev/null; do sleep 0.05; done
+    kill -KILL "-$group" 2>/dev/null
+    rm -f supervise/group {told}
+fi
 last=$(tail -n 1 supervise/exits 2>/dev/null)
 number=${{last%% *}}
 {{
@@ -123,7 +128,7 @@ def service_tree(
             f"{name}/once": (_ONCE.format(directory=shlex.quote(f"{service_directory}/{name}"), chpst=chpst), 0o755),
             f"{name}/run": (_RUN.format(directories=chpst), 0o755),
             f"{name}/start": (start, 0o755),
-            f"{name}/finish": (_FINISH.format(counter=OOM_COUNTER), 0o755),
+            f"{name}/finish": (_FINISH.format(counter=OOM_COUNTER, told=TOLD), 0o755),
             f"{name}/log/run": (_LOG.format(directory=shlex.quote(f"{log_directory}/{name}")), 0o755),
         }
         tree |= turn_files(name, processes, ports, turns, place, stopping=STOPPING)

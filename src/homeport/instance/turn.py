@@ -15,6 +15,8 @@ from msgspec import Struct
 from homeport.model.platform import Group, ProcessType
 
 TURN = "turn"
+TOLD = "supervise/told"
+"""There once the signal went to the whole group: what is left of it then may end in its own time."""
 PATIENCE = 0.75
 """Share of `stop_grace` after which TERM is sent whatever is still waited for: the rest of it is for TERM."""
 
@@ -74,6 +76,7 @@ done
 [ "$show" = show ] && echo "$pid" && exit
 signal={signal}
 [ "$name $signal" = "nginx TERM" ] && signal=QUIT
+[ -n "$to" ] && : >{told}
 kill -s "$signal" -- "${{to:-$pid}}"
 """
 
@@ -163,7 +166,7 @@ def turn_files(
     said = turns.types.get(name, ProcessType())
     later = [each for each in processes if name in turns.types.get(each, ProcessType()).after]
     earlier = [each for each in said.after if each in processes]
-    send = _SIGNAL.format(signal=said.stop_signal, caught=_caught(said.stop_signal))
+    send = _SIGNAL.format(signal=said.stop_signal, caught=_caught(said.stop_signal), told=TOLD)
     files = {f"{name}/control/t": send}
     if later or said.stop is not None:
         patience = PATIENCE * turns.stop_grace
