@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from homeport.agent.fleet import Fleet
     from homeport.agent.record import Bound
     from homeport.agent.status import StatusView
+    from homeport.plan.release_url import ReleaseUrl
 
 
 def _options(*, waits: bool) -> Callable[[Any], Any]:
@@ -120,6 +121,28 @@ def stop(wait: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("url")
+@click.argument("id", metavar="ID")
+@click.argument("line", metavar="COMMAND")
+@_options(waits=True)
+def task(url: str, id: str, line: str, wait: str, as_json: bool) -> None:
+    """Run a release's one-off process, once and only once under this ID.
+
+    COMMAND is a line for bash, run with the release's code and config. What it writes and its exit code lie in the
+    store, below tasks/ID: whoever had it run may be far away, and this server gone. Meant for a server that is there
+    for this alone: a deployment's release task on AWS.
+
+    \b
+    homeport-agent task s3://bucket/shop/production/r12 shop-release-d4 "python manage.py migrate"
+    """
+    from homeport.plan.release_url import parse
+
+    server = _Server(as_json=as_json)
+    with server.alone(wait):
+        server.run_task(parse(url if "://" in url else os.path.abspath(url)), id, line)
+
+
+@cli.command()
 @_options(waits=False)
 def status(as_json: bool) -> None:
     """What runs here, and how it is.
@@ -203,10 +226,7 @@ class _Server:
         task = wanted.release.resolved.release_task
         if task is not None:
             self.say(f"{wanted.name} has a release task, which isn't run here: {task}")
-        if self.fleet is not None and any(
-            each.secret for group in wanted.snapshot.groups.values() for each in group.values()
-        ):
-            self.fleet.bring_identity(self.generations.identity)
+        self._bring_identity(wanted)
         generation = self.deployment().deploy(wanted)
         if self.fleet is not None:
             self.fleet.tell(wanted.release.id)
@@ -218,6 +238,33 @@ class _Server:
         else:
             port = address.rpartition(":")[2]
             self.show(f"{wanted.name} serves on {address}: http://{asked_at(generation)}:{port}/")
+
+    def run_task(self, url: "ReleaseUrl", id_: str, line: str) -> None:
+        """It has ended, and that has been told. Raises `Conflict` where it was begun before, and why it couldn't be."""
+        from homeport.agent.fetch import fetch
+        from homeport.agent.task import Told, run
+        from homeport.instance.task import NEVER_STARTED
+        from homeport.plan.task_object import task_prefix
+        from homeport.stores.objects import open_store
+
+        told = Told(open_store(url.store), task_prefix(url.app, url.environment, id_), self.clock)
+        told.begin(self.instance)
+        try:
+            bound = fetch(url, self.said, self.home, self.say)
+            self._bring_identity(bound)
+            self.say(f"running {id_} of {bound.name}: {line}")
+            ended = run(self.generations, bound, told, id_, line)
+        except HomeportError as error:
+            told.end(NEVER_STARTED, (error.message, *error.details))
+            raise
+        told.end(ended.exit_code, ended.tail)
+        self.say(f"{id_} ended with exit code {ended.exit_code}")
+
+    def _bring_identity(self, wanted: "Bound") -> None:
+        """What decrypts the release's secrets is here, where there are any."""
+        values = (each for group in wanted.snapshot.groups.values() for each in group.values())
+        if self.fleet is not None and any(each.secret for each in values):
+            self.fleet.bring_identity(self.generations.identity)
 
     @contextmanager
     def launching(self) -> Iterator[None]:

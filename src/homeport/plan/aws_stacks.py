@@ -91,11 +91,11 @@ def of(place: Place) -> Aws:
 
 def check(app: Resolved) -> None:
     """Nothing, where engine aws can do what the file asks for. Raises `Invalid` with all that it can't yet."""
-    lacks = [f"the release task, {app.release_task!r}"] if app.release_task else []
+    lacks = []
     own = {f"groups.{each.name}.deploy": each.deploy for each in app.groups if each.deploy is not None}
     for where, deploy in ({"deploy": app.deploy} | own).items():
         if deploy.strategy not in ("rolling", "replace"):
-            lacks.append(f"{where}: strategy {deploy.strategy}")
+            lacks.append(f"{where}: strategy {deploy.strategy}; rolling and replace work")
         if deploy.alarms:
             lacks.append(f"{where}: alarms")
     for group in app.groups:

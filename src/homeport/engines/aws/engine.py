@@ -5,7 +5,7 @@ What AWS doesn't remember by itself is in the object store (`kept`). It decides 
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from homeport.engines.aws import answer, log
 from homeport.engines.aws.command import AT_ONCE, Commands
 from homeport.engines.aws.fleet import Fleet, Pool
 from homeport.engines.aws.kept import Kept, Memory, Turn
+from homeport.engines.aws.one_off import OneOffs, observed
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.canary import Answers
@@ -25,12 +26,14 @@ from homeport.model.fleet import (
     Action,
     Capacity,
     Drain,
+    EndTask,
     Inherit,
     Instance,
     Observation,
     Preparation,
     Prepare,
     PutInService,
+    RunTask,
     SetCapacity,
     SetLaunch,
     SetRoutes,
@@ -73,6 +76,9 @@ class AwsEngine:
         self.fleet = Fleet(client, place)
         self.commands = Commands(client)
         self.memory = Memory(store, place.id)
+        self.one_offs = OneOffs(
+            client, place, store=store, clock=clock, change=lambda changed: self._change(place.id, changed)
+        )
         self._url = url
         self._lock = threading.RLock()
         self._wakes: list[Callable[[], None]] = []
@@ -129,6 +135,7 @@ class AwsEngine:
                 routes=without(kept.routes),
                 prepared=without(kept.prepared),
                 groups=tuple(each for each in kept.groups if each.app != app),
+                tasks={id_: each for id_, each in kept.tasks.items() if each.app != app},
                 leaving=tuple(each for each in kept.leaving if each != app),
             ),
         )
@@ -143,7 +150,7 @@ class AwsEngine:
     # --- observing ----------------------------------------------------------------------------------------------------
 
     def observe(self, environment: str) -> Observation:
-        kept = self._followed(self._kept(environment))
+        kept = self.one_offs.followed(self._followed(self._kept(environment)))
         pools = self.fleet.look()
         with self._lock:
             self._pools = pools
@@ -156,6 +163,7 @@ class AwsEngine:
         return Observation(
             at=now,
             instances=(*living, *_refused(living, kept, now), *self._ended(kept, {each.id for each in living}, now)),
+            tasks=observed(kept),
             prepared=tuple(
                 Preparation(app=app, release=number, ready=True)
                 for app, numbers in kept.prepared.items()
@@ -236,6 +244,13 @@ class AwsEngine:
             case SetCapacity():
                 self.admit(environment, action.app, fence=fence)
                 self.fleet.set_capacity(self._pool_of(action.app, action.group), action.count)
+            case RunTask():
+                self.admit(environment, action.app, fence=fence)
+                first = self.catalogue.get(action.app, self.place.name, action.release).resolved.groups[0]
+                self.one_offs.run(self._kept(environment), action, self._pool_of(action.app, first.name))
+            case EndTask():
+                self.admit(environment, action.app, fence=fence)
+                self.one_offs.end(self._kept(environment), action)
             case Start() | Inherit() | PutInService() | Drain() | Stop() | Terminate():
                 pool = answer.by_instance(self._pools).get(action.instance)
                 if pool is None:
@@ -344,7 +359,7 @@ class AwsEngine:
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
         """Of what is gone, or never came to run, its last words."""
         kept = self._kept(environment)
-        told = self._last_words(kept, query.instance)
+        told = self._written(kept, query.instance, follow=follow) if query.instance else None
         if told is not None:
             yield from told
             return
@@ -366,6 +381,11 @@ class AwsEngine:
                 query = replace(query, since_at=lines[-1].at + timedelta(microseconds=1), last=None)
             pause(FOLLOW_SECONDS)
 
+    def _written(self, kept: Kept, id_: str, *, follow: bool) -> Iterable[LogLine] | None:
+        """What lies in the store of what one wrote; None: nothing does."""
+        words = self._last_words(kept, id_)
+        return self.one_offs.log(kept, id_, follow=follow) if words is None else words
+
     def _last_words(self, kept: Kept, id_: str) -> list[LogLine] | None:
         """None: it is none of those that left any."""
         instance, _, refused = id_.partition(":")
@@ -373,7 +393,7 @@ class AwsEngine:
         if refused and turn is not None and turn.failed:
             at = turn.ended_at or turn.begun_at
             return [LogLine(at=at, instance=id_, process="homeport-agent", text=each) for each in turn.lines]
-        for app in kept.fences if instance else ():
+        for app in kept.fences:
             try:
                 data = self.store.get(last_words_key(app, kept.place.name, instance))
             except NotFound:

@@ -23,7 +23,7 @@ THROTTLED = {
 MISSING = {
     "ChangeSetNotFound", "ChangeSetNotFoundException", "StackNotFoundException", "ParameterNotFound",
     "ResourceNotFoundException", "RepositoryNotFoundException", "ImageNotFoundException", "NoSuchBucket", "NoSuchKey",
-    "InvalidGroup.NotFound", "InvalidAMIID.NotFound", "404",
+    "InvalidGroup.NotFound", "InvalidAMIID.NotFound", "InvalidInstanceID.NotFound", "404",
 }  # fmt: skip
 BUSY = {
     "AlreadyExistsException", "InvalidChangeSetStatus", "InvalidChangeSetStatusException",

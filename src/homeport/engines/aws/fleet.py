@@ -46,6 +46,9 @@ class Pool(Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...]
     members: tuple[Member, ...]
     suspended: tuple[str, ...] = ()
+    template: tuple[str, str] = ("", "")
+    """Id and version of what its instances are launched from."""
+    subnets: tuple[str, ...] = ()
 
 
 class Fleet:
@@ -79,6 +82,7 @@ class Fleet:
         tags = {each["Key"]: each["Value"] for each in said.get("Tags", ())}
         targets = tuple(said.get("TargetGroupARNs", ()))
         health = self._health(targets) if said["Instances"] else {}
+        launched = said.get("LaunchTemplate") or {}
         return Pool(
             name=said["AutoScalingGroupName"],
             app=tags.get("homeport-app", ""),
@@ -90,6 +94,8 @@ class Fleet:
                 for each in said["Instances"]
             ),
             suspended=tuple(each["ProcessName"] for each in said.get("SuspendedProcesses", ())),
+            template=(launched.get("LaunchTemplateId", ""), launched.get("Version", "")),
+            subnets=tuple(each for each in said.get("VPCZoneIdentifier", "").split(",") if each),
         )
 
     def _health(self, targets: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -34,8 +34,30 @@ class Turn(Struct, frozen=True, kw_only=True):
     """What the agent said of it further."""
 
 
+class OneOff(Struct, frozen=True, kw_only=True):
+    """A one-off process on an instance of its own, launched from its group's template. `instance`: empty until it is
+    known to have been launched."""
+
+    app: str
+    group: str
+    release: int
+    begun_at: datetime
+    template: str
+    version: str
+    subnet: str
+    instance: str = ""
+    stop_at: datetime | None = None
+    exit_code: int | None = None
+    lost: bool = False
+    tail: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.exit_code is not None or self.lost
+
+
 class Kept(Struct, frozen=True, kw_only=True):
-    """By app, where it is a mapping to numbers; `turns` by instance."""
+    """By app, where it is a mapping to numbers; `turns` by instance, `tasks` by id."""
 
     place: Place
     url: str
@@ -47,6 +69,7 @@ class Kept(Struct, frozen=True, kw_only=True):
     leaving: tuple[str, ...] = ()
     groups: tuple[GroupAsked, ...] = ()
     turns: dict[str, Turn] = {}
+    tasks: dict[str, OneOff] = {}
 
 
 class Memory:

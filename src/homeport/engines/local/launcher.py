@@ -4,7 +4,6 @@ Each is called in a thread of the engine's pool; what it needs is in the records
 record is written before the thing is made, so a daemon killed in between finds it again.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Rec
 from homeport.errors import Unavailable
 from homeport.instance import log
 from homeport.instance.assemble import Assembly, assemble, variables
-from homeport.instance.environment import PRIVATE
 from homeport.instance.release import Tenant, assembly_of, sweep, unpacked
+from homeport.instance.task import NAME, one_off
 from homeport.instance.turn import Turns, turns_of
 from homeport.model.fleet import Instance
 from homeport.model.session import Session
@@ -26,13 +25,10 @@ from homeport.ports.sandbox import Mount, Sandbox, SandboxSpec
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.publish import read_snapshot
 from homeport.system.clock import SystemClock
-from homeport.system.effect import effect
 from homeport.system.home import Home
 
 _IDLE = ("/bin/sleep", "infinity")
 """First process of a sandbox that is there to be entered."""
-TASK_EXIT = "/run/homeport/task"
-_TASK = '"$1/once" 2>&1 | svlogd -ttt "$2"; echo "${PIPESTATUS[0]}" >"$3/status.new"; mv "$3/status.new" "$3/status"'
 
 
 class Launcher:
@@ -148,7 +144,7 @@ class Launcher:
         return self.directory(environment, session) / "bwrap.json"
 
     def start_task(self, environment: EnvironmentRecord, task: TaskRecord, hosts: Path) -> int:
-        """Pid 1 of the task's sandbox; its exit status will lie in `task_status`."""
+        """Pid 1 of the task's sandbox; its exit code will lie in `task_exit`."""
         place = environment.place
         found = self._release(place.id, task.app, task.release)
         group = next(iter(found.release.resolved.groups)).name
@@ -160,28 +156,20 @@ class Launcher:
             found,
             group,
             name=task.id,
-            processes={"release": task.command},
-            ports={"release": 0},
+            processes={NAME: task.command},
+            ports={NAME: 0},
             told={"HOMEPORT_GROUP": group, "HOMEPORT_INSTANCE": task.id},
             memory_bytes=None,
         )
-        spec = _named(assemble(assembly), hosts)
-        status = self.task_status(place.id, task.id).parent
-        make_writable(status, environment.uid)
-        into = next(mount.target for mount in spec.mounts if mount.source == assembly.logs / "release")
-        spec = replace(
-            spec,
-            command=("/bin/bash", "-c", _TASK, "task", f"{PRIVATE}/service/release", into, TASK_EXIT),
-            mounts=(*spec.mounts, Mount(kind="writable", source=status, target=TASK_EXIT)),
-        )
+        spec = one_off(_named(assemble(assembly), hosts), assembly, self.task_exit(place.id, task.id))
         return self.sandbox.start(
             spec,
             info=self.directory(place.id, task.id) / "bwrap.json",
             output=self.directory(place.id, task.id) / "boot.log",
         )
 
-    def task_status(self, environment: str, task: str) -> Path:
-        return self.directory(environment, task) / "exit" / "status"
+    def task_exit(self, environment: str, task: str) -> Path:
+        return self.directory(environment, task) / "exit"
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -227,12 +215,3 @@ class Launcher:
 def _named(spec: SandboxSpec, hosts: Path) -> SandboxSpec:
     """With the private names, which change while it runs."""
     return replace(spec, mounts=(*spec.mounts, Mount(kind="read_only", source=hosts, target="/etc/hosts")))
-
-
-@effect("task.make_directory")
-def make_writable(path: Path, owner: int | None) -> None:
-    """An empty directory that the task can write."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (path / "status").unlink(missing_ok=True)
-    if owner is not None:
-        os.chown(path, owner, owner)

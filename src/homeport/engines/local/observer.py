@@ -22,6 +22,7 @@ from homeport.instance.assemble import service_directory
 from homeport.instance.probe import Prober
 from homeport.instance.probe import Target as ProbeTarget
 from homeport.instance.sandbox import BwrapSandbox, written_pid
+from homeport.instance.task import exit_code
 from homeport.model.fleet import Check, Instance, Probe, Process, Run, State, Target, Task
 from homeport.model.platform import Group
 from homeport.plan.balancer import backend_name, spare_name
@@ -308,10 +309,8 @@ class Observer:
         if task.exit_code is None:
             if task.pid is None or (task.started is not None and process.alive(task.pid, task.started)):
                 return seen
-            try:
-                seen = replace(seen, exit_code=int(self.launcher.task_status(environment, task.id).read_text()))
-            except (OSError, ValueError):
-                seen = replace(seen, lost=True)
+            code = exit_code(self.launcher.task_exit(environment, task.id))
+            seen = replace(seen, exit_code=code, lost=code is None)
         return replace(seen, tail=self._tail(environment, task))
 
     def _tail(self, environment: str, task: TaskRecord) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """Preparing releases and running one-off tasks on the local engine. Called by `engine`, under its lock."""
 
 import logging
-import signal
 import threading
 from typing import Any
 
@@ -14,15 +13,13 @@ from homeport.engines.local.traffic import Traffic
 from homeport.engines.local.work import Key, Work
 from homeport.errors import HomeportError, Unavailable
 from homeport.instance import supervision
+from homeport.instance.task import NEVER_STARTED, tell_to_end
 from homeport.model.fleet import EndTask, Preparation, RunTask
 from homeport.ports.clock import Clock
 from homeport.system import process
 from homeport.system.disk import is_full
 
 log = logging.getLogger("homeport.engine")
-NEVER_STARTED = 125
-"""Exit code of a task whose sandbox couldn't be started."""
-LOGGER = "svlogd"
 
 
 class Tasks:
@@ -164,10 +161,5 @@ def _goes_on(task: TaskRecord) -> bool:
 
 
 def _tell_to_stop(task: TaskRecord) -> None:
-    """TERM to all that runs in its sandbox but for pid 1, which can't hear it, and for who writes the log."""
-    if task.pid is None or not _goes_on(task):
-        return
-    for pid in process.descendants(task.pid):
-        started = process.start_time(pid)
-        if started is not None and process.name(pid) != LOGGER:
-            process.send(pid, started, signal.SIGTERM)
+    if task.pid is not None and _goes_on(task):
+        tell_to_end(task.pid)

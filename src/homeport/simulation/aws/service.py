@@ -9,6 +9,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from moto.core.errors import COMMON_ERROR_CODES
@@ -43,6 +44,10 @@ class Refused(ServiceException):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)
+
+
+class Passed(Exception):
+    """What a behaviour of ours leaves to moto, this time."""
 
 
 class Call(Struct, frozen=True):
@@ -91,10 +96,10 @@ class Door:
             if refusal is not None:
                 return refusal(environ, start)
         behaviour = self._behaviours.get((service, operation))
-        if behaviour is None and service not in OURS:
-            return self._ask_moto(environ, start, f"{service}.{operation or environ.get('PATH_INFO', '')}")
-        response = self._answer(behaviour, service, region, operation, form, body)
-        return response(environ, start)
+        if behaviour is not None or service in OURS:
+            with suppress(Passed):
+                return self._answer(behaviour, service, region, operation, form, body)(environ, start)
+        return self._ask_moto(environ, start, f"{service}.{operation or environ.get('PATH_INFO', '')}")
 
     def _refusal(
         self, rights: Rights, key: str, service: str, operation: str, form: Any, body: bytes, environ: dict[str, Any]
@@ -128,6 +133,8 @@ class Door:
             if behaviour is None:
                 raise Refused("NotSimulated", f"the simulator doesn't model {service}:{operation}")
             result: Any = behaviour(Call(service, operation, region, _parsed(known, form, body))) or {}
+        except Passed:
+            raise
         except Refused as error:
             if error.code == "NotSimulated":
                 self.broken.append(error.message)

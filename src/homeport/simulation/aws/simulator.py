@@ -35,6 +35,7 @@ from homeport.simulation.aws.command import Commands
 from homeport.simulation.aws.ground import AwsGround
 from homeport.simulation.aws.hypervisor import Hypervisor
 from homeport.simulation.aws.inventory import Inventory
+from homeport.simulation.aws.launch import Launches
 from homeport.simulation.aws.network import network
 from homeport.simulation.aws.rights import Rights
 from homeport.simulation.aws.scaling import Scaling
@@ -108,6 +109,7 @@ class Simulator:
         self.door.register("autoscaling", self.scaling.behaviours())
         self.door.register("cloudformation", self.formation.behaviours())
         self.door.register("ec2", self.hypervisor.behaviours())
+        self.door.register("ec2", Launches(self.client).behaviours())
         self.door.register("elbv2", self.targets.behaviours())
         self.door.register("ssm", self.commands.behaviours())
         self._serving = threading.Thread(target=self._http.serve_forever, name="aws", daemon=True)
