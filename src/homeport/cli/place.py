@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeport.cli.client import Client
+from homeport.cli.door import SocketDoor
 from homeport.errors import Invalid, NotFound
 from homeport.system.home import Home
 
@@ -36,7 +37,7 @@ def choose(directory: Path, environment: str | None) -> None:
 def client() -> Client:
     from homeport.cli import remote
 
-    return remote.client() or Client(home().socket)
+    return remote.client() or Client(SocketDoor(home().socket))
 
 
 def begin_engine() -> None:
@@ -49,7 +50,7 @@ def begin_engine() -> None:
         return
     found = wiring.home()
     if wiring.engine_running(found):
-        Client(found.socket).environments()
+        Client(SocketDoor(found.socket)).environments()
     else:
         wiring.begin_engine(found)
 
@@ -63,7 +64,7 @@ def begun_engine() -> Client:
         return inside
     found = home()
     wiring.await_engine(found)
-    return Client(found.socket)
+    return Client(SocketDoor(found.socket))
 
 
 def running_engine() -> Client:
@@ -75,7 +76,7 @@ def running_engine() -> Client:
         return inside
     found = wiring.home()
     wiring.start_engine(found)
-    return Client(found.socket)
+    return Client(SocketDoor(found.socket))
 
 
 def find_file(directory: Path) -> Path | None:

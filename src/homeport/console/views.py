@@ -1,4 +1,4 @@
-"""What the API says, as structs. Made in `console.derive`; the client in `cli.client` decodes the same structs. The
+"""What the API says, as structs. Made in `console.derive`; `cli.door` decodes the same structs. The
 field names are the stable names of `--json`. Imports little: every command waits for it."""
 
 from datetime import datetime

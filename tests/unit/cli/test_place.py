@@ -6,6 +6,7 @@ import pytest
 
 from homeport.cli import place
 from homeport.cli.client import Client
+from homeport.cli.door import SocketDoor
 from homeport.console.views import EnvironmentView
 from homeport.errors import Invalid, NotFound
 from tests.unit.cli.command import Shell
@@ -17,7 +18,7 @@ class Up(Client):
     """A client whose engine has these environments up."""
 
     def __init__(self, *names: str) -> None:
-        super().__init__(Path("/nowhere"))
+        super().__init__(SocketDoor(Path("/nowhere")))
         self.names = names
 
     def environments(self) -> tuple[EnvironmentView, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from homeport.cli.client import Client
+from homeport.cli.door import SocketDoor
 from homeport.cli.follow import follow
 from homeport.cli.output import Progress
 from homeport.console.server import Server
@@ -42,7 +43,7 @@ class World:
         self.engine = MemoryEngine(SystemClock(), self.catalogue.get)
         self.control = Control(self.engine, self.store, SystemClock(), holder="test")
         self.socket = path / "api.sock"
-        self.client = Client(self.socket, version=VERSION)
+        self.client = Client(SocketDoor(self.socket, version=VERSION))
         self.server = Server(self.control, self.socket, version=VERSION)
         self.ended = threading.Event()
         self.loop = threading.Thread(target=self._run)
@@ -178,7 +179,7 @@ def test_who_comes_second_is_told_who_deploys(world: World) -> None:
 
 
 def test_a_client_of_another_version_is_told_what_to_type(world: World) -> None:
-    other = Client(world.socket, version="9.9")
+    other = Client(SocketDoor(world.socket, version="9.9"))
     with pytest.raises(Conflict) as conflict:
         other.environments()
     assert VERSION in conflict.value.message
