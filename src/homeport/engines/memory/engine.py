@@ -4,37 +4,31 @@ Nothing happens by itself: what an instance does follows from the clock and from
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from msgspec.structs import replace
 
 from homeport.engines.memory import behaviour as behaviours
 from homeport.engines.memory.behaviour import Behaviour
+from homeport.engines.memory.environment import MemoryEnvironment
+from homeport.engines.memory.instance import BASE_PORT, OfInstance, changed, launched
 from homeport.engines.memory.task import MemoryTask
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
-from homeport.model.canary import Answers, Share
+from homeport.model.canary import Answers
 from homeport.model.event import Event
 from homeport.model.fleet import (
     Action,
-    AskHook,
     Check,
-    Drain,
     EndTask,
-    EnterStandby,
     FailOpen,
-    HookWait,
     Inherit,
     Instance,
-    Kill,
     Launch,
     Observation,
     Preparation,
     Prepare,
     Process,
-    PutInService,
     Run,
     RunTask,
     SetCapacity,
@@ -43,7 +37,6 @@ from homeport.model.fleet import (
     SetShare,
     Start,
     State,
-    Stop,
     Target,
     Terminate,
 )
@@ -54,33 +47,6 @@ from homeport.model.session import Session
 from homeport.plan.canary import tally
 from homeport.ports.clock import Clock
 from homeport.ports.engine import LogLine, LogQuery, Needed
-
-OfInstance = Start | Inherit | AskHook | PutInService | EnterStandby | Drain | Stop | Kill | Terminate
-BASE_PORT = 20000
-
-
-@dataclass
-class MemoryEnvironment:
-    place: Place
-    url: str
-    instances: dict[str, Instance] = field(default_factory=dict)
-    started_with: dict[str, int] = field(default_factory=dict)
-    """Instance → the release that its generation was started with, by which it behaves."""
-    tasks: dict[str, MemoryTask] = field(default_factory=dict)
-    prepared: dict[tuple[str, int], Preparation] = field(default_factory=dict)
-    launch: dict[str, int] = field(default_factory=dict)
-    routes: dict[str, int] = field(default_factory=dict)
-    last_ordinal: dict[str, int] = field(default_factory=dict)
-    sessions: dict[str, Session] = field(default_factory=dict)
-    asked_groups: dict[tuple[str, str], GroupAsked] = field(default_factory=dict)
-    asked_zones: dict[str, ZoneAsked] = field(default_factory=dict)
-    maintenance: dict[str, MaintenanceAsked] = field(default_factory=dict)
-    fail_open: set[tuple[str, str]] = field(default_factory=set)
-    shares: dict[str, dict[str, Share]] = field(default_factory=dict)
-    """App → group → how its requests are shared."""
-    fences: dict[str, int] = field(default_factory=dict)
-    closing: bool = False
-    leaving: set[str] = field(default_factory=set)
 
 
 class MemoryEngine:
@@ -133,36 +99,18 @@ class MemoryEngine:
 
     def close_environment(self, environment: str) -> None:
         found = self._find(environment)
-        live = [each.id for each in found.instances.values() if each.state is not State.TERMINATED]
-        live += [each.id for each in found.sessions.values() if each.ended_at is None]
-        if live:
+        if live := found.alive():
             raise Conflict(f"{environment} still has {', '.join(live)}")
         del self.places[environment]
 
     def begin_leave(self, environment: str, app: str) -> None:
-        found = self._find(environment)
-        if app not in found.fences:
-            raise NotFound(f"{app} isn't in {environment}")
-        found.leaving.add(app)
-        found.routes.pop(app, None)
+        self._find(environment).leave(app)
 
     def forget_app(self, environment: str, app: str) -> None:
         found = self._find(environment)
-        mine = [each for each in found.instances.values() if each.app == app]
-        live = [each.id for each in mine if each.state is not State.TERMINATED]
-        live += [each.id for each in found.sessions.values() if each.app == app and each.ended_at is None]
-        if live:
+        if live := found.alive(app):
             raise Conflict(f"{app} still has {', '.join(live)}")
-        for each in mine:
-            del found.instances[each.id]
-        found.prepared = {key: each for key, each in found.prepared.items() if key[0] != app}
-        found.asked_groups = {key: each for key, each in found.asked_groups.items() if key[0] != app}
-        found.maintenance.pop(app, None)
-        found.fail_open = {each for each in found.fail_open if each[0] != app}
-        found.shares.pop(app, None)
-        found.launch.pop(app, None)
-        found.fences.pop(app, None)
-        found.leaving.discard(app)
+        found.forget(app)
 
     def environments(self) -> dict[str, tuple[Place, str]]:
         return {id_: (each.place, each.url) for id_, each in self.places.items()}
@@ -251,17 +199,14 @@ class MemoryEngine:
     # --- executing ----------------------------------------------------------------------------------------------------
 
     def admit(self, environment: str, app: str, *, fence: int) -> None:
-        found = self._find(environment)
-        if fence < found.fences.get(app, 0):
-            raise Conflict(f"fence {fence} of {app} is over: {found.fences[app]} was seen")
-        found.fences[app] = fence
+        self._find(environment).admit(app, fence)
 
     def together(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def execute(self, environment: str, action: Action, *, fence: int) -> None:
         found = self._find(environment)
-        self.admit(environment, self._app_of(found, action), fence=fence)
+        found.admit(found.app_of(action), fence)
         self.actions.append(action)
         now = self.clock.now()
         match action:
@@ -271,13 +216,13 @@ class MemoryEngine:
                     app=action.app, release=action.release, ready=not failed, failed=failed
                 )
             case SetLaunch():
-                self._set_launch(found, action)
+                found.set_launch(action)
             case SetRoutes():
                 found.routes[action.app] = action.release
             case FailOpen():
-                (found.fail_open.add if action.open else found.fail_open.discard)((action.app, action.group))
+                found.set_fail_open(action)
             case SetShare():
-                self._share(found, action)
+                found.set_share(action)
             case RunTask() | EndTask():
                 self._task(found, action, now)
             case Launch():
@@ -294,24 +239,11 @@ class MemoryEngine:
             raise NotFound(f"instance {action.instance} isn't in {found.place.id}")
         if isinstance(action, Inherit) and (kept.app, action.release) not in found.prepared:
             raise NotFound(f"r{action.release} of {kept.app} isn't prepared in {found.place.id}")
-        found.instances[kept.id] = self._changed(self._observed(found, kept, now), action, now)
+        found.instances[kept.id] = changed(self._observed(found, kept, now), action, now)
         if isinstance(action, Start):
             found.started_with[kept.id] = action.release
         if isinstance(action, Terminate):
             self._forget_oldest(found, kept)
-
-    def _set_launch(self, found: MemoryEnvironment, action: SetLaunch) -> None:
-        found.launch.pop(action.app, None)
-        if action.release is not None:
-            found.launch[action.app] = action.release
-
-    def _share(self, found: MemoryEnvironment, action: SetShare) -> None:
-        groups = found.shares.setdefault(action.app, {})
-        groups.pop(action.group, None)
-        if action.percent is not None:
-            groups[action.group] = Share(
-                app=action.app, group=action.group, release=action.release, percent=action.percent
-            )
 
     def _task(self, found: MemoryEnvironment, action: RunTask | EndTask, now: datetime) -> None:
         known = found.tasks.get(action.task)
@@ -350,91 +282,7 @@ class MemoryEngine:
         balanced = group is not None and group.balanced
         found.started_with[action.instance] = action.release
         found.last_ordinal[action.group] = max(ordinal, found.last_ordinal.get(action.group, 0))
-        found.instances[action.instance] = Instance(
-            id=action.instance,
-            app=action.app,
-            group=action.group,
-            zone=action.zone,
-            release=action.release,
-            run=Run.RUNNING,
-            address=f"127.0.0.{ordinal % 250 + 2}",
-            port=BASE_PORT + ordinal if balanced else None,
-            pid=1000 + ordinal,
-            created_at=now,
-            started_at=now,
-        )
-
-    def _changed(
-        self,
-        seen: Instance,
-        action: OfInstance,
-        now: datetime,
-    ) -> Instance:
-        match action:
-            case Start():
-                return replace(
-                    seen,
-                    release=action.release,
-                    generation=seen.generation + 1,
-                    state=State.PENDING,
-                    run=Run.RUNNING,
-                    next_release=None,
-                    started_at=now,
-                    drain_at=None,
-                    stop_at=None,
-                    killed=False,
-                    died=False,
-                    hook=None,
-                )
-            case Inherit():
-                return replace(seen, release=action.release)
-            case AskHook():
-                state = State.TERMINATING_WAIT if action.terminating else State.PENDING_WAIT
-                asked = HookWait(hook=action.hook, asked_at=now, beat_at=now)
-                return seen if seen.state is state else replace(seen, state=state, hook=asked)
-            case EnterStandby():
-                return replace(seen, state=State.STANDBY, target=Target.UNUSED, drain_at=None)
-            case PutInService():
-                return replace(
-                    seen,
-                    state=State.IN_SERVICE,
-                    hook=None,
-                    target=Target.READY if seen.port is not None else Target.UNUSED,
-                    drain_at=None,
-                    in_service_at=seen.in_service_at or now,
-                )
-            case Drain():
-                return replace(seen, target=Target.DRAINING, drain_at=seen.drain_at or now)
-            case Stop():
-                state = State.TERMINATING if action.next_release is None else seen.state
-                return replace(
-                    seen,
-                    state=state,
-                    target=Target.UNUSED,
-                    next_release=action.next_release,
-                    stop_at=seen.stop_at or now,
-                )
-            case Kill():
-                return replace(seen, killed=True)
-            case Terminate():
-                return replace(
-                    seen,
-                    state=State.TERMINATED,
-                    run=Run.STOPPED,
-                    target=Target.UNUSED,
-                    ended_at=seen.ended_at or now,
-                    in_flight=None,
-                )
-            case _:
-                assert_never(action)
-
-    def _app_of(self, found: MemoryEnvironment, action: Action) -> str:
-        if isinstance(
-            action, Prepare | Launch | SetCapacity | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask | EndTask
-        ):
-            return action.app
-        kept = found.instances.get(action.instance)
-        return kept.app if kept is not None else ""
+        found.instances[action.instance] = launched(action, now, balanced=balanced)
 
     # --- the rest -----------------------------------------------------------------------------------------------------
 
@@ -480,12 +328,7 @@ class MemoryEngine:
         return answers
 
     def asked(self, environment: str) -> Asked:
-        found = self._find(environment)
-        return Asked(
-            groups=tuple(found.asked_groups.values()),
-            zones=tuple(found.asked_zones.values()),
-            maintenance=tuple(found.maintenance.values()),
-        )
+        return self._find(environment).asked
 
     def file(self, environment: str, app: str, release: int, path: str) -> bytes | None:
         if (app, release) not in self._find(environment).prepared:
@@ -493,29 +336,8 @@ class MemoryEngine:
         return f"{path} of r{release}".encode()
 
     def ask(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
-        found = self._find(environment)
-        if isinstance(said, MaintenanceAsked):
-            found.maintenance.pop(said.app, None)
-            if said.on:
-                found.maintenance[said.app] = said
-            return
-        if isinstance(said, GroupAsked):
-            found.asked_groups.pop((said.app, said.group), None)
-            if not said.nothing:
-                found.asked_groups[said.app, said.group] = said
-        else:
-            found.asked_zones.pop(said.zone, None)
-            if said.failure is not None:
-                found.asked_zones[said.zone] = said
-            if said.failure == "kill":
-                self._kill_zone(found, said.zone)
+        self._find(environment).ask(said)
         self._changed_now()
-
-    def _kill_zone(self, found: MemoryEnvironment, zone: str) -> None:
-        for each in found.instances.values():
-            if each.zone == zone and each.state is not State.TERMINATED:
-                dead = replace(each, run=Run.STOPPED, died=True, zone_failed=True, reason=f"zone {zone} failed")
-                found.instances[each.id] = dead
 
     def record(self, event: Event) -> None:
         self.kept_events.append(replace(event, number=len(self.kept_events) + 1))
