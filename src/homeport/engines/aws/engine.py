@@ -18,6 +18,7 @@ from homeport.engines.aws.command import AT_ONCE, Commands
 from homeport.engines.aws.fleet import Fleet, Pool
 from homeport.engines.aws.kept import Kept, Memory, Turn
 from homeport.engines.aws.one_off import OneOffs, observed
+from homeport.engines.diskless import Diskless
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.canary import Answers
@@ -44,12 +45,11 @@ from homeport.model.fleet import (
 )
 from homeport.model.platform import Place
 from homeport.model.release import Release
-from homeport.model.retention import Remain, Room, Usage
 from homeport.model.session import Session
 from homeport.plan.aws_stacks import store_url
 from homeport.plan.last_words import LastWords, last_words_key, last_words_prefix
 from homeport.ports.clock import Clock
-from homeport.ports.engine import LogLine, LogQuery, Needed
+from homeport.ports.engine import LogLine, LogQuery
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
 from homeport.system.clock import pause
@@ -61,7 +61,7 @@ WORDS_COUNT = timedelta(hours=1)
 """So long an instance's last words are told."""
 
 
-class AwsEngine:
+class AwsEngine(Diskless):
     """Of one environment. `url`: asks where its public side is, once its stacks stand."""
 
     heals, look_again_seconds = True, LOOK_AGAIN_SECONDS
@@ -69,9 +69,9 @@ class AwsEngine:
     def __init__(
         self, place: Place, *, client: Callable[[str], Any], store: ObjectStore, clock: Clock, url: Callable[[], str]
     ) -> None:
+        super().__init__(clock)
         self.place = place
         self.store = store
-        self.clock = clock
         self.catalogue = Catalogue(store)
         self.fleet = Fleet(client, place)
         self.commands = Commands(client)
@@ -81,7 +81,6 @@ class AwsEngine:
         )
         self._url = url
         self._lock = threading.RLock()
-        self._wakes: list[Callable[[], None]] = []
         self._pools: tuple[Pool, ...] = ()
         """As last looked at."""
         self._starts: list[Start] | None = None
@@ -143,9 +142,6 @@ class AwsEngine:
     def environments(self) -> dict[str, tuple[Place, str]]:
         kept = self.memory.read()
         return {} if kept is None else {kept.place.id: (kept.place, kept.url)}
-
-    def certificate(self, environment: str) -> None:
-        return None
 
     # --- observing ----------------------------------------------------------------------------------------------------
 
@@ -259,7 +255,7 @@ class AwsEngine:
                 self._for_instance(pool, action)
             case _:
                 raise Invalid(f"engine aws can't {type(action).__name__} yet", hint="docs/limits.md")
-        self._wake()
+        self._changed()
 
     def _keep(self, environment: str, action: Prepare | SetLaunch | SetRoutes) -> None:
         app, number = action.app, action.release
@@ -348,7 +344,7 @@ class AwsEngine:
             return replace(kept, groups=others if said.nothing else (*others, said))
 
         self._change(environment, kept_then)
-        self._wake()
+        self._changed()
 
     def record(self, event: Event) -> None:
         self.memory.record(event)
@@ -419,43 +415,7 @@ class AwsEngine:
     def end_session(self, environment: str, session: str, *, by_force: bool) -> None:
         return
 
-    def remains(self, needed: Needed) -> Sequence[Remain]:
-        return ()
-
-    def remove(self, remain: Remain, needed: Needed) -> bool:
-        return False
-
-    def usage(self) -> Usage:
-        """Nothing of it lies on this machine."""
-        at = self.clock.now()
-        return Usage(measured_at=at, store_bytes=0, layers_bytes=0, instances_bytes=0, logs_bytes=0, builds_bytes=0)
-
-    def room(self) -> Room:
-        raise OSError("nothing of it lies on this machine")
-
-    def memory_bytes(self) -> int | None:
-        return None
-
-    def make_room(self) -> bool:
-        return False
-
-    def compact(self) -> None:
-        return
-
-    def listening(self, environment: str, instance: str) -> tuple[str, ...]:
-        return ()
-
-    def on_change(self, wake: Callable[[], None]) -> None:
-        self._wakes.append(wake)
-
-    def close(self) -> None:
-        self._wakes.clear()
-
     # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _wake(self) -> None:
-        for wake in self._wakes:
-            wake()
 
     def _check(self, environment: str) -> None:
         if environment != self.place.id:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from homeport.engines.diskless import Diskless
 from homeport.engines.memory import behaviour as behaviours
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.environment import MemoryEnvironment
@@ -42,14 +43,14 @@ from homeport.model.fleet import (
 )
 from homeport.model.platform import Place
 from homeport.model.release import Release
-from homeport.model.retention import Remain, Room, Usage
+from homeport.model.retention import Room
 from homeport.model.session import Session
 from homeport.plan.canary import tally
 from homeport.ports.clock import Clock
-from homeport.ports.engine import LogLine, LogQuery, Needed
+from homeport.ports.engine import LogLine, LogQuery
 
 
-class MemoryEngine:
+class MemoryEngine(Diskless):
     """`releases`: what `Prepare` finds, by (app, environment name, number); the store's part on the other engines."""
 
     heals = False
@@ -61,7 +62,7 @@ class MemoryEngine:
         releases: Callable[[str, str, int], Release],
         behaviours: Mapping[int, Behaviour] | None = None,
     ) -> None:
-        self.clock = clock
+        super().__init__(clock)
         self.releases = releases
         self.behaviours: dict[int, Behaviour] = dict(behaviours or {})
         self.places: dict[str, MemoryEnvironment] = {}
@@ -80,7 +81,6 @@ class MemoryEngine:
         self.kept_ended = 20
         self.memory: int | None = None
         self._ordinals: dict[str, dict[str, int]] = {}
-        self._wakes: list[Callable[[], None]] = []
 
     # --- environments -------------------------------------------------------------------------------------------------
 
@@ -114,9 +114,6 @@ class MemoryEngine:
 
     def environments(self) -> dict[str, tuple[Place, str]]:
         return {id_: (each.place, each.url) for id_, each in self.places.items()}
-
-    def certificate(self, environment: str) -> None:
-        return None
 
     # --- observing ----------------------------------------------------------------------------------------------------
 
@@ -231,7 +228,7 @@ class MemoryEngine:
                 raise Invalid("engine memory keeps no capacity by itself")
             case _:
                 self._for_instance(found, action, now)
-        self._changed_now()
+        self._changed()
 
     def _for_instance(self, found: MemoryEnvironment, action: OfInstance, now: datetime) -> None:
         kept = found.instances.get(action.instance)
@@ -290,7 +287,7 @@ class MemoryEngine:
         """Fault: the instance's tree is gone."""
         found = self._find(environment)
         found.instances[instance] = replace(found.instances[instance], run=Run.STOPPED, died=True)
-        self._changed_now()
+        self._changed()
 
     def sessions(self, environment: str) -> tuple[Session, ...]:
         return tuple(self._find(environment).sessions.values())
@@ -302,7 +299,7 @@ class MemoryEngine:
         known = sessions[session]
         told = replace(known, stop_at=known.stop_at or now)
         sessions[session] = replace(told, ended_at=now) if by_force else told
-        self._changed_now()
+        self._changed()
 
     def answers(
         self, environment: str, app: str, group: str, *, since_at: datetime, until_at: datetime
@@ -337,7 +334,7 @@ class MemoryEngine:
 
     def ask(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
         self._find(environment).ask(said)
-        self._changed_now()
+        self._changed()
 
     def record(self, event: Event) -> None:
         self.kept_events.append(replace(event, number=len(self.kept_events) + 1))
@@ -348,41 +345,11 @@ class MemoryEngine:
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
         return iter(())
 
-    def remains(self, needed: Needed) -> tuple[Remain, ...]:
-        return ()
-
-    def remove(self, remain: Remain, needed: Needed) -> bool:
-        return False
-
-    def usage(self) -> Usage:
-        return Usage(
-            measured_at=self.clock.now(), store_bytes=0, layers_bytes=0, instances_bytes=0, logs_bytes=0, builds_bytes=0
-        )
-
     def room(self) -> Room:
         return Room(free_bytes=10**12, total_bytes=10**12)
 
     def memory_bytes(self) -> int | None:
         return self.memory
-
-    def make_room(self) -> bool:
-        return False
-
-    def compact(self) -> None:
-        pass
-
-    def listening(self, environment: str, instance: str) -> tuple[str, ...]:
-        return ()
-
-    def on_change(self, wake: Callable[[], None]) -> None:
-        self._wakes.append(wake)
-
-    def close(self) -> None:
-        self._wakes.clear()
-
-    def _changed_now(self) -> None:
-        for wake in self._wakes:
-            wake()
 
     def _find(self, environment: str) -> MemoryEnvironment:
         if environment not in self.places:
