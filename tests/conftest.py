@@ -1,13 +1,16 @@
 """Guards around every test: no state of the user's is touched, and nothing is left running."""
 
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.bucket import Bucket, Server
+from tests.e2e.role import wait_for
 
 # A machine that is busy with other things is no fault of a property's.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,11 +34,19 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _heeds_ctrl_c() -> None:
+    """Of a shell's background job SIGINT is ignored, and of all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """At the end no process names a directory of this run, on its command line or as its working directory."""
     yield
     ours = os.fsencode(tmp_path_factory.getbasetemp())
-    left = [found for process in Path("/proc").glob("[0-9]*") if (found := _names(process, ours))]
+    with suppress(AssertionError):  # what was told to end may be ending still
+        wait_for(lambda: not _left(ours), "the end of all that tests have started")
+    left = _left(ours)
     assert not left, "processes left by tests:\n" + "\n".join(left)
 
 
@@ -53,6 +64,10 @@ def bucket(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     for name, value in found.environment.items():
         monkeypatch.setenv(name, value)
     return found
+
+
+def _left(directory: bytes) -> list[str]:
+    return [found for process in Path("/proc").glob("[0-9]*") if (found := _names(process, directory))]
 
 
 def _names(process: Path, directory: bytes) -> str | None:

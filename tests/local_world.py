@@ -99,7 +99,7 @@ class LocalWorld:
     def release(self, number: int) -> Release:
         return self.published.releases[number]
 
-    def until(self, ready: Callable[[Observation], bool], seconds: float = 20) -> Observation:
+    def until(self, ready: Callable[[Observation], bool], seconds: float = 30) -> Observation:
         deadline = self.clock.monotonic() + seconds
         while True:
             self.changed.clear()

@@ -68,8 +68,9 @@ def commands(world: LocalWorld, instance: Instance) -> list[bytes]:
 
 
 def test_each_line_is_a_heartbeat(world: LocalWorld) -> None:
-    command = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.25; done"
-    assert judged(world, asked(world, Hook(command=command, heartbeat=SOON))) == "CONTINUE"
+    command = "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.25; done"
+    hook = Hook(command=command, heartbeat=timedelta(seconds=1.8))
+    assert judged(world, asked(world, hook)) == "CONTINUE"
 
 
 class Told(http.server.BaseHTTPRequestHandler):

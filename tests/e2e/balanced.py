@@ -40,9 +40,16 @@ def until(condition: Callable[[], object], what: str, seconds: float = 30) -> No
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1, address)[0]
+
+
+def free_ports(count: int, address: str = "") -> list[int]:
+    """Different ones that nobody has; at every address, where none is said."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in probes:
+            each.bind((address, 0))
+        return [int(each.getsockname()[1]) for each in probes]
 
 
 class Target:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.role import wait_for
+
 ARGV = (sys.executable, "-m", "homeport")
 PATIENCE_SECONDS = 120
 FILE = """app = "plain"
@@ -63,6 +65,16 @@ class Person:
 
     def instances(self) -> list[dict[str, Any]]:
         return list(self.document("ps")["instances"])
+
+    def settled(self) -> list[dict[str, Any]]:
+        """The instances, once each is in service and well: a verdict doesn't wait for the end of the old ones."""
+
+        def well() -> list[dict[str, Any]] | None:
+            seen = self.instances()
+            good = all((each["state"], each["check"]) == ("InService", "healthy") for each in seen)
+            return seen if good else None
+
+        return list(wait_for(well, "every instance in service and well"))
 
     def url(self) -> str:
         (url,) = self.document("status")["urls"]

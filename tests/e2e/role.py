@@ -79,7 +79,7 @@ def role(request: pytest.FixtureRequest) -> Iterator[Role]:
         shutil.rmtree(directory)
 
 
-def wait_for(condition: Callable[[], Any], what: str, limit_seconds: float = 10) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, limit_seconds: float = 30) -> Any:
     """The condition's first true value."""
     deadline = time.monotonic() + limit_seconds
     while not (value := condition()):

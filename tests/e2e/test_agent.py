@@ -112,7 +112,7 @@ class Machine:
         """Nothing runs any more, whatever the agent does."""
         for pid in self.sandboxes():
             os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not self.sandboxes(), "its sandboxes have ended", 20)
+        wait_for(lambda: not self.sandboxes(), "its sandboxes have ended")
 
 
 class Published:
@@ -146,7 +146,7 @@ class Published:
         return f"{self.url}/{KEY}/r{number}"
 
 
-SOON = timedelta(milliseconds=500)
+SOON = timedelta(milliseconds=100)
 
 
 def changed(release: Release, change: Callable[[Group], Group]) -> Release:
@@ -156,7 +156,7 @@ def changed(release: Release, change: Callable[[Group], Group]) -> Release:
 
 def patient(release: Release) -> Release:
     """It is given up when it has surely answered."""
-    return changed(release, lambda group: replace(group, health=replace(group.health, grace=6 * SOON)))
+    return changed(release, lambda group: replace(group, health=replace(group.health, grace=timedelta(seconds=3))))
 
 
 def impatient(release: Release) -> Release:

@@ -78,7 +78,7 @@ def test_bad_releases_harmed_nobody(person: Person, traffic: Load) -> None:
     report = traffic.end()
     assert report.failures == []
     assert set(report.releases) == {"r1"}
-    (instance,) = person.instances()
+    (instance,) = person.settled()
     assert (instance["id"], instance["release"], instance["check"]) == ("web-1", "r1", "healthy")
     first, *others = reversed(person.document("deployment", "list")["deployments"])
     assert first["verdict"] == "good"
@@ -91,8 +91,8 @@ def test_a_process_deaf_to_term_goes_within_its_grace(person: Person) -> None:
     deaf = {each["id"]: each["pid"] for each in person.instances() if each["release"] == newest}
     assert deaf
     person("config", "unset", "APP_IGNORE_TERM")
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in deaf.values()), "the deaf have ended", 20)
-    wait_for(lambda: not deaf.keys() & {each["id"] for each in person.instances()}, "nobody speaks of them", 20)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in deaf.values()), "the deaf have ended")
+    wait_for(lambda: not deaf.keys() & {each["id"] for each in person.instances()}, "nobody speaks of them")
     killed = {each["subject"] for each in person.document("events", "-n", "200")["events"] if each["kind"] == "kill"}
     assert deaf.keys() <= killed
 

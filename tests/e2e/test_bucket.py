@@ -101,7 +101,7 @@ def test_without_the_bucket_what_runs_heals(person: Person, bucket: Bucket, fron
         assert f"there is no bucket {bucket.name}" in error["message"]
         assert error["hint"].startswith(f"aws s3 mb s3://{bucket.name}")
         heal(person)
-        wait_for(lambda: bucket.name in person.document("status")["store"]["problem"], "status tells", 20)
+        wait_for(lambda: bucket.name in person.document("status")["store"]["problem"], "status tells")
         assert f"there is no bucket {bucket.name}" in person("engine", "status")
         assert "store: object store" in person("doctor", code=6)
     assert person.document("release", "list")["releases"] == before

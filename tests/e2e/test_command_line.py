@@ -42,7 +42,7 @@ def test_the_main_job(person: Person) -> None:
     assert "plain runs r3, rolled back to r1" in person("up")
 
     assert person.document("scale", "web=3")["groups"] == [{"app": "plain", "group": "web", "desired": 3}]
-    assert len(person.document("ps")["instances"]) == 3
+    assert len(person.settled()) == 3
 
     assert person.document("config", "set", "APP_START=listen")["release"] == "r5"
     assert person("logs", "-n", "1", "--group", "web").strip()
@@ -99,7 +99,7 @@ def test_a_bad_release_is_taken_back(person: Person) -> None:
 
 def test_a_person_says_how_it_goes_on(person: Person) -> None:
     person("up")
-    before = {each["id"] for each in person.instances()}
+    before = {each["id"] for each in person.settled()}
     commit(person.app, {"new.txt": "x"})
     terminal = person.begin("deploy", "--pause-after", "50%")
     _until(terminal, "  pausing: ")
@@ -110,7 +110,7 @@ def test_a_person_says_how_it_goes_on(person: Person) -> None:
     assert terminal.wait(timeout=30) == 0
     assert "no deployment of plain goes on in staging: deployment 2 ended good" in person("deployment", "abort", code=4)
 
-    after = {each["id"] for each in person.instances()} - before
+    after = {each["id"] for each in person.settled()} - before
     commit(person.app, {"new.txt": "y"})
     terminal = person.begin("deploy", "--pause-after", "1")
     _until(terminal, "  pausing: ")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.app_repository import commit, make_repository, replaced
 from tests.e2e.person import Person
+from tests.e2e.role import wait_for
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_the_shop(person: Person) -> None:
     assert "release task done" in said
     assert "release task: the catalogue has" in person("logs", "--instance", "shop-release-d1")
     assert sorted(each["group"] for each in person.instances()) == ["web", "web", "worker"]
-    assert "stock counted 1 times" in person("logs", "--group", "worker")
+    wait_for(lambda: "stock counted 1 times" in person("logs", "--group", "worker"), "its first line")
     page = person.get()
     assert "Harbour lamp" in page
     for path in set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page)):
@@ -43,6 +44,7 @@ def test_the_shop(person: Person) -> None:
     said = person("deploy")
     assert "dependencies: unchanged" in said
     assert "Another lamp" in person.get()
+    person.settled()
     assert "worker ends" in person("logs", "--instance", "worker-1"), "it was told, and ended by itself"
     assert "from r2 back to r1" in person("rollback")
     assert "Harbour lamp" in person.get()

@@ -112,7 +112,7 @@ def test_nginx_writes_in_its_own_tmp_alone_and_says_who_asked(person: Person) ->
     assert '"GET /about/?who HTTP/1.1" 200' in said
     request = re.compile(r'.+ web-1 web \| \S+ "[A-Z]+ /.*')
     assert [line for line in said.splitlines() if not request.fullmatch(line)] == [], "nothing but requests"
-    (instance,) = person.instances()
+    (instance,) = person.settled()
     root = Path(f"/proc/{instance['pid']}/root")
     made = {path.name for path in (root / "tmp").iterdir()}
     assert {"nginx.conf", "nginx.pid", "nginx-body"} <= made
@@ -134,7 +134,7 @@ def test_what_is_being_sent_is_sent_to_its_end(person: Person) -> None:
     once = replaced(person.app, "homeport.toml", "[deploy]", 'drain = "0s"\nstop_grace = "50s"\n[deploy]')
     commit(person.app, {**once, "assets/large.bin": "x" * LARGE})
     person("deploy")
-    (old,) = person.instances()
+    (old,) = person.settled()
     connection = http.client.HTTPConnection(urlsplit(person.url()).netloc, timeout=60)
     try:
         connection.request("GET", named("large.bin", b"x" * LARGE))

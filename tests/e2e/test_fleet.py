@@ -178,14 +178,14 @@ def test_one_that_eats_its_memory_is_killed_alone_and_serves_again(site: Site) -
     before = site.settled()
     with asked(before[min(before)], "/eat") as connection:
         assert connection.recv(1) == b""
+    until(lambda: site.live()[min(before)]["processes"][0]["exits"] == 1, "its end is seen", PATIENCE_SECONDS)
     after = site.settled()
     (web,) = after[min(before)]["processes"]
     assert (web["exits"], after.keys()) == (1, before.keys())
     said = "ended with signal 9 (SIGKILL), out of memory"
-    killed = site.person("events")
     if "by cgroup" in site.person("doctor"):
         assert web["last_exit"] in said
-        assert f"web {said}" in killed
+        until(lambda: f"web {said}" in site.person("events"), "its end is told", PATIENCE_SECONDS)
         assert "out of memory: 1 of its processes killed" in site.person("ps")
         assert f"process ended: web {said}" in site.person("why", min(before))
 
@@ -211,8 +211,7 @@ def test_when_the_database_goes_nobody_is_ended_and_all_is_well_when_it_is_back(
     site.database.comes_back()
     after = site.settled()
     assert len(after.keys() & before.keys()) >= WEB - 1
-    until(lambda: not site.group()["fail_open"], "their checks count again", PATIENCE_SECONDS)
-    assert site.group()["notes"] == []
+    until(lambda: not (seen := site.group())["fail_open"] and seen["notes"] == [], "it is over", PATIENCE_SECONDS)
 
 
 def test_standby_a_frozen_zone_and_a_cycle(site: Site) -> None:

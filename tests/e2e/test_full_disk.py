@@ -121,8 +121,8 @@ def test_what_runs_is_kept_well_and_the_engine_comes_back(disk: Disk, person: Pe
     os.kill(daemon, signal.SIGKILL)
     wait_for(lambda: engine(person) not in (None, daemon), "the engine is back", PATIENCE_SECONDS)
     disk.fill()
-    assert serves(person, "plain 1 r1 ")
-    assert [each["target"] for each in person.instances()] == ["ready"]
+    wait_for(lambda: serves(person, "plain 1 r1 "), "it serves", PATIENCE_SECONDS)
+    wait_for(lambda: [each["target"] for each in person.instances()] == ["ready"], "one alone", PATIENCE_SECONDS)
 
 
 def test_everything_says_so_and_what_to_type(disk: Disk, person: Person) -> None:

@@ -31,7 +31,7 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
         for news in "one", "two", "three":
             commit(app, {"news": news})
             found("deploy")
-        wait_for(lambda: cleaned(found), "cleaned up after the last verdict", 30)
+        wait_for(lambda: cleaned(found), "cleaned up after the last verdict")
         yield found
     finally:
         found.leave()
@@ -118,12 +118,12 @@ def test_what_is_old_and_unneeded_goes_when_asked(person: Person) -> None:
 def test_it_goes_by_itself_after_a_good_deployment_and_numbers_go_on(person: Person) -> None:
     let_age(person)
     person("rollback")
-    wait_for(lambda: releases(person) == ["r5", "r4", "r3"], "kept: current, previous, where it would go", 20)
+    wait_for(lambda: releases(person) == ["r5", "r4", "r3"], "kept: current, previous, where it would go")
     assert person.get("/").startswith("plain 1 r5 ")
     let_age(person)
     commit(person.app, {"news": "four"})
     person("deploy")
-    wait_for(lambda: "r4" not in releases(person), "what was rolled back is gone", 20)
+    wait_for(lambda: "r4" not in releases(person), "what was rolled back is gone")
     assert releases(person)[0] == "r6"
     assert dangling(person) == set()
     person("rollback")

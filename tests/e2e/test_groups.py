@@ -49,7 +49,7 @@ def processes(person: Person, instance: str) -> dict[str, dict[str, Any]]:
 
 
 def pids(person: Person, group: str) -> dict[str, int]:
-    return {each["id"]: each["pid"] for each in person.instances() if each["group"] == group}
+    return {each["id"]: each["pid"] for each in person.settled() if each["group"] == group}
 
 
 def process_id(person: Person, instance: str, name: str) -> int:
@@ -73,13 +73,13 @@ def test_several_process_types_in_a_group_and_one_that_moves_out(person: Person)
     assert len({each["port"] for each in (*web.values(), *back.values())}) == 4
     assert web["cache"]["since_at"] < web["web"]["since_at"]
     assert re.search(r"back-1 +clock +up", person("ps"))
-    said = person("logs", "--instance", "back-1", "--process", "clock")
-    assert "back-1 clock | tick 1 back-1" in said
-    assert "worker |" not in said
+    clock = ("logs", "--instance", "back-1", "--process", "clock")
+    wait_for(lambda: "back-1 clock | tick 1 back-1" in person(*clock), "its first line")
+    assert "worker |" not in person(*clock)
 
     os.kill(process_id(person, "back-1", "worker"), signal.SIGKILL)
-    wait_for(lambda: processes(person, "back-1")["worker"]["exits"] == 1, "its end", 20)
-    wait_for(lambda: processes(person, "back-1")["worker"]["state"] == "up", "the worker", 20)
+    wait_for(lambda: processes(person, "back-1")["worker"]["exits"] == 1, "its end")
+    wait_for(lambda: processes(person, "back-1")["worker"]["state"] == "up", "the worker")
     assert processes(person, "back-1")["clock"] == back["clock"]
     assert re.search(r"back-1 +worker +up .* 1 ×, last: signal 9", person("ps"))
 
@@ -123,7 +123,7 @@ def test_a_worker_that_loops_is_replaced(person: Person) -> None:
     person("up")
     person("exec", "back-1", "--", "touch", "/tmp/sick")
     os.kill(process_id(person, "back-1", "worker"), signal.SIGKILL)
-    wait_for(lambda: [*pids(person, "back")] == ["back-2"], "its successor", 30)
+    wait_for(lambda: [*pids(person, "back")] == ["back-2"], "its successor")
     events = person.document("events")["events"]
     assert any(each["kind"] == "process_ended" and each["subject"] == "back-1" for each in events)
     assert "worker ended" in next(

@@ -77,7 +77,8 @@ def test_maintenance_outlives_whatever_is_killed(person: Person) -> None:
 
     def closed() -> bool:
         try:
-            return get(port).status == 503 and get(port).body.decode() == PAGE
+            answer = get(port)
+            return (answer.status, answer.body.decode()) == (503, PAGE)
         except OSError:
             return False
 

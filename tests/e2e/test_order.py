@@ -11,7 +11,7 @@ from homeport.instance.turn import Turns
 from homeport.model.platform import ProcessType
 from tests.e2e.role import Role, wait_for
 from tests.e2e.role import role as role  # a fixture
-from tests.e2e.test_supervision import Generation, assembly_of, free_port, running
+from tests.e2e.test_supervision import Generation, assembly_of, ports_of, running
 
 # Says what it does, in a file of the instance. Words: how often it dies first, the signal that ends it, after how long
 # it listens (never without).
@@ -58,10 +58,8 @@ def acting(
     stop_grace: timedelta = timedelta(seconds=8),
     **fields: object,
 ):
-    first = free_port()
-    ports = {name: first + number for number, name in enumerate(processes)}
     turns = Turns(types=types, settle=SETTLE, stop_grace=stop_grace)
-    assembly = assembly_of(directory, uid, "", processes=processes, ports=ports, turns=turns, **fields)
+    assembly = assembly_of(directory, uid, "", processes=processes, ports=ports_of(*processes), turns=turns, **fields)
     (assembly.source / "actor.py").write_text(ACTOR)
     return running(assembly)
 
@@ -73,7 +71,7 @@ def order(generation: Generation) -> list[str]:
 
 def ended(generation: Generation) -> None:
     supervision.stop(generation.services)
-    generation.wait_until_gone(30)
+    generation.wait_until_gone()
 
 
 def scenario_of_turns(directory: Path, uid: int | None) -> list[str]:
@@ -88,7 +86,7 @@ def scenario_of_turns(directory: Path, uid: int | None) -> list[str]:
         "last": ProcessType(after=("web",)),
     }
     with acting(directory, uid, processes, types) as generation:
-        wait_for(lambda: "last begins" in order(generation), "the last one", 20)
+        wait_for(lambda: "last begins" in order(generation), "the last one")
         assert all(each.up for each in supervision.processes(generation.services))
         ended(generation)
         return order(generation)
@@ -142,11 +140,11 @@ def scenario_of_stop_commands(directory: Path, uid: int | None) -> tuple[dict[st
     environment = [("common", {"COLOUR": "red "})]
     grace = timedelta(seconds=6)
     with acting(directory, uid, processes, types, stop_grace=grace, environment=environment) as generation:
-        wait_for(lambda: sum(each.endswith("begins") for each in order(generation)) == len(processes), "all", 20)
+        wait_for(lambda: sum(each.endswith("begins") for each in order(generation)) == len(processes), "all")
         supervision.stop(generation.services)
         supervision.stop(generation.services)  # as a daemon does that comes after a killed one
         others = [each for each in processes if each != "deaf"]
-        wait_for(lambda: all(OVER in generation.lines(each) for each in others), "all but one to end", 20)
+        wait_for(lambda: all(OVER in generation.lines(each) for each in others), "all but one to end")
         # it ignores TERM: what is left to the engine, after the whole of stop_grace
         wait_for(lambda: "15" in generation.lines("deaf"), "TERM")
         assert generation.alive()

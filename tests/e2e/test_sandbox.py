@@ -226,7 +226,7 @@ def test_output_comes_as_it_is_written(role: Role) -> None:
 def test_timeout_ends_the_whole_tree(role: Role) -> None:
     marker = f"{os.getpid()}{role.inside}"
     spec = inside(role.uid, "bash", "-c", f"setsid --fork sleep 60.{marker}; echo began; exec sleep 60.{marker}")
-    assert role.call(said, spec, timedelta(seconds=0.5)) == (124, "began\n")
+    assert role.call(said, spec, timedelta(seconds=1.5)) == (124, "began\n")
     assert not sleepers(marker)
 
 

@@ -306,4 +306,5 @@ def test_down_ends_them(person: Person) -> None:
         person("down", "--yes")
         assert shell.ended() in (128 + signal.SIGKILL, 128 + signal.SIGTERM)
     assert inside(person, mark) == []
-    assert "exit code 143" in person("logs", "--instance", id_, "-e", "plain/staging")
+    logs = ("logs", "--instance", id_, "-e", "plain/staging")
+    wait_for(lambda: "exit code 143" in person(*logs), "its log says so", PATIENCE_SECONDS)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.app_repository import EXAMPLE, commit, git, make_repository, replaced
 from tests.certificates import certificate
-from tests.e2e.balanced import free_port
+from tests.e2e.balanced import free_ports
 from tests.e2e.person import Person
 
 
@@ -153,7 +153,8 @@ def secure(tmp_path: Path) -> Iterator[Person]:
         git(tmp_path / app, "init", "--quiet", "--initial-branch=main")
         commit(tmp_path / app, {})
     tls = certificate(tmp_path, "x", hosts=("www.example.com",), starts_in=timedelta(days=-9), days=2)
-    file = FILE.format(url=f"file://{tmp_path}/blog", port=free_port(), plain=free_port(), tls=tls)
+    port, plain = free_ports(2)
+    file = FILE.format(url=f"file://{tmp_path}/blog", port=port, plain=plain, tls=tls)
     commit(tmp_path / "shop", {"homeport.toml": file})
     found = Person(tmp_path / "shop", tmp_path / "home")
     try:

@@ -15,7 +15,8 @@ from homeport.instance.assemble import Assembly, assemble, service_directory
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.ports.engine import LogQuery
 from homeport.system import process
-from homeport.system.sockets import listening, ports_in_use
+from homeport.system.sockets import listening
+from tests.e2e.balanced import free_ports
 from tests.e2e.role import Role, wait_for
 from tests.e2e.role import role as role  # a fixture
 
@@ -65,13 +66,13 @@ class Generation:
     def wait_until_up(self, name: str = "web", times: int = 1) -> None:
         wait_for(lambda: self.starts(name) == times, f"{name}'s first line")
 
-    def wait_until_gone(self, limit_seconds: float = 10) -> None:
-        wait_for(lambda: not self.alive(), "the sandbox's end", limit_seconds)
+    def wait_until_gone(self) -> None:
+        wait_for(lambda: not self.alive(), "the sandbox's end")
 
 
-def free_port() -> int:
-    used = ports_in_use()
-    return next(port for port in range(29000 + os.getpid() % 500, 30000) if port not in used)
+def ports_of(*names: str) -> dict[str, int]:
+    """A free one for each process."""
+    return dict(zip(names, free_ports(len(names)), strict=True))
 
 
 def assembly_of(role_directory: Path, uid: int | None, command: str, **fields: object) -> Assembly:
@@ -86,7 +87,7 @@ def assembly_of(role_directory: Path, uid: int | None, command: str, **fields: o
         source=source,
         dependencies={},
         processes={"web": command},
-        ports={"web": free_port()},
+        ports=ports_of("web"),
         environment=[],
         hostname="web-1",
         uid=uid,
@@ -120,10 +121,8 @@ COMMANDS = {
 
 
 def scenario_of_term(directory: Path, uid: int | None) -> tuple[dict[str, list[str]], bool]:
-    first = free_port()
     commands = {name: command for name, (command, _) in COMMANDS.items()}
-    ports = {name: first + number for number, name in enumerate(COMMANDS)}
-    with running(assembly_of(directory, uid, "", processes=commands, ports=ports)) as generation:
+    with running(assembly_of(directory, uid, "", processes=commands, ports=ports_of(*COMMANDS))) as generation:
         for name in COMMANDS:
             generation.wait_until_up(name)
         supervision.stop(generation.services)
@@ -157,7 +156,7 @@ def scenario_of_killed_process(directory: Path, uid: int | None) -> None:
         assert not set(stragglers) & set(process.descendants(generation.pid))
         generation.wait_until_up(times=2)
         url = f"http://127.0.0.1:{generation.port()}/server.py"
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, timeout=30) as response:
             assert response.status == 200
         assert listening(generation.pid) == (f"0.0.0.0:{generation.port()}",)
         assert "[homeport] ended by signal 9" in generation.lines()
@@ -182,17 +181,16 @@ def scenario_of_killed_runsv(directory: Path, uid: int | None) -> None:
 def scenario_of_want_of_memory(directory: Path, uid: int | None) -> None:
     eat = """python3 -c 'b"x" * 300_000_000'"""
     commands = {"itself": f"exec {eat}", "waits": f"{eat}; exit $?"}
-    ports = {name: free_port() + number for number, name in enumerate(commands)}
-    assembly = assembly_of(directory, uid, "", processes=commands, ports=ports, memory_bytes=100_000_000)
+    assembly = assembly_of(directory, uid, "", processes=commands, ports=ports_of(*commands), memory_bytes=100_000_000)
     if "by cgroup" not in BwrapSandbox().describe_limits():
         return
     with running(assembly) as generation:
         for name in ("itself", "waits"):
-            wait_for(lambda one=name: generation.process(one).exits >= 1, f"the end of {name}", 20)
+            wait_for(lambda one=name: generation.process(one).exits >= 1, f"the end of {name}")
         own, waits = generation.process("itself"), generation.process("waits")
         assert (own.last_exit, own.out_of_memory) == ("signal 9 (SIGKILL), out of memory", True)
         assert (waits.last_exit, waits.out_of_memory) == ("exit code 137, out of memory", True)
-        assert "[homeport] ended by signal 9, out of memory" in generation.lines("itself")
+        wait_for(lambda: "[homeport] ended by signal 9, out of memory" in generation.lines("itself"), "its log says so")
 
 
 def test_a_process_killed_for_want_of_memory_says_so(role: Role) -> None:
@@ -243,14 +241,15 @@ def scenario_of_values(directory: Path, uid: int | None) -> dict[bytes, bytes]:
         written = generation.assembly.directory / "app/environ"
         wait_for(written.exists, "the environment")
         assert (generation.assembly.directory / "output").read_text() == ""
-        return dict(entry.split(b"=", 1) for entry in written.read_bytes().split(b"\0") if entry)
+        found = dict(entry.split(b"=", 1) for entry in written.read_bytes().split(b"\0") if entry)
+        assert found[b"PORT"] == b"%d" % generation.port()
+        return found
 
 
 def test_values_arrive_exactly_and_later_layers_win(role: Role) -> None:
     found = role.call(scenario_of_values, role.directory, role.uid)
     assert {key: found[key.encode()] for key in VALUES} == dict(VALUES)
     assert (found[b"FIRST"], found[b"WINS"], found[b"OVER"]) == (b"1", b"group", b"2")
-    assert 29000 <= int(found[b"PORT"]) < 30000
     assert {found[b"HOME"], found[b"USER"]} == {b"/home", b"app"}
 
 

@@ -102,7 +102,7 @@ def kill(world: LocalWorld, what: str) -> None:
         answer = runtime(world).answer()
         return answer is not None and answer[1].master != before.master
 
-    until(another, "another HAProxy", 20)
+    until(another, "another HAProxy")
 
 
 @pytest.mark.parametrize("how", ["reload", "master", "worker"])

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -106,9 +107,12 @@ def _on_a_terminal(program: str, columns: int, **more: str) -> list[str]:
     environ = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm", "CI": "", **more}
     subprocess.run((sys.executable, "-c", program), stdout=inside, env=environ, check=True)
     os.close(inside)
-    said = os.read(terminal, 65536).decode()
+    said = b""
+    with suppress(OSError):  # the end, once all is read: what was written comes in pieces
+        while True:
+            said += os.read(terminal, 65536)
     os.close(terminal)
-    return said.splitlines()
+    return said.decode().splitlines()
 
 
 @pytest.mark.parametrize(

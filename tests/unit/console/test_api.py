@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from homeport.cli import client
 from homeport.cli.client import Client
 from homeport.cli.door import SocketDoor
 from homeport.cli.follow import follow
@@ -208,7 +209,7 @@ def test_events_can_be_waited_for(world: World) -> None:
     )
     waiting.start()
     world.client.scale(SHOP, app="shop", group="web", count=3)
-    waiting.join(10)
+    waiting.join(30)
     assert min(got) == newest + 1
 
 
@@ -244,7 +245,7 @@ def _ids(world: World) -> set[str]:
 def test_down_ends_everything(world: World) -> None:
     world.deploy(world.release())
     world.client.down(SHOP)
-    world.control.wait(lambda: not world.engine.environments(), 10)
+    assert world.control.wait(lambda: not world.engine.environments(), 30)
     with pytest.raises(NotFound):
         world.client.instances(SHOP)
 
@@ -270,14 +271,15 @@ def test_stopping_ends_long_polls_and_removes_the_socket(world: World) -> None:
     assert world.client.daemon().version == VERSION
     world.server.stop()
     for each in lookers:
-        each.join(10)
+        each.join(30)
     assert len(answers) == 20
     assert not world.socket.exists()
     with pytest.raises(Unavailable, match="isn't running"):
         world.client.environments()
 
 
-def test_a_socket_that_a_dead_engine_left_is_replaced(tmp_path: Path) -> None:
+def test_a_socket_that_a_dead_engine_left_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "BACK_SECONDS", 0.1)
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(tmp_path / "api.sock"))
     left.close()

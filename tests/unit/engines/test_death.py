@@ -38,9 +38,9 @@ def test_a_death_is_reported_once(watched: tuple[Deaths, "Queue[str]"], sleeper:
     deaths.watch("web-1", sleeper.pid, started(sleeper.pid))
     deaths.watch("web-1", sleeper.pid, started(sleeper.pid))
     sleeper.kill()
-    assert seen.get(timeout=5) == "web-1"
+    assert seen.get(timeout=30) == "web-1"
     deaths.watch("other", sleeper.pid, 1)
-    assert seen.get(timeout=5) == "other"
+    assert seen.get(timeout=30) == "other"
     assert seen.empty()
 
 
@@ -49,7 +49,7 @@ def test_one_that_is_gone_or_another_is_reported_at_once(
 ) -> None:
     deaths, seen = watched
     deaths.watch("reused", sleeper.pid, started(sleeper.pid) - 1)
-    assert seen.get(timeout=5) == "reused"
+    assert seen.get(timeout=30) == "reused"
 
 
 def test_unwatched_is_not_reported(watched: tuple[Deaths, "Queue[str]"], sleeper: "subprocess.Popen[bytes]") -> None:
@@ -58,6 +58,6 @@ def test_unwatched_is_not_reported(watched: tuple[Deaths, "Queue[str]"], sleeper
     deaths.unwatch("a")
     deaths.watch("b", sleeper.pid, started(sleeper.pid))
     sleeper.kill()
-    assert seen.get(timeout=5) == "b"
+    assert seen.get(timeout=30) == "b"
     with pytest.raises(Empty):
         seen.get(block=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from homeport.system import command
 from homeport.system.command import run
 from tests.e2e.balanced import until
 
@@ -43,15 +44,18 @@ def test_status_and_lines(tmp_path: Path, script: str, status: int, lines: list[
     assert ran(tmp_path, script) == (status, [each.format(tmp_path) for each in lines])
 
 
-def test_one_that_is_silent_for_too_long_ends_with_its_children(tmp_path: Path) -> None:
+def test_one_that_is_silent_for_too_long_ends_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "GRACE_SECONDS", 0.5)
     script = "trap '' TERM; sleep 1000 & echo $! > child; echo $$ > own; wait; wait"
-    assert ran(tmp_path, script, timedelta(seconds=0.3)) == (None, [])
+    assert ran(tmp_path, script, timedelta(seconds=1)) == (None, [])
     until(lambda: gone(tmp_path / "own") and gone(tmp_path / "child"), "both have ended")
 
 
 def test_one_that_closed_its_output_is_still_ended(tmp_path: Path) -> None:
     script = "exec >&- 2>&-; echo $$ > own; exec sleep 1000"
-    assert ran(tmp_path, script, timedelta(seconds=0.3)) == (None, [])
+    assert ran(tmp_path, script, timedelta(seconds=1)) == (None, [])
     assert gone(tmp_path / "own")
 
 
