@@ -28,9 +28,9 @@ Hook = Callable[[str, str, Callable[[], Answer]], Answer | None]
 
 
 class Server:
-    """Knows every access key. `log` is a file for what it says; `module`: the program, moto's own or one like it."""
+    """Knows every access key. `log` is a file for what it says; `module`: the program, moto with what it lacks."""
 
-    def __init__(self, log: Path, module: str = "moto.server", **environ: str) -> None:
+    def __init__(self, log: Path, module: str = "tests.s3_server", **environ: str) -> None:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(

@@ -3,12 +3,17 @@
 import io
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto.s3.models import S3Backend
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
 from homeport.errors import Invalid
@@ -46,6 +51,35 @@ def test_moto_gives_instances_addresses_that_are_not_here(aws: Simulator, monkey
     assert launched().startswith(("127.", "198.19."))
     monkeypatch.setattr(moto_patch.Subnet, "get_available_subnet_ip", moto_patch._ORIGINAL)
     assert not launched().startswith(("127.", "198.19."))
+
+
+def test_moto_has_two_create_the_same_object(aws: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    both_looked = Barrier(2)
+    look = S3Backend.get_object
+
+    def waiting(*args: Any, **kwargs: Any) -> Any:
+        found = look(*args, **kwargs)
+        with suppress(BrokenBarrierError):  # the other isn't let in before this one has written
+            both_looked.wait(1)
+        return found
+
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="once", CreateBucketConfiguration={"LocationConstraint": aws.region})
+    monkeypatch.setattr(S3Backend, "get_object", waiting)
+
+    def create(key: str) -> bool:
+        try:
+            s3.put_object(Bucket="once", Key=key, Body=b"", IfNoneMatch="*")
+        except ClientError:
+            return False
+        return True
+
+    with ThreadPoolExecutor() as pool:
+        assert sum(pool.map(create, ("a", "a"))) == 1
+        for name, original in moto_patch._WRITES.items():
+            monkeypatch.setattr(S3Response, name, original)
+        both_looked.reset()
+        assert sum(pool.map(create, ("b", "b"))) == 2
 
 
 def test_moto_knows_nothing_of_debian(aws: Simulator, plain: Any) -> None:

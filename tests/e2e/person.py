@@ -12,7 +12,8 @@ from typing import Any
 from tests.e2e.role import wait_for
 
 ARGV = (sys.executable, "-m", "homeport")
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
+"""A build asks registries, which may be slow."""
 FILE = """app = "plain"
 [health]
 path = "/healthz"

@@ -5,11 +5,13 @@ moto's version is pinned exactly (extra `simulator`): another one is refused.
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import moto
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.subnets import Subnet
+from moto.s3.responses import S3Response
 from moto.ssm.models import Parameter, ssm_backends
 
 from homeport.errors import Invalid
@@ -20,6 +22,7 @@ DEBIAN = "/aws/service/debian/release/{release}/latest/{architecture}"
 IMAGES = {"amd64": "ami-12c6146b", "arm64": "ami-0b7937aeb16a7eb94"}
 """Of those that moto knows in every region; what they hold doesn't matter here."""
 _ORIGINAL = Subnet.get_available_subnet_ip
+_WRITES = {name: getattr(S3Response, name) for name in ("_key_response_put", "_key_response_post")}
 
 
 def check() -> None:
@@ -39,6 +42,22 @@ def instances_here(address: Callable[[], str]) -> None:
         return address() if isinstance(instance, Instance) else str(_ORIGINAL(self, instance))
 
     Subnet.get_available_subnet_ip = available  # type: ignore[method-assign]
+
+
+def objects_created_once() -> None:
+    """Of several who create an object where there is none, one does. moto looks first and writes then, in a thread for
+    each of them."""
+    lock = Lock()
+
+    def alone(original: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*args: Any, **kwargs: Any) -> Any:
+            with lock:
+                return original(*args, **kwargs)
+
+        return write
+
+    for name, original in _WRITES.items():
+        setattr(S3Response, name, alone(original))
 
 
 def images_of_debian(account: str, region: str) -> None:

@@ -80,6 +80,7 @@ class Simulator:
         self.door = Door(account)
         self._network = network()
         moto_patch.instances_here(self._network.take)
+        moto_patch.objects_created_once()
         self._http: BaseWSGIServer = make_server(
             self._network.address, 0, self.door, threaded=True, request_handler=_Quiet
         )
