@@ -9,13 +9,16 @@ from homeport.cli.follow import Outcome
 from homeport.cli.hook import Hooks
 from homeport.cli.output import Progress, size
 from homeport.console.views import AppView, StatusView
-from homeport.errors import HomeportError, Invalid, NotFound, Unavailable
+from homeport.errors import Failed, HomeportError, Invalid, NotFound, Unavailable
 from homeport.model.platform import Resolved
 from homeport.model.release import Release
 from homeport.plan.release import parse_number
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.source import Source, tag_release
 from homeport.system.clock import SystemClock
+
+PREPARE_SECONDS = 20.0
+"""How long one question after it waits for an answer."""
 
 
 def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalogue) -> tuple[Release, bool]:
@@ -88,6 +91,8 @@ def bring(api: Client, release: Release, asked: Asked, *, by: str, progress: Pro
     with hooks.failing("pre-deploy"):
         hooks.before("pre-deploy", f"{release.id} of {release.app} isn't deployed")
     with hooks.failing("deploy"):
+        if before is not None and not api.inside:
+            _check_usable(api, release, progress)
         number = api.deploy(
             environment,
             app=release.app,
@@ -108,6 +113,22 @@ def bring(api: Client, release: Release, asked: Asked, *, by: str, progress: Pro
     outcome = _outcome(api, release, number, ended.verdict.value, changed=True)
     hooks.after(HOMEPORT_URL=" ".join(outcome.urls))
     return outcome
+
+
+def _check_usable(api: Client, release: Release, progress: Progress) -> None:
+    """Its code and config have come to the engine, and have the digests that they should; or the disk is full, which is
+    for the deployment to say. Raises `Failed`: then nothing has begun."""
+    environment = release.resolved.place.id
+    while True:
+        found = api.prepare(environment, app=release.app, release=release.number, seconds=PREPARE_SECONDS)
+        if found.ready or found.disk_full:
+            return
+        if found.failed:
+            raise Failed(
+                f"{release.app} {release.id} for {environment} can't be deployed: {found.failed}",
+                hint="homeport deploy --force   # builds it again; what is damaged must be removed from the store",
+            )
+        progress.waiting(f"fetching {release.id} of {release.app}")
 
 
 def _hooks(asked: Asked, resolved: Resolved, progress: Progress, *, by: str, commit: str) -> Hooks:

@@ -148,6 +148,8 @@ def _wait(api: Client, where: str, progress: output.Progress, app: str | None = 
                 for each in found.instances
                 if app in (None, each.app)
             ]
+            left += [each.id for each in found.tasks if app in (None, each.app)]
+            left += [each.id for each in found.sessions if app in (None, each.app)]
             progress.waiting(f"ending: {', '.join(left) or 'the balancer'}")
         except NotFound:
             return

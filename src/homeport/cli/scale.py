@@ -8,6 +8,7 @@ from homeport.cli import candidates, group, options, output, place
 from homeport.cli.client import Client
 from homeport.console.views import GroupView
 from homeport.errors import Failed, Invalid
+from homeport.model.deployment import Phase
 
 POLL_SECONDS = 0.1
 
@@ -34,7 +35,8 @@ def scale(
 ) -> None:
     """Set how many instances groups have.
 
-    It holds over the file's `desired`, within its min and max; while a deployment goes on, from its end on.
+    It holds over the file's `desired`, within its min and max. A deployment that goes on takes it over at once, for
+    both releases, unless it is on its way back: then it holds from its end on.
     """
     from homeport.plan.quantity import parse_duration
 
@@ -51,7 +53,9 @@ def scale(
         with output.Progress(quiet=as_json) as progress:
             for each in known.apps:
                 if each.app in {app for app, _ in scaled} and each.deployment and not each.deployment.verdict:
-                    progress.say(f"deployment {each.deployment.number} of {each.app} goes on: it holds from its end on")
+                    back = each.deployment.phase == Phase.REVERTING.value
+                    what = "goes back: the count holds from its end on" if back else "goes on, with this count"
+                    progress.say(f"deployment {each.deployment.number} of {each.app} {what}")
             progress.goes_on("the sizes are kept, and the engine sees to the instances", "homeport ps --watch")
             _wait(api, where, scaled, progress, seconds)
     if as_json:

@@ -12,6 +12,7 @@ from homeport.model.deployment import (
     Paused,
     Prepared,
     Progress,
+    Resized,
     Reverting,
     Shared,
     Staged,
@@ -35,7 +36,7 @@ def in_words(entry: Entry, *, first: bool = False) -> str:
             return "release task started"
         case TaskEnded(exit_code=code):
             return "release task done" if code == 0 else f"release task ended with {code}"
-        case Staged() | Moved() | Paused() | Continued() | Shared() | Watched() | Judged() | Switched():
+        case Staged() | Moved() | Paused() | Continued() | Resized() | Shared() | Watched() | Judged() | Switched():
             return _progress(entry)
         case Baking(at=at, until_at=until_at):
             return f"everything runs and is healthy; watching for {(until_at - at).total_seconds():g} s"
@@ -61,6 +62,8 @@ def _progress(entry: Progress) -> str:
             return f"pausing: {reached}"
         case Continued(by=by):
             return f"{by} lets it go on"
+        case Resized(counts=counts):
+            return f"scaled meanwhile: {', '.join(f'{count} of {name}' for name, count in counts.items())}"
         case Shared(percent=percent):
             return f"{percent}% of the requests go to the new release"
         case Watched(at=at, until_at=until_at):

@@ -120,6 +120,7 @@ class Queries:
             environment=environment,
             instances=derive.instance_views(observed, reasons, ended=ended),
             sessions=derive.session_views(sessions, ended=ended),
+            tasks=tuple(views.TaskView(id=each.id, app=each.app) for each in observed.tasks if not each.ended),
             maintenance=derive.maintenance_views(self.control.engine.asked(environment)),
         )
 
@@ -186,7 +187,13 @@ class Queries:
             return found.ready or bool(found.failed)
 
         self._wait(done, seconds)
-        return views.Prepared(app=asked.app, release=asked.release, ready=found.ready, failed=found.failed)
+        return views.Prepared(
+            app=asked.app,
+            release=asked.release,
+            ready=found.ready,
+            failed=found.failed,
+            disk_full=found.disk_full,
+        )
 
     def scale(self, environment: str, asked: views.ScaleRequest) -> views.Scaled:
         desired = self.control.scale(environment, asked.app, asked.group, asked.count, by=asked.by)

@@ -82,10 +82,18 @@ class MaintenanceView(Struct, frozen=True, kw_only=True):
     own_page: bool
 
 
+class TaskView(Struct, frozen=True, kw_only=True):
+    """A one-off process of a deployment that goes on: its release task, or an alarm's command."""
+
+    id: str
+    app: str
+
+
 class InstanceList(Struct, frozen=True, kw_only=True):
     environment: str
     instances: tuple[InstanceView, ...]
     sessions: tuple[SessionView, ...] = ()
+    tasks: tuple[TaskView, ...] = ()
     maintenance: tuple[MaintenanceView, ...] = ()
 
 
@@ -366,12 +374,14 @@ class PrepareRequest(Struct, frozen=True, kw_only=True):
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
-    """Whether a release lies ready; `failed`: why it never will. Neither: it goes on."""
+    """Whether a release lies ready; `failed`: why it never will, `disk_full`: and that it isn't for the release.
+    Neither ready nor failed: it goes on."""
 
     app: str
     release: int
     ready: bool
     failed: str = ""
+    disk_full: bool = False
 
 
 class ScaleRequest(Struct, frozen=True, kw_only=True):

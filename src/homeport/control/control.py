@@ -290,7 +290,7 @@ class Control:
         self.wake()
 
     def scale(self, environment: str, app: str, group: str, count: int, *, by: str = "somebody") -> int:
-        """The new desired count, kept over the file's; a deployment that goes on ends with the counts it began with.
+        """The new desired count, kept over the file's; a deployment that goes on takes it over, but for its way back.
         Raises `Invalid` outside min and max and beyond the machine's memory, `NotFound`."""
         with self.changed:
             found = self._find(environment)
@@ -316,7 +316,7 @@ class Control:
             said = self.engine.asked(environment).of(app, group)
             before = {} if said.desired is None else {group: said.desired}
             self.engine.ask(environment, replace(said, desired=count))
-            later = ", once the deployment that goes on has ended" if control.active else ""
+            later = ", once the deployment has gone back" if control.goes_back else ""
             found.note(app, "scaled", group, f"{by} scales {group} from {size(known, before)} to {count}{later}")
         self.wake()
         return count

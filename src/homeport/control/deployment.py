@@ -73,6 +73,10 @@ class AppControl:
     def active(self) -> bool:
         return self.deployment is not None and self.deployment.phase is not Phase.ENDED
 
+    @property
+    def goes_back(self) -> bool:
+        return self.deployment is not None and self.deployment.phase is Phase.REVERTING
+
     def fence(self, observed: Observation) -> int:
         """Under which its fleet is kept: its own, or where no deployment goes on and it never had one, the engine's."""
         return self.lease.fence or (0 if self.active else observed.fence.get(self.app, 0))
@@ -318,7 +322,7 @@ class AppControl:
         assert self.deployment is not None
         now = self.clock.now()
         measured_at, measured = self.measure.look(self.deployment, now)
-        balanced = self._balanced()
+        balanced, started = self._balanced(), self.deployment.started
         return next_steps(
             self.deployment,
             observed,
@@ -327,6 +331,8 @@ class AppControl:
             measured_at=measured_at,
             measured=measured,
             readings=self.alarms.look(self.deployment, balanced),
+            resolved=self.resolve(started.release, started.previous),
+            sizes=self.engine.asked(self.place.id).sizes(self.app),
         )
 
     def _balanced(self) -> frozenset[str]:

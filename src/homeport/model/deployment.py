@@ -147,6 +147,14 @@ class Continued(Struct, frozen=True, kw_only=True, tag=True):
     by: str
 
 
+class Resized(Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody has scaled: the groups change so from here on. `counts`: of those that were, for people."""
+
+    at: datetime
+    groups: tuple[GroupChange, ...]
+    counts: dict[str, int] = {}
+
+
 class Shared(Struct, frozen=True, kw_only=True, tag=True):
     """canary: the new release gets so many percent of the requests from here on."""
 
@@ -199,8 +207,8 @@ class Ended(Struct, frozen=True, kw_only=True, tag=True):
     evidence: Evidence
 
 
-Progress = Staged | Moved | Paused | Continued | Shared | Watched | Judged | Switched
-"""What follows in `LAUNCH`."""
+Progress = Staged | Moved | Paused | Continued | Resized | Shared | Watched | Judged | Switched
+"""How far it is; of no phase's end."""
 
 Entry = Started | Prepared | TaskStarted | TaskEnded | Progress | Baking | Reverting | Ended
 
@@ -209,6 +217,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     """The fold of a journal. Times are those of its entries."""
 
     started: Started
+    """With its groups as they are to change by now."""
     phase: Phase = Phase.PREPARE
     task_started_at: datetime | None = None
     task_exit_code: int | None = None

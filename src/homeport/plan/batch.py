@@ -21,11 +21,11 @@ def unavailable(said: Amount, count: int, surge: int) -> int:
     return min(count, max(amount(said, count, up=False), 0 if surge else 1))
 
 
-def batches(old: int, new: int, *, away: int, surge: int) -> tuple[int, ...]:
-    """After each batch: how many run the new release. `surge` of each batch come beside, `away` are taken from the old
-    ones; what no old one can become is launched with the last batch."""
+def batches(old: int, new: int, *, away: int, surge: int, moved: int = 0) -> tuple[int, ...]:
+    """After each batch: how many run the new release; `moved` do already. `surge` of each batch come beside, `away` are
+    taken from the old ones; what no old one can become is launched with the last batch."""
     step = away + surge
-    return (*range(step, min(old + surge, new), step), new)
+    return (*range(moved + step, min(old + surge, new), step), new)
 
 
 def zone_batches(population: Mapping[str, int], zones: Sequence[str], new: int) -> tuple[tuple[int, ...], int]:

@@ -33,10 +33,12 @@ from homeport.model.deployment import (
     Verdict,
 )
 from homeport.model.fleet import Observation, Prepare, RunTask
+from homeport.model.platform import Resolved
 from homeport.plan import alarm, canary_step
 from homeport.plan.batch import amount
 from homeport.plan.deployment_view import Rule, Step, View
 from homeport.plan.journal import moved_of
+from homeport.plan.resize import resize
 from homeport.plan.trouble import MAKE_ROOM, deadline, troubled
 from homeport.plan.way_back import back, end_task
 
@@ -230,6 +232,7 @@ def _good(v: View) -> Step | None:
 
 RULES: tuple[Rule, ...] = (
     Rule(name="timeout", phases=(Phase.PREPARE, Phase.TASK, Phase.LAUNCH, Phase.BAKE), then=_overdue),
+    Rule(name="scaled", phases=(Phase.PREPARE, Phase.TASK, Phase.LAUNCH, Phase.BAKE), then=resize),
     Rule(name="prepare", phases=(Phase.PREPARE,), then=_prepare),
     Rule(name="release task", phases=(Phase.TASK,), then=_task),
     Rule(name="trouble", phases=(Phase.LAUNCH,), then=troubled),
@@ -259,9 +262,11 @@ def next_steps(
     measured_at: datetime | None = None,
     measured: Mapping[str, tuple[Answers, Answers]] = MappingProxyType({}),
     readings: tuple[Reading, ...] = (),
+    resolved: Mapping[int, Resolved] = MappingProxyType({}),
+    sizes: Mapping[str, int] = MappingProxyType({}),
 ) -> Step:
     """The next step of a deployment. Ended: nothing. `measured`: what `canary_step.look_at` asks for, see `View`;
-    `readings`: of those that `alarm.asked` names."""
+    `readings`: of those that `alarm.asked` names. Without `resolved`, nobody can have scaled."""
     view = View(
         deployment=deployment,
         observed=observed,
@@ -270,6 +275,8 @@ def next_steps(
         measured_at=measured_at,
         measured=measured,
         readings=readings,
+        resolved=resolved,
+        sizes=sizes,
     )
     for rule in RULES:
         if deployment.phase in rule.phases and (step := rule.then(view)) is not None:

@@ -12,6 +12,7 @@ from homeport.model.alarm import Reading
 from homeport.model.canary import Answers
 from homeport.model.deployment import Deployment, Entry, Phase, Started
 from homeport.model.fleet import Action, Check, Instance, Observation, Run, State, Task
+from homeport.model.platform import Resolved
 from homeport.plan.member import carries
 
 
@@ -42,6 +43,10 @@ class View(Struct, frozen=True, kw_only=True):
     """Group of a canary → answers of the old and of the new release since its step began."""
     readings: tuple[Reading, ...] = ()
     """What alarms that were asked in the bake time said last."""
+    resolved: Mapping[int, Resolved] = MappingProxyType({})
+    """The platform files of both releases, by their numbers."""
+    sizes: Mapping[str, int] = MappingProxyType({})
+    """Group → the count that `scale` asked for."""
 
     @property
     def started(self) -> Started:

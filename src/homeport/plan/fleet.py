@@ -31,8 +31,9 @@ from homeport.model.fleet import (
 from homeport.plan.cohort import Role, assign
 from homeport.plan.departure import Scene, Why, find
 from homeport.plan.fleet_rule import RULES, Situation
+from homeport.plan.floor import carrying, held
 from homeport.plan.launch import launches
-from homeport.plan.member import age, carries
+from homeport.plan.member import age
 from homeport.plan.rest import at_rest
 
 Members = Mapping[tuple[str, str], Sequence[Instance]]
@@ -68,9 +69,9 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
     roles = assign(
         desired.cohorts, present, found.departures, dead_too=Suspendable.REPLACE_UNHEALTHY in scene.suspended
     )
-    carrying = _carrying(desired, present, roles)
+    carry = carrying(desired, present, roles)
     wanted = sum(cohort.count for cohort in desired.cohorts if cohort.serving)
-    held = _held(desired, present, roles)
+    carried_on = held(desired, present, roles)
     decisions = [Decision(subject=desired.name, reason=note.text, rule=note.rule) for note in found.notes]
     wakes = list(found.wakes)
     for instance in present:
@@ -79,10 +80,10 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
             instance=instance,
             role=role,
             desired=desired,
-            enough=_enough(role, carrying, wanted),
+            enough=_enough(role, carry, wanted),
             suspended=scene.suspended,
             now=now,
-            held=instance.id in held,
+            held=instance.id in carried_on,
         )
         rule = next(rule for rule in RULES if rule.when(situation))
         outcome = rule.then(situation)
@@ -105,48 +106,10 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
     )
 
 
-def _carrying(desired: GroupDesired, present: Sequence[Instance], roles: Mapping[str, Role]) -> tuple[int, int]:
-    """How many of the serving cohorts' instances carry traffic, and how many of these are known to be well."""
-    checks = [
-        each.check
-        for each in present
-        if (cohort := roles[each.id].cohort) is not None
-        and cohort.serving
-        and not roles[each.id].convert
-        and carries(each, balanced=desired.balanced)
-    ]
-    return len(checks), sum(1 for each in checks if each is Check.HEALTHY)
-
-
-def _held(desired: GroupDesired, present: Sequence[Instance], roles: Mapping[str, Role]) -> set[str]:
-    """Those that can't be spared yet for their next generation: as many as the floor stay, and as many that are well,
-    if there are. Who is sick goes first."""
-    if not desired.floor:
-        return set()
-    carrying = [
-        each
-        for each in present
-        if carries(each, balanced=desired.balanced) and each.next_release is None and each.run is not Run.STOPPED
-    ]
-    turning = [each for each in carrying if roles[each.id].convert]
-    turning.sort(key=lambda each: (each.check is not Check.UNHEALTHY, age(each)))
-    spare = len(carrying) - desired.floor
-    spare_well = sum(1 for each in carrying if each.check is Check.HEALTHY) - desired.floor
-    held = set()
-    for each in turning:
-        well = each.check is Check.HEALTHY
-        if spare <= 0 or (well and spare_well <= 0):
-            held.add(each.id)
-            continue
-        spare -= 1
-        spare_well -= well
-    return held
-
-
-def _enough(role: Role, carrying: tuple[int, int], wanted: int) -> bool:
+def _enough(role: Role, found: tuple[int, int], wanted: int) -> bool:
     """One that leaves because it is sick is worth no more than the sick ones that stay; one that is well waits for as
     many that are well. Standby is taken at once: a person asked for it."""
-    everybody, well = carrying
+    everybody, well = found
     if role.departure is not None and (role.departure.at_once or role.departure.why is Why.STANDBY):
         return True
     sick = role.departure is not None and role.departure.why is Why.SICK

@@ -24,6 +24,7 @@ from homeport.model.deployment import (
     Phase,
     Prepared,
     Progress,
+    Resized,
     Reverting,
     Shared,
     Staged,
@@ -57,7 +58,7 @@ def apply(deployment: Deployment, entry: Entry) -> Deployment:
             return replace(deployment, task_started_at=entry.at)
         case TaskEnded():
             return replace(deployment, phase=Phase.LAUNCH, task_exit_code=entry.exit_code, launch_at=entry.at)
-        case Staged() | Moved() | Paused() | Continued() | Shared() | Watched() | Judged() | Switched():
+        case Staged() | Moved() | Paused() | Continued() | Resized() | Shared() | Watched() | Judged() | Switched():
             return _progress(deployment, entry)
         case Baking():
             return replace(deployment, phase=Phase.BAKE, bake_until_at=entry.until_at)
@@ -79,6 +80,8 @@ def _progress(deployment: Deployment, entry: Progress) -> Deployment:
             return replace(deployment, paused_at=entry.at)
         case Continued():
             return replace(deployment, continued_at=entry.at)
+        case Resized(groups=groups):
+            return replace(deployment, started=replace(deployment.started, groups=groups))
         case Shared(step=step, percent=percent):
             return replace(deployment, step=step, step_percent=percent, step_since_at=None, step_until_at=None)
         case Watched(at=at, until_at=until_at):

@@ -7,7 +7,7 @@ gets his next generation in place, and when; who leaves. Called by `control.envi
 `RULES` is ordered, and the first that fits counts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -33,7 +33,8 @@ from homeport.model.fleet import (
 )
 from homeport.plan.cohort import SURPLUS, Role, assign
 from homeport.plan.fleet_rule import Outcome
-from homeport.plan.member import age, carries, usable
+from homeport.plan.floor import carrying, held
+from homeport.plan.member import age, carries
 
 STAY = ("still needed", "surplus", "unknown")
 ENDING = (State.TERMINATING, State.TERMINATING_WAIT, State.TERMINATED)
@@ -185,11 +186,9 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime, membe
     present = sorted((each for each in members if each.state is not State.TERMINATED), key=age)
     living = [each for each in present if each.state not in ENDING]
     roles = assign(desired.cohorts, living, {})
-    held = _held(desired, living, roles)
+    carried_on = held(desired, living, roles)
     wanted = sum(cohort.count for cohort in desired.cohorts if cohort.serving)
-    carrying = sum(
-        1 for each in living if roles[each.id].cohort is not None and carries(each, balanced=desired.balanced)
-    )
+    everybody, well = carrying(desired, living, roles)
     decisions = []
     stay = booting = 0
     for instance in present:
@@ -197,8 +196,8 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime, membe
             instance=instance,
             role=roles.get(instance.id, SURPLUS),
             desired=desired,
-            enough=carrying >= wanted,
-            held=instance.id in held,
+            enough=(everybody if instance.check is Check.UNHEALTHY else well) >= wanted,
+            held=instance.id in carried_on,
             closing=not desired.cohorts,
         )
         rule = next(rule for rule in RULES if rule.when(situation))
@@ -232,11 +231,3 @@ def _count(cohort: Cohort, serving: Sequence[Role]) -> int:
     would make another."""
     kept = sum(1 for role in serving if role.cohort == cohort)
     return cohort.count if cohort.launch else min(cohort.count, kept)
-
-
-def _held(desired: GroupDesired, living: Sequence[Instance], roles: Mapping[str, Role]) -> set[str]:
-    """Those that can't be spared yet for their next generation; who is sick goes first."""
-    carrying = [each for each in living if carries(each, balanced=desired.balanced) and each.next_release is None]
-    turning = [each for each in carrying if roles[each.id].convert and usable(each)]
-    turning.sort(key=lambda each: (each.check is not Check.UNHEALTHY, age(each)))
-    return {each.id for each in turning[max(0, len(carrying) - desired.floor) :]} if desired.floor else set()

@@ -10,6 +10,9 @@ CRASH_LOOP_EXITS = 3
 """So many exits of one process before its instance was ever healthy, and the release is refused without waiting."""
 
 
+REFUSED_LAUNCHES = 3
+"""So many launches in a row that came to nothing, and it isn't waited for the next: a single one is often made up for
+by another zone, or a moment later."""
 MAKE_ROOM = "make room, then deploy again: homeport gc"
 
 
@@ -48,6 +51,8 @@ def overdue_at(instance: Instance, grace: timedelta) -> datetime:
 
 
 def troubled(v: View) -> Step | None:
+    if (step := _not_launched(v)) is not None:
+        return step
     baking_since_at = None
     if v.deployment.bake_until_at is not None:
         baking_since_at = v.deployment.bake_until_at - v.started.bake
@@ -61,9 +66,11 @@ def troubled(v: View) -> Step | None:
             continue  # inherited: what it does was no news to anybody
         if each.zone_failed or each.zone in v.observed.failed_zones:  # lost with it, whatever it runs
             continue
-        found = trouble(
-            each, since_at=v.started.at, grace=v.started.grace, baking_since_at=baking_since_at
-        ) or _never_healthy(v, each)
+        found = (
+            trouble(each, since_at=v.started.at, grace=v.started.grace, baking_since_at=baking_since_at)
+            or _never_healthy(v, each)
+            or _ill(each)
+        )
         if found:
             verdict, hint = (Verdict.INFRASTRUCTURE, MAKE_ROOM) if each.disk_full else (Verdict.FAILED, "")
             if _abandoned(each):
@@ -71,6 +78,24 @@ def troubled(v: View) -> Step | None:
             full = ", on a full disk" if each.disk_full else ""
             evidence = Evidence(summary=f"{found}{full}", instance=each.id, hint=hint)
             return Step(entry=Reverting(at=v.now, verdict=verdict, evidence=evidence), blames=each.id)
+    return None
+
+
+def _not_launched(v: View) -> Step | None:
+    """Nothing that a release could help: nobody lends it a machine."""
+    refused = [
+        each
+        for each in v.observed.instances
+        if not each.launched
+        and (each.app, each.release) == (v.started.app, v.started.release)
+        and each.created_at >= v.started.at
+    ]
+    for group in sorted({each.group for each in refused}):
+        newest = [each for each in refused if each.group == group]
+        if len(newest) >= REFUSED_LAUNCHES:
+            summary = f"no instance of {group} can be launched: {max(newest, key=lambda each: each.created_at).reason}"
+            evidence = Evidence(summary=summary, hint="mend what that says, then deploy again")
+            return Step(entry=Reverting(at=v.now, verdict=Verdict.INFRASTRUCTURE, evidence=evidence))
     return None
 
 
@@ -84,6 +109,13 @@ def _never_healthy(v: View, each: Instance) -> str:
     if each.check is Check.UNKNOWN or v.now < overdue_at(each, v.started.grace):
         return ""
     return f"{each.id} wasn't healthy within {v.started.grace.total_seconds():g} s"
+
+
+def _ill(each: Instance) -> str:
+    """It serves, and isn't well any more: in place, others would wait for it for ever, since those that are well can't
+    be spared then."""
+    ill = each.state is State.IN_SERVICE and each.run is Run.RUNNING and each.check is Check.UNHEALTHY
+    return f"{each.id} became unhealthy once it was in service" if ill else ""
 
 
 def deadline(v: View) -> datetime | None:

@@ -18,6 +18,7 @@ from homeport.model.deployment import (
     Ended,
     Entry,
     Paused,
+    Resized,
     Reverting,
     Started,
     TaskEnded,
@@ -340,6 +341,8 @@ def _said(entry: Entry) -> str:
             return f"pauses: {entry.reached}"
         case Continued():
             return f"{entry.by} lets it go on"
+        case Resized():
+            return f"scaled meanwhile: {', '.join(f'{count} of {name}' for name, count in entry.counts.items())}"
         case Reverting():
             by = f" {entry.by}: {entry.why};" if entry.by else ""
             return f"goes back ({entry.verdict.value}):{by} {entry.evidence.summary}"

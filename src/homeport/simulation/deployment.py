@@ -6,10 +6,11 @@ As in `simulation.invariant`, a decision is judged by what its decider was shown
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 
-from homeport.model.deployment import Deployment, Ended, Entry, GroupChange, Started, Verdict
+from homeport.model.deployment import Baking, Deployment, Ended, Entry, GroupChange, Moved, Started, Switched, Verdict
 from homeport.model.fleet import (
     Action,
     Check,
@@ -43,7 +44,7 @@ TASK = re.compile(r".*-release-d\d+\b")
 class Written(Struct, kw_only=True):
     """An entry that is written. `before`: what the journal stood for until then; None: it is the first.
     `fence`: under which; `lease`: the newest that there is. `task`: the release task as it is, whoever sees it.
-    `lasting`: groups in which somebody has suspended Terminate."""
+    `lasting`: groups in which somebody has suspended Terminate. `sizes`: group → how many are asked for."""
 
     entry: Entry
     before: Deployment | None
@@ -53,6 +54,7 @@ class Written(Struct, kw_only=True):
     lease: int
     task: Task | None = None
     lasting: frozenset[str] = frozenset()
+    sizes: Mapping[str, int] = MappingProxyType({})
 
     def serving(self, group: str, *, known: bool) -> Counter[int]:
         """Release → how many of the group's instances serve it, as the decider was shown. `known`: without those of
@@ -120,11 +122,21 @@ def the_release_task_ran_or_nobody_can_know(w: Written) -> str:
     return "" if said else f"{w.entry.evidence.summary}: but its release task is {w.task}"
 
 
+def it_moves_to_the_sizes_that_are_asked_for(w: Written) -> str:
+    """Also where somebody scales while it goes on."""
+    forward = isinstance(w.entry, Moved | Switched | Baking)
+    if w.before is None or not (forward or (isinstance(w.entry, Ended) and w.entry.verdict is Verdict.GOOD)):
+        return ""
+    counts = {each.name: each.new_count for each in w.before.started.groups}
+    return "" if counts == w.sizes else f"to {counts}, asked for is {dict(w.sizes)}"
+
+
 ENTRIES: tuple[Callable[[Written], str], ...] = (
     only_the_lease_holder_writes,
     good_is_what_serves_everywhere,
     back_is_what_served_before,
     the_release_task_ran_or_nobody_can_know,
+    it_moves_to_the_sizes_that_are_asked_for,
 )
 
 

@@ -138,8 +138,10 @@ def deploying(chance: random.Random, groups: Sequence[str], *, seconds: float) -
         value = {
             "deploy-as": f"{chance.choice(STRATEGIES)} {chance.choices(HOW, (6, *[1] * (len(HOW) - 1)))[0]}",
             "crash": str(chance.randint(1, 80)),
+            "scale": str(chance.randint(1, 6)),
         }.get(kind, "")
-        found.append(Fault(at_seconds=at, kind=kind, value=value, choice=chance.randrange(10_000)))
+        group = chance.choice(list(groups)) if kind == "scale" else ""
+        found.append(Fault(at_seconds=at, kind=kind, group=group, value=value, choice=chance.randrange(10_000)))
         if kind == "store-away":
             found.append(Fault(at_seconds=until, kind="store-back"))
     found += [Fault(at_seconds=seconds, kind="store-back"), Fault(at_seconds=seconds, kind="continue")]
@@ -152,6 +154,7 @@ _DEPLOYING: dict[Any, int] = {
     "any": 10,
     "abort": 6,
     "continue": 6,
+    "scale": 6,
     "usurp": 6,
     "store-away": 4,
     "lose-task": 4,

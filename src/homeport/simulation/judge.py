@@ -14,6 +14,7 @@ from homeport.errors import Unavailable
 from homeport.model.asked import Suspendable
 from homeport.model.deployment import Ended, Entry, Verdict
 from homeport.model.fleet import Action, Observation, Task
+from homeport.plan.desired import size
 from homeport.plan.journal import fold
 from homeport.plan.lease import fence_of, read_lease, sequence_of
 from homeport.simulation.deployment import (
@@ -71,6 +72,7 @@ class Judge:
             return
         entries = [msgspec.json.decode(each, type=Entry) for each in FencedLog(self.raw, match[0]).entries()]
         before = fold(entries[:-1]) if len(entries) > 1 else None
+        asked = self.world.memory.asked(self.world.place.id)
         written = Written(
             entry=entries[-1],
             before=before,
@@ -79,11 +81,8 @@ class Judge:
             fence=fence_of(key),
             lease=self.lease(),
             task=None if before is None else self._task(before.task_id),
-            lasting=frozenset(
-                each.group
-                for each in self.world.memory.asked(self.world.place.id).groups
-                if Suspendable.TERMINATE in each.suspended
-            ),
+            lasting=frozenset(each.group for each in asked.groups if Suspendable.TERMINATE in each.suspended),
+            sizes={each.name: size(each, asked.sizes(self.world.app)) for each in self.world.formation.groups},
         )
         for holds in ENTRIES:
             if problem := holds(written):

@@ -256,17 +256,29 @@ def check_scale_persists_over_the_file(path: Path) -> None:
     assert world.world.engine.asked(world.world.place.id).sizes(APP) == {"web": 4}
 
 
-def check_scale_while_a_deployment_goes_on_holds_from_its_end(path: Path) -> None:
+def check_scale_holds_at_once_while_a_deployment_goes_on(path: Path) -> None:
     for number, count, verdict in ((BETTER, 1, Verdict.GOOD), (NEVER_HEALTHY, 4, Verdict.FAILED)):
         world = up(path / str(count))
         world.deploy(number)
         world.settle(lambda world=world: world.newest.phase is Phase.LAUNCH)
         world.control.scale(world.world.place.id, APP, "web", count)
-        world.settle(lambda world=world: world.newest.phase is not Phase.LAUNCH)
-        assert len(world.serving()) == 2
+        world.settle(lambda world=world, count=count: len(world.serving()) == count)
+        assert world.newest.phase is Phase.LAUNCH, "by the release before"
+        assert {release for _, release in world.serving()} == {GOOD}
+        assert fewest_serving(world) == count
         assert world.verdict() is verdict
-        world.quiet()
-        assert len(world.serving()) == count
+        world.settle(lambda world=world, count=count: len(world.serving()) == count)
+
+
+def check_scale_on_the_way_back_holds_from_its_end(path: Path) -> None:
+    world = up(path)
+    world.deploy(NEVER_HEALTHY)
+    world.settle(lambda: world.newest.phase is Phase.REVERTING)
+    world.control.scale(world.world.place.id, APP, "web", 4)
+    assert world.verdict() is Verdict.FAILED
+    assert [each.old_count for each in world.newest.started.groups] == [2, 1]
+    world.quiet()
+    assert len(world.serving()) == 4
 
 
 def with_a_task_that_hangs(path: Path, *, deaf: bool = False, timeout: timedelta | None = None) -> Controlled:

@@ -18,7 +18,7 @@ from homeport.model.platform import Deploy, Weight
 from homeport.plan.release import release_key
 from homeport.testing.world import APP, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.memory_world import formation
-from tests.unit.control.test_deployment import abort, instances, up
+from tests.unit.control.test_deployment import abort, instances, rolling, up
 
 OTHER = 6
 
@@ -83,6 +83,17 @@ def check_what_is_sick_at_the_gate_goes_back(path: Path) -> None:
     world.settle(lambda: world.newest.waits_at_gate)
     world.world.destroy(next(id_ for id_, number in world.serving() if number == BETTER))
     assert world.verdict() is Verdict.FAILED
+    world.quiet()
+    assert [number for _, number in world.serving()] == [GOOD] * 4
+
+
+def check_ill_before_the_others_have_moved_goes_back(path: Path) -> None:
+    world = up(path, rolling(), {BETTER: Behaviour(unhealthy_after=0.4)})
+    world.deploy(BETTER)
+    assert world.verdict() is Verdict.FAILED
+    assert world.newest.bake_until_at is None
+    assert world.newest.ended is not None
+    assert "became unhealthy once it was in service" in world.newest.ended.evidence.summary
     world.quiet()
     assert [number for _, number in world.serving()] == [GOOD] * 4
 
@@ -178,6 +189,49 @@ def test_rolling_keeps_its_floor_and_its_ceiling(
 ) -> None:
     world = rolled(tmp_path, **deploy)
     assert extremes(world) == (fewest, most)
+    assert world.verdict() is Verdict.GOOD
+    world.quiet()
+    assert [number for _, number in world.serving()] == [BETTER] * 4
+
+
+@pytest.mark.parametrize(
+    ("count", "fewest", "meanwhile"),
+    [(6, 5, [1, 1, 1, 1, 2, 2]), (3, 2, [1, 2, 2]), (2, 2, [2, 2]), (1, 1, [2])],
+)
+@pytest.mark.parametrize("aborted", [False, True])
+def test_scaled_at_the_gate(tmp_path: Path, count: int, fewest: int, meanwhile: list[int], aborted: bool) -> None:
+    """Those of the old release go first, and the floor is the new count's."""
+    world = rolled(tmp_path, pause_after="50%")
+    world.settle(lambda: world.newest.waits_at_gate)
+    world.control.scale(world.world.place.id, APP, "web", count)
+    seen: list[int] = []
+
+    def there() -> bool:
+        seen.append(len(world.serving()))
+        return sorted(number for _, number in world.serving()) == meanwhile
+
+    world.settle(there)
+    assert min(seen) == min(4, count)
+    assert world.newest.waits_at_gate
+    if aborted:
+        abort(world)
+    else:
+        world.control.go_on(world.world.place.id, APP, None, by="ada")
+    least, _ = extremes(world)
+    assert least >= (max(1, count - 1) if aborted else fewest)
+    assert world.verdict() is (Verdict.ABORTED if aborted else Verdict.GOOD)
+    world.quiet()
+    assert [number for _, number in world.serving()] == [GOOD if aborted else BETTER] * count
+
+
+def test_scaled_while_it_goes_zone_by_zone(tmp_path: Path) -> None:
+    world = rolled(tmp_path, count=6, batch="zone", pause_after="30%")
+    world.settle(lambda: world.newest.waits_at_gate)
+    world.control.scale(world.world.place.id, APP, "web", 4)
+    world.settle(lambda: sorted(number for _, number in world.serving()) == [1, 1, 2, 2])
+    assert world.newest.started.groups[0].batches == (2, 3, 4)
+    world.control.go_on(world.world.place.id, APP, None, by="ada")
+    assert extremes(world)[0] == 3
     assert world.verdict() is Verdict.GOOD
     world.quiet()
     assert [number for _, number in world.serving()] == [BETTER] * 4

@@ -127,6 +127,18 @@ def test_the_floor_holds() -> None:
     assert len(actions(instance(1), instance(2), cohorts=asked, capacity=2, floor=1)) == 1
 
 
+def test_one_that_is_ill_counts_for_nobody_who_is_well() -> None:
+    """Neither for the floor, nor as a successor: what has died is still a target, until its group notices."""
+    dead = instance(1, 2, check=Check.UNHEALTHY)
+    one_each = (Cohort(release=2, count=2, in_place=True), replace(ONE, count=1))
+    assert actions(dead, instance(2), instance(3), cohorts=one_each, capacity=3, floor=2) == []
+    well = replace(dead, check=Check.HEALTHY)
+    assert len(actions(well, instance(2), instance(3), cohorts=one_each, capacity=3, floor=2)) == 1
+    new = (dead, instance(4, 2))
+    assert actions(*new, instance(2), cohorts=(TWO,), capacity=3) == []
+    assert actions(well, instance(4, 2), instance(2), cohorts=(TWO,), capacity=3) == [Terminate(instance="i-2")]
+
+
 def test_what_runs_the_same_is_taken_over_as_it_is() -> None:
     asked = (Cohort(release=2, count=2, inherits=1),)
     found = actions(instance(1), instance(2), cohorts=asked, capacity=2)
