@@ -26,8 +26,18 @@ def commands() -> dict[str, click.Command]:
     return {name: command for name, command in walk(cli, "", None) if name}
 
 
-def help_text(name: str, command: click.Command) -> str:
-    return command.get_help(click.Context(command, info_name=f"homeport {name}"))
+def help_text(name: str, command: click.Command, terminal_width: int | None = None) -> str:
+    return command.get_help(click.Context(command, info_name=f"homeport {name}", terminal_width=terminal_width))
+
+
+def test_every_help_fits_a_terminal_of_80_columns() -> None:
+    wide = {
+        line
+        for name, command in commands().items()
+        for line in help_text(name, command, terminal_width=78).splitlines()
+        if len(line) > 80
+    }
+    assert wide == set()
 
 
 def test_the_commands_of_the_main_job_are_there() -> None:

@@ -66,11 +66,24 @@ def test_each_app_has_its_own_releases(market: Person) -> None:
     assert "GET / " not in log
     assert "GET / " in market("logs", "--app", "shop", "-n", "1000")
 
+    _name_of_another(market)
     _routes(market)
     _one_leaves(market)
     assert market.document("down", "--yes", "--purge")["was_up"]
     for app in ("shop", "blog"):
         assert market.document("release", "list", "--app", app)["releases"] == []
+
+
+def _name_of_another(market: Person) -> None:
+    """Another platform of the same home has an app `blog` too: nothing of it gets in among its releases and config."""
+    app = make_repository("plain", market.app.parent / "another")
+    commit(app, replaced(app, "homeport.toml", 'app = "plain"', 'app = "blog"'))
+    another = Person(app, market.home)
+    releases = market.document("release", "list", "--app", "blog")
+    for words in (("up",), ("release", "create"), ("config", "set", "MINE=1")):
+        assert "blog is up in market/staging, and can't be in blog/staging too" in another(*words, code=4)
+    assert market.document("release", "list", "--app", "blog") == releases
+    assert "MINE" not in market("config", "list", "--app", "blog")
 
 
 def _routes(market: Person) -> None:

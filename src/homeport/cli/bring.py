@@ -1,6 +1,7 @@
 """What `up` and `deploy` share: from code to releases that run. Called by them, `rollback` and `config`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from homeport.cli import follow, freeze, place, publish
 from homeport.cli.client import Client
@@ -12,7 +13,7 @@ from homeport.console.views import AppView, StatusView
 from homeport.errors import Failed, HomeportError, Invalid, NotFound, Unavailable
 from homeport.model.platform import Resolved
 from homeport.model.release import Release
-from homeport.plan.release import parse_number
+from homeport.plan.release import parse_number, shared_name
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.source import Source, tag_release
 from homeport.system.clock import SystemClock
@@ -34,6 +35,7 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
         tag_release(wanted.source, release.app, release.environment, release.number, alone=wanted.alone)
         return release, False
     freeze.check(catalogue.store, wanted.resolved.place.id, asked.over_freeze)
+    check_alone(wanted.resolved.place.id, code.app)
     home = wiring.home()
     what = "the work tree" if wanted.source.dirty else f"{wanted.source.commit[:10]} {wanted.source.subject}"
     where = f" of {wanted.source.url}" if wanted.source.url else ""
@@ -62,6 +64,21 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
         f"homeport deploy --release {release.id} -e {release.resolved.place.id}",
     )
     return release, True
+
+
+def check_alone(environment: str, app: str) -> None:
+    """Asked before anything is kept for it: releases and config are those of another platform's environment of that
+    name, where the app is up there. The engine looks again before it deploys. Raises `Conflict`."""
+    from homeport import wiring
+
+    if wiring.remote() is not None:
+        return  # each platform there has a bucket of its own
+    api = place.client()
+    with suppress(NotFound, Unavailable):  # no engine runs, or that environment has just ended
+        for other in api.environments():
+            same_name = other.name == environment.partition("/")[2] and other.environment != environment
+            if same_name and app in (each.app for each in api.status(other.environment).apps):
+                raise shared_name(app, environment, other.environment)
 
 
 def leaves_rollback(running: Release, source: Source) -> str | None:

@@ -83,7 +83,7 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 @click.command(
     epilog=options.example(
-        "homeport completion bash > ~/.local/share/bash-completion/completions/homeport",
+        "source <(homeport completion bash)   # in ~/.bashrc",
         "homeport completion zsh > ~/.zfunc/_homeport   # a directory in $fpath",
         "homeport completion fish > ~/.config/fish/completions/homeport.fish",
         see="help",

@@ -242,6 +242,7 @@ def _change(
     where = place.stored_environment(directory, asked.environment)
     app = place.app_name(directory, where, asked.app)
     catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    bring.check_alone(where, app)
     running = bring.running_if_up(catalogue, where, app)
     if group is not None:
         _check_group(directory, [each.name for each in running.resolved.groups] if running else [], group)

@@ -20,7 +20,7 @@ def maintenance() -> None:
 @maintenance.command(
     epilog=options.example(
         "homeport maintenance on",
-        'homeport maintenance on -e production --allow 192.0.2.7 --why "the database moves"',
+        'homeport maintenance on --allow 192.0.2.7 --why "the database moves"',
         "homeport maintenance on --app blog",
         see="maintenance off, status, freeze",
     )

@@ -29,7 +29,7 @@ class Page(NamedTuple):
     epilog=options.example("homeport open", "homeport open -e production", "homeport open --app blog", see="status"),
 )
 @options.app
-@click.option("--print", "only_print", is_flag=True, help="Only print the URL.")
+@click.option("--print", "only_print", is_flag=True, help="Print the URL, and nothing else.")
 @options.common
 def open_(environment: str | None, directory: Path, as_json: bool, app: str | None, only_print: bool) -> None:
     """Open the environment in a browser.
@@ -49,10 +49,12 @@ def open_(environment: str | None, directory: Path, as_json: bool, app: str | No
         output.emit({"url": url, "routes": [each._asdict() for each in every]})
         return
     print(url)
+    if only_print:
+        return
     others = [each for each in every if each.url != url]
     if others:
         output.table(("", ""), [(each.url, f"{each.app}: {each.to}") for each in others], indent="  ")
-    if not opened and not only_print and "SSH_CONNECTION" in os.environ:
+    if not opened and "SSH_CONNECTION" in os.environ:
         show_tunnel(url)
 
 

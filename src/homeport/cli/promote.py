@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     epilog=options.example(
         "homeport promote staging production",
         "homeport promote staging production --dry-run",
-        'homeport promote staging production --release r12 --yes --why "sale on Friday"',
+        'homeport promote staging production --release r12 --yes --why "sale"',
         codes={6: "it isn't good in TO; what ran there before runs again", 10: "with --dry-run: something changes"},
         see="status, config diff, rollback",
     )
@@ -102,6 +102,7 @@ class _Wanted:
         place.choose(directory, self.target)
         home = wiring.home()
         self.app = place.app_name(directory, self.source, app)
+        self.typed_app = "" if app is None else f" --app {app}"
         self.catalogue: Catalogue = wiring.catalogue(wiring.store(home))
         self.release = _release(self.catalogue, self.source, self.app, release_name, force=force)
         name = self.target.partition("/")[2]
@@ -137,7 +138,7 @@ class _Wanted:
         if self.release.slug.dirty:
             found.append(f"{self.release.id} was built with changes that were never committed")
         if lacking:
-            hint = f"homeport config set -e {target} …"
+            hint = f"homeport config set -e {target}{self.typed_app} …"
             found.append(f"{source} has {', '.join(sorted(lacking))}; {target} will not: {hint}")
         values = [(key, each) for group in self.after.config.values() for key, each in group.items()]
         if unreadable := sorted({key for key, each in values if not each.readable}):
@@ -276,7 +277,8 @@ def _confirm(wanted: _Wanted, *, yes: bool, as_json: bool) -> None:
         plan = [f"{section}: {text}" for section, text in difference.lines(wanted.difference, wanted.apart)]
         raise Invalid(
             f"promote changes {wanted.target}, and nobody is here to confirm it",
-            hint=f"homeport promote {source} {wanted.standing.name} --release {wanted.release.id} --yes",
+            hint=f"homeport promote {source} {wanted.standing.name}{wanted.typed_app} "
+            f"--release {wanted.release.id} --yes",
             details=(wanted.title(), *plan, *wanted.notes()) if as_json else (),
         )
     click.confirm(f"Deploy this to {wanted.target}?", abort=True)
@@ -296,7 +298,7 @@ def _carry_out(wanted: _Wanted, *, why: str | None, over_freeze: str | None, as_
     if (now and now.id) != (shown.release.id if shown.running and shown.release else None):
         raise Conflict(
             f"{wanted.target} has changed since this was shown: it runs {now.id if now else 'nothing'}",
-            hint=f"homeport promote {wanted.source.partition('/')[2]} {shown.name}   # shows it anew",
+            hint=f"homeport promote {wanted.source.partition('/')[2]} {shown.name}{wanted.typed_app}   # shows it anew",
         )
     release, new = publish.promote(wanted.promotion, wanted.catalogue, by=by, why=said, now=SystemClock().now())
     with output.Progress(quiet=as_json) as progress:

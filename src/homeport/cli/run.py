@@ -25,8 +25,9 @@ POLL_SECONDS = 20.0
     epilog=options.example(
         'homeport run "python manage.py shell"',
         "homeport run -- python manage.py migrate --plan",
-        'homeport run "psql $DATABASE_URL" < dump.sql',
-        'homeport run --detach --timeout 2h "python import.py"   # then: homeport logs -f --instance run.1',
+        "homeport run 'psql $DATABASE_URL' < dump.sql",
+        'homeport run --detach --timeout 2h "python import.py"',
+        "homeport logs -f --instance run.1   # what it writes",
         codes={124: "the time limit was reached", 127: "the command isn't there"},
         see="exec, ps",
     ),

@@ -24,7 +24,7 @@ def simulate() -> None:
 
 @simulate.command(
     epilog=options.example(
-        'homeport simulate fleet --scenario "1m deploy; 1m2s fail zone b; 20m restore zone b"',
+        'homeport simulate fleet --scenario "1m fail zone b; 20m restore zone b"',
         "homeport simulate fleet --seed 7 --hours 24",
         codes={6: "something didn't hold that must"},
         see="deploy, scale, status",

@@ -26,6 +26,7 @@ from homeport.plan import capacity, freeze, route
 from homeport.plan.capacity import Promise
 from homeport.plan.desired import size
 from homeport.plan.mistake import instead
+from homeport.plan.release import shared_name
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
@@ -254,10 +255,7 @@ class Control:
         """Releases and journals are kept by app and environment: the same two of another platform would share them."""
         for id_, other in self.environments.items():
             if id_ != place.id and other.place.name == place.name and app in other.observe().fence:
-                raise Conflict(
-                    f"{app} is up in {id_}, and can't be in {place.id} too: an app belongs to one platform",
-                    hint=f'homeport down -e {id_}, or keep platform = "{other.place.platform}" in homeport.toml',
-                )
+                raise shared_name(app, place.id, id_)
 
     def _check_routes(self, release: Release) -> None:
         found = self.environments.get(release.resolved.place.id)

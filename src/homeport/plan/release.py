@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from homeport.errors import Invalid, NotFound
+from homeport.errors import Conflict, Invalid, NotFound
 from homeport.model.release import Release
 
 _RELEASE_KEY = re.compile(r"r([1-9][0-9]*)/release\.json")
@@ -98,6 +98,15 @@ def parse_number(text: str | int) -> int:
     if match is None:
         raise Invalid(f"{text!r} isn't a release, expected something like r12", hint="homeport release list")
     return int(match[1])
+
+
+def shared_name(app: str, here: str, there: str) -> Conflict:
+    """Why an app can't be in two platforms' environments of one name: they would share its releases and config."""
+    return Conflict(
+        f"{app} is up in {there}, and can't be in {here} too: an app belongs to one platform",
+        hint=f'homeport down -e {there}, or keep platform = "{there.partition("/")[0]}" in homeport.toml, '
+        "or give the app here another name",
+    )
 
 
 # --- verdicts and rollback --------------------------------------------------------------------------------------------

@@ -157,11 +157,15 @@ def _memory() -> Iterator[Check]:
         ok=kind is not None,
         found=f"cgroup {kind}: a limit holds for the whole instance" if kind else "RLIMIT_DATA: per process",
         expected="a cgroup that can be written to, so that a limit holds for the whole instance",
-        mend=""
-        if kind
-        else "run the engine as root, or in a delegated unit: systemd-run --user --scope -p Delegate=yes",
+        mend="" if kind else _memory_mend(),
         needed=False,
     )
+
+
+def _memory_mend() -> str:
+    if os.getuid() == 0:
+        return "mount /sys/fs/cgroup so that it can be written to; in a container, start that with a cgroup of its own"
+    return "run the engine as root, or in a delegated unit: systemd-run --user --scope -p Delegate=yes"
 
 
 def _packet_filter() -> Iterator[Check]:
