@@ -121,7 +121,7 @@ def local_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) -
     """Log lines straight from disk: the daemon needn't run."""
     if _remote:
         return control_inside().control.engine.logs(environment, query, follow=follow)
-    from homeport.engines.local.engine import read_logs
+    from homeport.engines.local.log import read_logs
 
     return read_logs(home, environment, query, follow=follow)
 

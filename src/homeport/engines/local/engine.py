@@ -3,7 +3,6 @@ nothing. Its parts: `generation` (instances), `task` (releases and one-off proce
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +10,13 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from homeport.engines.local import access, certificate, reserve
+from homeport.engines.local import access, reserve
+from homeport.engines.local.app import Apps
 from homeport.engines.local.balancer import HaproxyBalancer
+from homeport.engines.local.environment import Environments, url
 from homeport.engines.local.generation import Generations
 from homeport.engines.local.launcher import Launcher
+from homeport.engines.local.log import read_logs
 from homeport.engines.local.observer import Observer
 from homeport.engines.local.record import EnvironmentRecord, InstanceRecord, Records
 from homeport.engines.local.remains import Remains
@@ -24,12 +26,11 @@ from homeport.engines.local.task import Tasks
 from homeport.engines.local.traffic import Traffic, server_name
 from homeport.engines.local.work import Work
 from homeport.engines.local.zone import Zones
-from homeport.errors import Conflict, HomeportError, Invalid, NotFound
-from homeport.instance import log as logs
-from homeport.instance.address import Addresses, Claim
+from homeport.errors import HomeportError, Invalid, NotFound
+from homeport.instance.address import Addresses
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
-from homeport.model.canary import Answers, Share
+from homeport.model.canary import Answers
 from homeport.model.certificate import Certificate
 from homeport.model.event import Event
 from homeport.model.fleet import (
@@ -51,7 +52,6 @@ from homeport.model.fleet import (
     SetRoutes,
     SetShare,
     Start,
-    State,
     Stop,
     Target,
     Terminate,
@@ -128,6 +128,18 @@ class LocalEngine:
             clock=clock,
             lock=self._lock,
         )
+        self.apps = Apps(self.records, self.traffic)
+        self.places = Environments(
+            home,
+            self.records,
+            addresses=self.addresses,
+            traffic=self.traffic,
+            tasks=self.tasks,
+            watched=self.watched,
+            zones=self.zones,
+            remover=self.remover,
+            clock=clock,
+        )
         self.cleaning = Remains(home, store, self.records, tasks=self.tasks, clock=clock, lock=self._lock)
         launcher.sweep()
         self.remover.resume(self.cleaning.directories())
@@ -136,7 +148,7 @@ class LocalEngine:
             self.generations.adopt(kept)
             self.tasks.adopt(kept)
             self.watched.all(kept.place.id)
-        self.addresses.keep_only(self._is_claimed)
+        self.addresses.keep_only(self.places.is_claimed)
         try:
             self.traffic.sync()
         except HomeportError as error:
@@ -146,18 +158,7 @@ class LocalEngine:
 
     def open_environment(self, place: Place) -> str:
         with self._lock:
-            known = self.records.environments().get(place.id)
-            if known is not None and known.place == place:
-                return _url(known)
-            if place.tls is not None and (known is None or known.place.tls != place.tls):
-                certificate.check_new(place.tls, self.clock.now())
-            listen = place.listen or f"127.0.0.1:{self.addresses.public_port(place.id)}"
-            uid = self.addresses.uid(place.id) if os.getuid() == 0 else None
-            opened = EnvironmentRecord(place=place, listen=listen, uid=uid, closing=known.closing if known else False)
-            self.traffic.sync(opened)
-            self.records.keep_environment(opened)
-            self.traffic.write_hosts(place.id)
-            return _url(opened)
+            return self.places.open(place)
 
     def begin_close(self, environment: str) -> None:
         with self._lock:
@@ -165,59 +166,18 @@ class LocalEngine:
 
     def close_environment(self, environment: str) -> None:
         with self._lock:
-            self.records.environment(environment)
-            instances = self.records.instances(environment)
-            live = [key for key, each in instances.items() if each.seen.state is not State.TERMINATED]
-            live += [each.id for each in self.watched.all(environment) if each.ended_at is None]
-            if live:
-                raise Conflict(f"{environment} still has {', '.join(live)}")
-            # Its record goes last: without it nobody would look for the rest.
-            self.remover.begin(self.home.instances / environment)
-            self.records.forget_environment(environment)
-            self.zones.forget(environment)
-            self.traffic.sync()
-            self.addresses.release(environment)
-            self.tasks.forget(environment)
+            self.places.close(environment)
 
     def begin_leave(self, environment: str, app: str) -> None:
         with self._lock:
-            known = self.records.apps(environment).get(app)
-            if known is None:
-                raise NotFound(f"{app} isn't in {environment}")
-            self.records.keep_app(environment, app, replace(known, leaving=True))
-            self.traffic.sync()
+            self.places.begin_leave(environment, app)
 
     def forget_app(self, environment: str, app: str) -> None:
         with self._lock:
-            instances = [each.seen for each in self.records.instances(environment).values()]
-            live = [each.id for each in instances if each.app == app and each.state is not State.TERMINATED]
-            live += [each.id for each in self.watched.all(environment) if each.app == app and each.ended_at is None]
-            if live:
-                raise Conflict(f"{app} still has {', '.join(live)}")
-            self.records.forget_app(environment, app)
-            self.tasks.forget_app(environment, app)
-            self.traffic.sync()
-            self.traffic.write_hosts(environment)
-
-    def _is_claimed(self, claim: Claim) -> bool:
-        """Whether a record speaks of what has this claim."""
-        platform, _, rest = claim.key.partition("/")
-        name, _, below = rest.partition("/")
-        environment = f"{platform}/{name}"
-        if not name:
-            return True
-        if environment not in self.records.environments():
-            return False
-        if claim.kind not in ("instance", "port"):
-            return True
-        id_, _, port = below.partition("/")
-        found = self.records.instance(environment, id_)
-        if found is None or found.seen.state is State.TERMINATED:
-            return False
-        return not port or port.partition("/")[0] == str(found.seen.generation)
+            self.places.forget_app(environment, app)
 
     def environments(self) -> dict[str, tuple[Place, str]]:
-        return {id_: (each.place, _url(each)) for id_, each in self.records.environments().items()}
+        return {id_: (each.place, url(each)) for id_, each in self.records.environments().items()}
 
     def certificate(self, environment: str) -> Certificate | None:
         return self.traffic.balancer.certificate(public_name(environment))
@@ -263,13 +223,13 @@ class LocalEngine:
                 case SetCapacity():
                     raise Invalid("engine local keeps no capacity by itself")
                 case Prepare() | SetLaunch() | SetRoutes() | SetShare() | FailOpen() | RunTask() | EndTask() | Launch():
-                    self._admit(environment, action.app, fence)
+                    self.apps.admit(environment, action.app, fence)
                     self._for_app(kept, action)
                 case _:
                     found = self.records.instance(environment, action.instance)
                     if found is None:
                         raise NotFound(f"instance {action.instance} isn't in {environment}")
-                    self._admit(environment, found.seen.app, fence)
+                    self.apps.admit(environment, found.seen.app, fence)
                     self._for_instance(kept, found, action)
         self._changed()
 
@@ -285,14 +245,7 @@ class LocalEngine:
 
     def admit(self, environment: str, app: str, *, fence: int) -> None:
         with self._lock:
-            self._admit(environment, app, fence)
-
-    def _admit(self, environment: str, app: str, fence: int) -> None:
-        known = self.records.app(environment, app)
-        if fence < known.fence:
-            raise Conflict(f"fence {fence} of {app} in {environment} is over: {known.fence} was seen")
-        if fence > known.fence:
-            self.records.keep_app(environment, app, replace(known, fence=fence))
+            self.apps.admit(environment, app, fence)
 
     def _for_app(
         self,
@@ -304,44 +257,19 @@ class LocalEngine:
             case Prepare():
                 self.tasks.prepare(kept, action.app, action.release)
             case SetLaunch():
-                known = self.records.app(environment, action.app)
-                self.records.keep_app(environment, action.app, replace(known, launch=action.release))
-                self.traffic.sync()
+                self.apps.set_launch(environment, action)
             case SetRoutes():
-                self._set_routes(environment, action)
+                self.apps.set_routes(environment, action)
             case SetShare():
-                self._set_share(environment, action)
+                self.apps.set_share(environment, action)
             case FailOpen():
-                known = self.records.app(environment, action.app)
-                others = tuple(each for each in known.fail_open if each != action.group)
-                groups = (*others, action.group) if action.open else others
-                self.records.keep_app(environment, action.app, replace(known, fail_open=groups))
-                self.traffic.sync_soon()
+                self.apps.set_fail_open(environment, action)
             case RunTask():
                 self.tasks.run(kept, action)
             case EndTask():
                 self.tasks.end(environment, action)
             case Launch():
                 self.generations.launch(kept, action)
-
-    def _set_share(self, environment: str, action: SetShare) -> None:
-        known = self.records.app(environment, action.app)
-        shares = tuple(each for each in known.shares if each.group != action.group)
-        if action.percent is not None:
-            share = Share(app=action.app, group=action.group, release=action.release, percent=action.percent)
-            shares = (*shares, share)
-        self.records.keep_app(environment, action.app, replace(known, shares=shares))
-        self.traffic.sync()
-
-    def _set_routes(self, environment: str, action: SetRoutes) -> None:
-        """Routes that no balancer can have are refused: recorded, they would be in the way of every later change."""
-        known = self.records.app(environment, action.app)
-        self.records.keep_app(environment, action.app, replace(known, routes=action.release))
-        try:
-            self.traffic.sync()
-        except Invalid:
-            self.records.keep_app(environment, action.app, known)
-            raise
 
     def _for_instance(
         self,
@@ -394,20 +322,10 @@ class LocalEngine:
                 case ZoneAsked():
                     self.zones.ask(environment, said)
                 case MaintenanceAsked():
-                    self._maintain(environment, said)
+                    self.apps.maintain(environment, said)
                 case GroupAsked():
                     self.records.keep_asked(environment, said)
         self._changed()
-
-    def _maintain(self, environment: str, said: MaintenanceAsked) -> None:
-        """What no balancer can be is refused: recorded, it would be in the way of every later change."""
-        before = next((each for each in self.asked(environment).maintenance if each.app == said.app), None)
-        self.records.keep_asked(environment, said)
-        try:
-            self.traffic.sync()
-        except Invalid:
-            self.records.keep_asked(environment, before or replace(said, on=False))
-            raise
 
     def record(self, event: Event) -> None:
         self.state.record(event)
@@ -485,20 +403,3 @@ class LocalEngine:
     def _changed(self) -> None:
         for wake in self._wakes:
             wake()
-
-
-def read_logs(home: Home, environment: str, query: LogQuery, *, follow: bool) -> Iterator[LogLine]:
-    """Straight from disk, with or without a daemon."""
-
-    def wanted(instance: str) -> bool:
-        if query.app and logs.app_of(home.logs / environment / instance) != query.app:
-            return False
-        return query.group in ("", instance.rpartition("-")[0])
-
-    return logs.read(home.logs / environment, query, follow=follow, wanted=wanted)
-
-
-def _url(kept: EnvironmentRecord) -> str:
-    scheme, standard = ("https", ":443") if kept.place.tls else ("http", ":80")
-    address = kept.listen.removesuffix(standard)
-    return f"{scheme}://{address.replace('0.0.0.0', 'localhost', 1)}"
