@@ -149,6 +149,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     died: bool = False
     """It ended, or its processes did, without anybody having asked."""
+    launched: bool = True
+    """False: whoever lends machines refused one, and there never was anything."""
     drain_at: datetime | None = None
     stop_at: datetime | None = None
     killed: bool = False
