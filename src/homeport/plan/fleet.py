@@ -30,7 +30,7 @@ from homeport.model.fleet import (
 )
 from homeport.plan.cohort import Role, assign
 from homeport.plan.departure import Scene, Why, find
-from homeport.plan.fleet_rule import RULES, Situation
+from homeport.plan.fleet_rule import RULES, FleetSituation
 from homeport.plan.floor import carrying, held
 from homeport.plan.launch import launches
 from homeport.plan.member import age
@@ -76,7 +76,7 @@ def decide(desired: GroupDesired, observed: Observation, now: datetime, members:
     wakes = list(found.wakes)
     for instance in present:
         role = roles[instance.id]
-        situation = Situation(
+        situation = FleetSituation(
             instance=instance,
             role=role,
             desired=desired,

@@ -3,21 +3,14 @@
 `RULES` is ordered, and the first that fits counts. Read it aloud: each row is "if …, then … because …".
 """
 
-from collections.abc import Callable
 from datetime import datetime
-
-from msgspec import Struct
 
 from homeport.model.asked import Suspendable
 from homeport.model.fleet import (
-    Action,
     AskHook,
     Check,
     Drain,
     EnterStandby,
-    GroupDesired,
-    Inherit,
-    Instance,
     Kill,
     PutInService,
     Run,
@@ -28,24 +21,14 @@ from homeport.model.fleet import (
     Terminate,
 )
 from homeport.plan import hook
-from homeport.plan.cohort import Role
 from homeport.plan.departure import Why, sick_at
 from homeport.plan.illness import describe
-from homeport.plan.member import carries
+from homeport.plan.rule import FLOOR, IN_SERVICE, INHERITED, UNKNOWN, Outcome, Rule, Situation
 
 
-class Situation(Struct, frozen=True, kw_only=True):
-    """All that a rule may look at."""
-
-    instance: Instance
-    role: Role
-    desired: GroupDesired
-    enough: bool
-    """So many wanted instances carry traffic that one that isn't wanted may go."""
+class FleetSituation(Situation, frozen=True, kw_only=True):
     suspended: frozenset[Suspendable]
     now: datetime
-    held: bool = False
-    """It is to become its next generation, but not yet: fewer than the floor would carry."""
 
     def goes(self, *why: Why) -> bool:
         """It departs for one of these reasons."""
@@ -74,10 +57,6 @@ class Situation(Struct, frozen=True, kw_only=True):
         return self.desired.terminating is not None and alive and self.ends
 
     @property
-    def carrying(self) -> bool:
-        return carries(self.instance, balanced=self.desired.balanced)
-
-    @property
     def connections_until_at(self) -> datetime | None:
         at = self.instance.drain_at
         return None if at is None else at + self.desired.drain
@@ -93,64 +72,42 @@ class Situation(Struct, frozen=True, kw_only=True):
         return self.instance.target is Target.DRAINING and self.instance.in_flight != 0
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
-    """What a rule answers: an action or a no-op, the reason, and when to look again."""
-
-    reason: str
-    action: Action | None = None
-    wake_at: datetime | None = None
-
-
-class Rule(Struct, frozen=True, kw_only=True):
-    name: str
-    when: Callable[[Situation], bool]
-    then: Callable[[Situation], Outcome]
-
-
 def past(moment: datetime | None, now: datetime) -> bool:
     return moment is not None and now >= moment
 
 
-def _stop_again(s: Situation) -> Outcome:
+def _stop_again(s: FleetSituation) -> Outcome:
     release = None if s.instance.state is State.TERMINATING else s.instance.next_release
     return Outcome(
         action=Stop(instance=s.instance.id, next_release=release), reason="it was to stop, but TERM never reached it"
     )
 
 
-def _start_next(s: Situation) -> Outcome:
-    assert s.role.cohort is not None
-    release = s.role.cohort.release
-    return Outcome(action=Start(instance=s.instance.id, release=release), reason=f"next generation, with r{release}")
+def _start_next(s: FleetSituation) -> Outcome:
+    action = Start(instance=s.instance.id, release=s.release)
+    return Outcome(action=action, reason=f"next generation, with r{s.release}")
 
 
-def _inherit(s: Situation) -> Outcome:
-    assert s.role.cohort is not None
-    release = s.role.cohort.release
-    action = Inherit(instance=s.instance.id, release=release)
-    return Outcome(action=action, reason=f"what it runs is the same in r{s.instance.release} and r{release}")
-
-
-def _clean_up(s: Situation) -> Outcome:
+def _clean_up(s: FleetSituation) -> Outcome:
     why = s.instance.reason or "its processes are gone"
     return Outcome(action=Terminate(instance=s.instance.id), reason=why)
 
 
-def _drain(s: Situation) -> Outcome:
+def _drain(s: FleetSituation) -> Outcome:
     return Outcome(action=Drain(instance=s.instance.id), reason=_why_leaving(s))
 
 
-def _why_leaving(s: Situation) -> str:
+def _why_leaving(s: FleetSituation) -> str:
     if s.role.departure is not None:
         return s.role.departure.reason
-    if s.role.convert and s.role.cohort is not None:
-        return f"it gets r{s.role.cohort.release} in place"
+    if s.role.convert:
+        return f"it gets r{s.release} in place"
     if s.role.cohort is not None:
         return f"r{s.instance.release} is kept without traffic"
     return f"one more than wanted of r{s.instance.release}"
 
 
-def _ask(s: Situation, *, terminating: bool) -> Outcome:
+def _ask(s: FleetSituation, *, terminating: bool) -> Outcome:
     asked = s.desired.terminating if terminating else s.desired.launching
     assert asked is not None
     when = "before it ends" if terminating else "before it is in service"
@@ -158,33 +115,32 @@ def _ask(s: Situation, *, terminating: bool) -> Outcome:
     return Outcome(action=action, reason=f"a hook is asked {when}")
 
 
-def _waits_for_hook(s: Situation) -> Outcome:
+def _waits_for_hook(s: FleetSituation) -> Outcome:
     assert s.instance.hook is not None
     said = f": {s.instance.hook.said}" if s.instance.hook.said else ""
     return Outcome(reason=f"its hook is waited for{said}", wake_at=hook.until_at(s.instance.hook))
 
 
-def _hook_open(s: Situation, state: State) -> bool:
+def _hook_open(s: FleetSituation, state: State) -> bool:
     """The instance waits for a hook in this state."""
     return s.instance.state is state and s.instance.hook is not None and hook.verdict(s.instance.hook, s.now) is None
 
 
-def _sick(s: Situation) -> Outcome:
+def _sick(s: FleetSituation) -> Outcome:
     since = f" since {s.instance.check_since_at:%H:%M:%S}" if s.instance.check_since_at else ""
     return Outcome(
         reason=f"in service, unhealthy{since}: {describe(s.instance)}", wake_at=sick_at(s.desired, s.instance)
     )
 
 
-def _convert(s: Situation) -> Outcome:
-    assert s.role.cohort is not None
+def _convert(s: FleetSituation) -> Outcome:
     return Outcome(
-        action=Stop(instance=s.instance.id, next_release=s.role.cohort.release),
-        reason=f"r{s.instance.release} ends here, r{s.role.cohort.release} comes",
+        action=Stop(instance=s.instance.id, next_release=s.release),
+        reason=f"r{s.instance.release} ends here, r{s.release} comes",
     )
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[FleetSituation], ...] = (
     Rule(
         name="lost with its zone",
         when=lambda s: s.goes(Why.LOST) and s.instance.target is Target.READY,
@@ -195,11 +151,7 @@ RULES: tuple[Rule, ...] = (
         when=lambda s: s.goes(Why.LOST) and s.instance.run is not Run.STOPPED,
         then=lambda s: Outcome(reason=f"{_why_leaving(s)}: nothing reaches it there"),
     ),
-    Rule(
-        name="unknown",
-        when=lambda s: s.instance.run is Run.UNKNOWN,
-        then=lambda s: Outcome(reason="nobody knows what it does; unknown never authorises destruction"),
-    ),
+    UNKNOWN,
     Rule(
         name="ignores TERM",
         when=lambda s: s.instance.run is Run.STOPPING and not s.instance.killed and past(s.kill_at, s.now),
@@ -244,7 +196,7 @@ RULES: tuple[Rule, ...] = (
         when=lambda s: s.instance.state is State.TERMINATING_WAIT,
         then=lambda s: Outcome(action=Stop(instance=s.instance.id), reason="its hook lets it end"),
     ),
-    Rule(name="inherited", when=lambda s: s.role.inherit, then=_inherit),
+    INHERITED,
     Rule(
         name="kept for a look",
         when=lambda s: s.goes(Why.SPECIMEN, Why.TRIAL),
@@ -267,11 +219,7 @@ RULES: tuple[Rule, ...] = (
             reason="it carries on until its successors do" + (f": {_why_leaving(s)}" if s.role.departure else "")
         ),
     ),
-    Rule(
-        name="floor",
-        when=lambda s: s.held,
-        then=lambda s: Outcome(reason=f"it carries on: {s.desired.floor} serve at least"),
-    ),
+    FLOOR,
     Rule(
         name="drain",
         when=lambda s: s.leaving and s.instance.target is Target.READY,
@@ -324,9 +272,5 @@ RULES: tuple[Rule, ...] = (
         then=lambda s: Outcome(reason=s.instance.reason or f"it starts, check: {s.instance.check.value}"),
     ),
     Rule(name="sick", when=lambda s: s.instance.check is Check.UNHEALTHY, then=_sick),
-    Rule(
-        name="in service",
-        when=lambda s: True,
-        then=lambda s: Outcome(reason=f"in service with r{s.instance.release}"),
-    ),
+    IN_SERVICE,
 )

@@ -7,10 +7,8 @@ gets his next generation in place, and when; who leaves. Called by `control.envi
 `RULES` is ordered, and the first that fits counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-
-from msgspec import Struct
 
 from homeport.model.fleet import (
     Check,
@@ -18,12 +16,10 @@ from homeport.model.fleet import (
     Decision,
     Drain,
     GroupDesired,
-    Inherit,
     Instance,
     Observation,
     Plan,
     PutInService,
-    Run,
     SetCapacity,
     Start,
     State,
@@ -32,24 +28,15 @@ from homeport.model.fleet import (
     Terminate,
 )
 from homeport.plan.cohort import SURPLUS, Role, assign
-from homeport.plan.fleet_rule import Outcome
 from homeport.plan.floor import carrying, held
-from homeport.plan.member import age, carries
+from homeport.plan.member import age
+from homeport.plan.rule import FLOOR, IN_SERVICE, INHERITED, UNKNOWN, Outcome, Rule, Situation
 
 STAY = ("still needed", "surplus", "unknown")
 ENDING = (State.TERMINATING, State.TERMINATING_WAIT, State.TERMINATED)
 
 
-class Situation(Struct, frozen=True, kw_only=True):
-    """All that a rule may look at."""
-
-    instance: Instance
-    role: Role
-    desired: GroupDesired
-    enough: bool
-    """So many that are wanted carry traffic that one that isn't may go."""
-    held: bool
-    """It is to become its next generation, but not yet: fewer than the floor would carry."""
+class PoolSituation(Situation, frozen=True, kw_only=True):
     closing: bool
     """Nobody is wanted any more: the capacity says so."""
 
@@ -69,58 +56,32 @@ class Situation(Struct, frozen=True, kw_only=True):
         return self.instance.target is not Target.UNUSED or self.instance.check is Check.INITIAL
 
 
-class Rule(Struct, frozen=True, kw_only=True):
-    name: str
-    when: Callable[[Situation], bool]
-    then: Callable[[Situation], Outcome]
-
-
-def _release(s: Situation) -> int:
-    assert s.role.cohort is not None
-    return s.role.cohort.release
-
-
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[PoolSituation], ...] = (
     Rule(
         name="waits to end",
         when=lambda s: s.instance.state is State.TERMINATING_WAIT and s.instance.stop_at is None,
         then=lambda s: Outcome(action=Stop(instance=s.instance.id), reason="its group ends it: TERM, then its grace"),
     ),
     Rule(name="ends", when=lambda s: s.instance.state in ENDING, then=lambda s: Outcome(reason="its group ends it")),
-    Rule(
-        name="unknown",
-        when=lambda s: s.instance.run is Run.UNKNOWN,
-        then=lambda s: Outcome(reason="nobody knows what it does; unknown never authorises destruction"),
-    ),
+    UNKNOWN,
     Rule(
         name="turning",
         when=lambda s: s.turning,
         then=lambda s: Outcome(reason=f"homeport-agent brings r{s.instance.next_release}"),
     ),
-    Rule(
-        name="inherited",
-        when=lambda s: s.role.inherit,
-        then=lambda s: Outcome(
-            action=Inherit(instance=s.instance.id, release=_release(s)),
-            reason=f"what it runs is the same in r{s.instance.release} and r{_release(s)}",
-        ),
-    ),
+    INHERITED,
     Rule(
         name="boots",
         when=lambda s: s.instance.state is not State.IN_SERVICE,
         then=lambda s: Outcome(reason=s.instance.reason or "it boots"),
     ),
-    Rule(
-        name="floor",
-        when=lambda s: s.held,
-        then=lambda s: Outcome(reason=f"it carries on: {s.desired.floor} serve at least"),
-    ),
+    FLOOR,
     Rule(
         name="drain",
         when=lambda s: (s.role.convert or s.aside) and s.instance.target is Target.READY,
         then=lambda s: Outcome(
             action=Drain(instance=s.instance.id),
-            reason=f"it gets r{_release(s)} in place" if s.role.convert else f"r{_release(s)} is kept without traffic",
+            reason=f"it gets r{s.release} in place" if s.role.convert else f"r{s.release} is kept without traffic",
         ),
     ),
     Rule(
@@ -132,8 +93,8 @@ RULES: tuple[Rule, ...] = (
         name="convert",
         when=lambda s: s.role.convert,
         then=lambda s: Outcome(
-            action=Start(instance=s.instance.id, release=_release(s)),
-            reason=f"r{s.instance.release} ends here, r{_release(s)} comes",
+            action=Start(instance=s.instance.id, release=s.release),
+            reason=f"r{s.instance.release} ends here, r{s.release} comes",
         ),
     ),
     Rule(
@@ -170,14 +131,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="not ready yet",
-        when=lambda s: not carries(s.instance, balanced=s.desired.balanced),
+        when=lambda s: not s.carrying,
         then=lambda s: Outcome(reason=s.instance.reason or "the balancer looks at it"),
     ),
-    Rule(
-        name="in service",
-        when=lambda s: True,
-        then=lambda s: Outcome(reason=f"in service with r{s.instance.release}"),
-    ),
+    IN_SERVICE,
 )
 
 
@@ -192,7 +149,7 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime, membe
     decisions = []
     stay = booting = 0
     for instance in present:
-        situation = Situation(
+        situation = PoolSituation(
             instance=instance,
             role=roles.get(instance.id, SURPLUS),
             desired=desired,
