@@ -34,9 +34,12 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _heeds_ctrl_c() -> None:
-    """Of a shell's background job SIGINT is ignored, and of all that it starts."""
+def _signals() -> None:
+    """What a shell has its background jobs ignore, or nohup, is heeded by all that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for each in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(each) is signal.SIG_IGN:
+            signal.signal(each, lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -73,6 +73,12 @@ class Published:
         release = publish(self.store, app=APP, environment="staging", make=make)
         self.releases[release.number] = release
         return release
+
+
+def soon_given_up(resolved: Resolved) -> Resolved:
+    """For a release that never gets healthy: nobody has to wait for it."""
+    groups = tuple(replace(each, health=replace(each.health, grace=timedelta(seconds=2))) for each in resolved.groups)
+    return replace(resolved, groups=groups)
 
 
 class LocalWorld:
@@ -159,8 +165,8 @@ def local_world(path: Path, *, rolled: int | None = None) -> Iterator[LocalWorld
     with home_in(path) as home:
         settled = "[groups.web]"
         published = Published(home, path, file=lambda text: text.replace(settled, f'settle = "200ms"\n\n{settled}', 1))
-        for values in CONFIGS.values():
-            published.publish(values)
+        for number, values in CONFIGS.items():
+            published.publish(values, soon_given_up(published.resolved) if number == NEVER_HEALTHY else None)
         if rolled is not None:
             deploy = replace(published.resolved.deploy, strategy="rolling")
             assert published.publish({}, replace(published.resolved, deploy=deploy)).number == rolled

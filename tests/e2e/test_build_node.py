@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,13 @@ source = { virtual = "." }
 HAS = ("node", "-p", "['runs', 'builds', '.cache'].filter((each) => fs.existsSync('node_modules/' + each)).join()")
 
 
+LOCKED: dict[str, str] = {}
+"""What npm locked, by what it was asked for: it takes a second."""
+
+
+@cache
 def archive(name: str) -> str:
-    """A package that exports its name, as `npm pack` makes it."""
+    """A package that exports its name, as `npm pack` makes it; always the same bytes."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as tar:
         for path, text in (
@@ -63,9 +69,12 @@ def write_app(root: Path, files: Mapping[str, str | None] = {}, **package: objec
     }
     vendor = {f"vendor/{name}.tgz": archive(name) for name in ("runs", "builds")}
     commit(root, {**vendor, "server.js": SERVER, "build.js": BUILD, "package.json": json.dumps(said), **files})
-    lock = ("npm", "install", "--package-lock-only", "--offline", "--ignore-scripts", "--no-audit", "--no-fund")
-    subprocess.run(lock, cwd=root, check=True, capture_output=True)
-    commit(root, {})
+    wish = json.dumps([said.get(each) for each in ("dependencies", "devDependencies", "workspaces")])
+    if wish not in LOCKED:
+        lock = ("npm", "install", "--package-lock-only", "--offline", "--ignore-scripts", "--no-audit", "--no-fund")
+        subprocess.run(lock, cwd=root, check=True, capture_output=True)
+        LOCKED[wish] = (root / "package-lock.json").read_text()
+    commit(root, {"package-lock.json": LOCKED[wish]})
 
 
 def shipped(workshop: Workshop, before: list[str]) -> list[int]:

@@ -193,7 +193,8 @@ def test_nothing_of_the_host_is_reached(scene: Scene) -> None:
     assert left_behind() == []
 
     names = [each for each in inside if each not in OF_ROOT]
-    outside = scene.control(targets, *names, "leave_process")
+    # not all of the machine's /var: what is shown by /proc is enough
+    outside = scene.control({**targets, "roots": []}, *names, "leave_process")
     assert {f"wrote {each}" for each in targets["files"]} <= set(outside["write_files"])
     assert {f"planted {each}/planted" for each in targets["directories"]} <= set(outside["plant_files"])
     assert f"read {scene.private}" in outside["read_secrets"]
