@@ -6,7 +6,7 @@ and `e2e/test_agent.py`.
     python -m tests.crash_daemon agent deploy <url>         the agent
     python -m tests.crash_daemon claim <directory>          claims an address in a machine's directory of its own
 
-Each does what the installed program does (`wiring.run_daemon` without its API, `cli.main`, `agent.main`), in a process
+Each does what the installed program does (`daemon.run` without its API, `cli.main`, `agent.main`), in a process
 that ends with SIGKILL wherever `HOMEPORT_CRASH` says. It ends when a process ends in another way, with that one's exit
 status.
 """

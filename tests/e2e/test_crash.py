@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 import homeport
 from homeport.control.journal import journals, read
+from homeport.daemon import running as answers
 from homeport.engines.local.haproxy import Runtime
 from homeport.engines.local.record import RELEASE, Records
 from homeport.engines.local.watch_tree import WatchTree
@@ -42,7 +43,6 @@ from homeport.system.clock import SystemClock
 from homeport.system.effect import SITES
 from homeport.system.home import Home
 from homeport.testing.world import APP
-from homeport.wiring import engine_running
 from tests.app_repository import commit, git, make_repository
 from tests.crash_daemon import Goal
 from tests.e2e.balanced import Load, until
@@ -500,7 +500,7 @@ def life_of_an_api(home: Home, environ: dict[str, str]) -> int:
     argv = (sys.executable, "-m", "homeport", "engine", "run")
     with subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
         try:
-            until(lambda: engine_running(home) or daemon.poll() is not None, "it answers, or has died", 30)
+            until(lambda: answers(home) or daemon.poll() is not None, "it answers, or has died", 30)
             daemon.terminate()
             return daemon.wait(30)
         finally:

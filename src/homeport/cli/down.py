@@ -7,7 +7,7 @@ import click
 
 from homeport.cli import candidates, options, output, place
 from homeport.cli.client import Client
-from homeport.errors import HomeportError, Invalid, NotFound, Unavailable
+from homeport.errors import Invalid, NotFound, Unavailable
 
 POLL_SECONDS = 0.1
 AWAY_SECONDS = 30.0
@@ -57,7 +57,7 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
         gone = _take_down(directory, as_json=as_json)
         removed = _purge(where, apps or _apps_of_file(directory, where)) if purge else 0
     finally:
-        last = _stop_if_empty(api)
+        last = place.stop_if_empty(api)
     if as_json:
         output.emit(
             {"environment": where, "was_up": apps is not None, "removed_objects": removed, "engine_stopped": last}
@@ -157,21 +157,6 @@ def _wait(api: Client, where: str, progress: output.Progress, app: str | None = 
             if clock.monotonic() - seen_at > AWAY_SECONDS:
                 raise
         pause(POLL_SECONDS)
-
-
-def _stop_if_empty(api: Client) -> bool:
-    """Whether the engine was stopped, because nothing is up any more."""
-    from homeport import wiring
-
-    if wiring.remote() is not None:
-        return False
-    try:
-        if api.environments():
-            return False
-    except HomeportError:
-        return False
-    wiring.stop_engine(wiring.home())
-    return True
 
 
 def _purge(where: str, apps: tuple[str, ...]) -> int:

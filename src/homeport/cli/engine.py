@@ -50,14 +50,14 @@ def start(store: str | None, as_json: bool) -> None:
 @options.as_json
 def stop(as_json: bool) -> None:
     """Stop daemon and balancer. Instances run on, unwatched and without traffic; `engine start` takes them back."""
-    from homeport import wiring
+    from homeport import daemon, wiring
 
     try:
         up = [each.environment for each in place.client().environments()]
     except HomeportError:
         up = []
     with _waiting("the engine stops", as_json=as_json):
-        wiring.stop_engine(wiring.home())
+        daemon.stop(wiring.home())
     _told(as_json, "the engine is stopped", environments=up)
     if up and not as_json:
         print(f"still there, but not served: {', '.join(up)}; homeport engine start brings them back")
@@ -67,12 +67,12 @@ def stop(as_json: bool) -> None:
 @options.as_json
 def restart(as_json: bool) -> None:
     """Start the engine anew, such as after an upgrade. Instances run on; the balancer is away for a moment."""
-    from homeport import wiring
+    from homeport import daemon, wiring
 
     home = wiring.home()
     with _waiting("the engine starts anew", as_json=as_json):
-        wiring.stop_engine(home)
-        wiring.start_engine(home)
+        daemon.stop(home)
+        daemon.start(home)
     _told(as_json, "the engine runs anew", pid=place.client().daemon().pid)
 
 
@@ -130,27 +130,27 @@ def install(only_print: bool, as_json: bool) -> None:
 
     Writes a unit for systemd: the machine's as root, else the user's own.
     """
-    from homeport import wiring
+    from homeport import daemon
 
     home = place.home()
-    path, text = wiring.engine_unit(home)
+    path, text = daemon.unit(home)
     if only_print:
         if as_json:
             output.emit({"unit": str(path), "text": text})
         else:
             print(f"# {path}\n{text}", end="")
         return
-    _installed(as_json, wiring.install_engine(home), f"the engine of {home.root} starts when the machine boots")
+    _installed(as_json, daemon.install(home), f"the engine of {home.root} starts when the machine boots")
 
 
 @engine.command(epilog=options.example("homeport engine uninstall", see="engine install, engine stop"))
 @options.as_json
 def uninstall(as_json: bool) -> None:
     """Don't start the engine at boot any more. One that runs goes on until it is stopped."""
-    from homeport import wiring
+    from homeport import daemon
 
     home = place.home()
-    done = wiring.uninstall_engine(home)
+    done = daemon.uninstall(home)
     _installed(as_json, done, f"the engine of {home.root} doesn't start at boot any more")
 
 
@@ -178,20 +178,20 @@ def logs(as_json: bool, lines: int, follow: bool) -> None:
 @options.as_json
 def run(as_json: bool) -> None:
     """Be the daemon, in the foreground, until TERM."""
-    from homeport import wiring
+    from homeport import daemon, wiring
 
     os.umask(0o077)
-    wiring.run_daemon(wiring.home())
+    daemon.run(wiring.home())
 
 
 @engine.command(hidden=True, epilog=options.example("homeport engine boot   # what systemd does"))
 @options.as_json
 def boot(as_json: bool) -> None:
     """Be the root of the tree that keeps the engine running, in the foreground."""
-    from homeport import wiring
+    from homeport import daemon, wiring
 
     os.umask(0o077)
-    wiring.boot_engine(wiring.home())
+    daemon.boot(wiring.home())
 
 
 def _installed(as_json: bool, done: "Installed", text: str) -> None:

@@ -7,9 +7,8 @@ from itertools import groupby
 import click
 
 from homeport.cli import options, output, place
-from homeport.cli.client import Client
 from homeport.console.views import CleanedView
-from homeport.errors import HomeportError, Unavailable
+from homeport.errors import Unavailable
 from homeport.model.retention import Removal
 
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b(\.tar\.zst)?")
@@ -34,9 +33,9 @@ def gc(dry_run: bool, as_json: bool) -> None:
     good deployment and every day. Exit code 5 where something couldn't be looked at or removed; the rest is done all
     the same.
     """
-    from homeport import wiring
+    from homeport import daemon
 
-    started = not wiring.engine_running(place.home())
+    started = not daemon.running(place.home())
     api = place.running_engine()
     try:
         with output.Progress(quiet=as_json) as progress:
@@ -45,7 +44,7 @@ def gc(dry_run: bool, as_json: bool) -> None:
             done = api.clean(dry_run=dry_run)
     finally:
         if started:
-            _stop_if_empty(api)
+            place.stop_if_empty(api)
     if as_json:
         output.emit(done)
     else:
@@ -91,14 +90,3 @@ def _shown(what: str) -> str:
     if len(inside) < 4 or what.startswith(("state.db/", "logs/", "instances/")):
         return what
     return "/".join(inside[:3]) + "/"
-
-
-def _stop_if_empty(api: Client) -> None:
-    from homeport import wiring
-
-    try:
-        empty = not api.environments()
-    except HomeportError:
-        return
-    if empty:
-        wiring.stop_engine(wiring.home())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from homeport.cli.client import Client
 from homeport.cli.door import SocketDoor
-from homeport.errors import Invalid, NotFound
+from homeport.errors import HomeportError, Invalid, NotFound
 from homeport.system.home import Home
 
 if TYPE_CHECKING:
@@ -43,40 +43,55 @@ def client() -> Client:
 def begin_engine() -> None:
     """The engine starts, if it didn't run: for a command that calls `begun_engine` later on. Raises `Conflict` where
     one of another version runs."""
-    from homeport import wiring
+    from homeport import daemon, wiring
     from homeport.cli import remote
 
     if remote.chosen() is not None:
         return
     found = wiring.home()
-    if wiring.engine_running(found):
+    if daemon.running(found):
         Client(SocketDoor(found.socket)).environments()
     else:
-        wiring.begin_engine(found)
+        daemon.begin(found)
 
 
 def begun_engine() -> Client:
     """A client of the engine that has begun to start, once it answers."""
-    from homeport import wiring
+    from homeport import daemon
     from homeport.cli import remote
 
     if (inside := remote.client(drives=True)) is not None:
         return inside
     found = home()
-    wiring.await_engine(found)
+    daemon.wait(found)
     return Client(SocketDoor(found.socket))
 
 
 def running_engine() -> Client:
     """A client of the engine, which is started if it didn't run."""
-    from homeport import wiring
+    from homeport import daemon, wiring
     from homeport.cli import remote
 
     if (inside := remote.client(drives=True)) is not None:
         return inside
     found = wiring.home()
-    wiring.start_engine(found)
+    daemon.start(found)
     return Client(SocketDoor(found.socket))
+
+
+def stop_if_empty(api: Client) -> bool:
+    """Whether the engine was stopped, because nothing is up any more."""
+    from homeport import daemon, wiring
+
+    if wiring.remote() is not None:
+        return False
+    try:
+        if api.environments():
+            return False
+    except HomeportError:
+        return False
+    daemon.stop(wiring.home())
+    return True
 
 
 def find_file(directory: Path) -> Path | None:

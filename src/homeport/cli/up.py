@@ -60,7 +60,7 @@ def up(
 def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False, yes: bool = False) -> None:
     """Every app that is asked for runs; prints what became of it. `yes`: stacks of AWS may be changed unasked. Also
     called by `deploy`."""
-    from homeport import wiring
+    from homeport import daemon, wiring
     from homeport.cli import bring, hook, standing
     from homeport.cli.code import read_code
     from homeport.cli.follow import left
@@ -78,7 +78,7 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False, yes: 
         place.begin_engine()
         # Nothing is deployed before everything is built; and the engine takes as long to start as a build.
         releases = {each.app: bring.make_release(each, asked, progress, catalogue)[0] for each in codes}
-        if wiring.remote() is None and not wiring.engine_running(wiring.home()):
+        if wiring.remote() is None and not daemon.running(wiring.home()):
             progress.waiting("waiting for the engine to start")
         api = place.begun_engine()
         up = {each.app: bring.running_if_up(catalogue, each.wanted.resolved.place.id, each.app) for each in codes}

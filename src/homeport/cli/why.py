@@ -50,10 +50,10 @@ def why(environment: str | None, directory: Path, as_json: bool, subject: str, a
 
 def _found(directory: Path, environment: str | None, subject: str, app: str | None) -> "Why":
     """Without an engine, from what it left on disk."""
-    from homeport import wiring
+    from homeport import daemon, wiring
 
     home = place.home()
-    if not wiring.engine_running(home) and home.state.exists():
+    if not daemon.running(home) and home.state.exists():
         return wiring.past_why(home, place.stored_environment(directory, environment), subject, app)
     api = place.client()
     return api.why(place.environment_id(directory, environment, api), subject, app=app)
