@@ -13,6 +13,7 @@ from homeport.errors import HomeportError
 from homeport.model.fleet import Instance
 from homeport.model.platform import Resolved
 from homeport.simulation.fault import Fault, deploying, planned
+from homeport.simulation.happening import bring
 from homeport.simulation.invariant import CALM, serves
 from homeport.simulation.world import World
 
@@ -85,12 +86,12 @@ class Simulation:
         ahead = sorted(faults, key=lambda each: each.at_seconds)
         while self.world.seconds < began + seconds and not self._over:
             while ahead and began + ahead[0].at_seconds <= self.world.seconds:
-                self.world.bring(ahead.pop(0))
+                bring(self.world, ahead.pop(0))
                 self.faults += 1
             due = began + (ahead[0].at_seconds if ahead else seconds)
             self._step(due - self.world.seconds)
         for each in ahead if not self._over else ():
-            self.world.bring(each)
+            bring(self.world, each)
             self.faults += 1
 
     @property
@@ -207,9 +208,9 @@ def random_faults(
         simulation.play(plan(chance, groups, seconds=ROUND_SECONDS), ROUND_SECONDS)
         zone = chance.choice(["", "a", "b", "c"])
         if zone:
-            simulation.world.bring(Fault(at_seconds=0, kind="freeze-zone", value=zone))
+            bring(simulation.world, Fault(at_seconds=0, kind="freeze-zone", value=zone))
             simulation.settle()
-            simulation.world.bring(Fault(at_seconds=0, kind="restore-zone", value=zone))
+            bring(simulation.world, Fault(at_seconds=0, kind="restore-zone", value=zone))
         simulation.settle()
     return simulation.result(trace)
 
