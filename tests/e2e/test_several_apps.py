@@ -106,7 +106,7 @@ def _routes(market: Person) -> None:
     assert [each["app"] for each in market.document("deploy")["apps"]] == ["blog", "shop"]
     commit(market.app, {"homeport.toml": f'{text}\n[[routes]]\nto = "blog/web"\n'})
     details = market.document("deploy", code=2)["error"]["details"]
-    assert details == ["homeport.toml:27: routes[3]: host and path are those of routes[1]"]
+    assert details == ['homeport.toml:27: routes[3]: "/" is that of routes[1] in line 12']
     commit(market.app, {"homeport.toml": text})
 
 

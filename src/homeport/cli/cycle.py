@@ -46,8 +46,8 @@ def cycle(
     """
     from homeport.plan.quantity import parse_duration
 
-    age_seconds = 0.0 if max_age is None else parse_duration(max_age).total_seconds()
-    seconds = parse_duration(timeout_text).total_seconds()
+    age_seconds = 0.0 if max_age is None else parse_duration(max_age, "--max-age").total_seconds()
+    seconds = parse_duration(timeout_text, "--timeout").total_seconds()
     if cancel and (max_age is not None or batch != 1):
         raise Invalid("--cancel goes with none of --max-age and --batch", hint=f"homeport cycle {name} --cancel")
     api = place.client()

@@ -1,6 +1,5 @@
 """`homeport exec`: a command inside a live instance."""
 
-import shlex
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from homeport.cli import candidates, options, place, session
     epilog=options.example(
         "homeport exec web-1",
         "homeport exec web-1 -- ps aux",
+        "homeport exec web-1 'ls -t | head -3'",
         "homeport exec --process worker jobs-2 -- env",
         codes={124: "the time limit was reached", 127: "the command isn't there"},
         see="run, ps",
@@ -41,14 +41,18 @@ def exec_(
     """Run a command inside a live instance.
 
     It sees what the instance's processes see, with their rights and no more. Default: bash. The instance isn't
-    changed; all that the command has started ends with it. Terminal and exit code as with `homeport run`.
+    changed; all that the command has started ends with it. One word is a line for bash, terminal and exit code are as
+    with `homeport run`.
     """
     from homeport import wiring
     from homeport.ports.session import Asked
 
     where = place.environment_id(directory, environment, place.client())
-    words = command[command[:1] == ("--",) :] or ("bash",)
-    asked = Asked(argv=words, shown=shlex.join(words), by=place.person(directory), timeout=session.time_limit(timeout))
+    words = command[command[:1] == ("--",) :]
+    argv = session.argv(words) if words else ("bash",)
+    asked = Asked(
+        argv=argv, shown=session.shown(words or argv), by=place.person(directory), timeout=session.time_limit(timeout)
+    )
     ended = wiring.sessions(place.home()).exec(
         where, asked, instance=instance, process_type=process, streams=session.streams(as_json=as_json)
     )

@@ -80,7 +80,7 @@ def logs(
         re.compile(grep)
     except re.error as error:
         raise Invalid(f"--grep {grep!r} isn't a regular expression: {error}") from error
-    age: timedelta | None = None if since is None else parse_duration(since)
+    age: timedelta | None = None if since is None else parse_duration(since, "--since")
     of_group, _, group_name = group.rpartition("/")
     if app and of_group and app != of_group:
         raise Invalid(f"--app {app} and --group {group} are of two apps")

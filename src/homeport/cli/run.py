@@ -1,7 +1,6 @@
 """`homeport run`: a command in a one-off instance."""
 
 import os
-import shlex
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -82,8 +81,8 @@ def run(
         raise Invalid("run what?", hint='homeport run "ls -l"')
     limit = session.time_limit(timeout)
     asked = Asked(
-        argv=("/bin/bash", "-c", *command) if len(command) == 1 else command,
-        shown=command[0] if len(command) == 1 else shlex.join(command),
+        argv=session.argv(command),
+        shown=session.shown(command),
         by=place.person(directory),
         timeout=DETACHED_LIMIT if detach and limit is None else limit,
     )

@@ -40,7 +40,7 @@ def scale(
     """
     from homeport.plan.quantity import parse_duration
 
-    seconds = parse_duration(timeout_text).total_seconds()
+    seconds = parse_duration(timeout_text, "--timeout").total_seconds()
     asked = [_parse(each) for each in sizes]
     api = place.client()
     where = place.environment_id(directory, environment, api)

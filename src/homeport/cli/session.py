@@ -1,6 +1,7 @@
 """What `run` and `exec` share: whose terminal, what is said about the end, the exit code."""
 
 import os
+import shlex
 import sys
 from datetime import timedelta
 
@@ -21,13 +22,23 @@ def streams(*, as_json: bool) -> Streams:
     return Streams(0, 2 if as_json else 1, 2)
 
 
+def argv(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The program and its arguments. One word is a line for bash, as in the Procfile."""
+    return ("/bin/bash", "-c", *words) if len(words) == 1 else words
+
+
+def shown(words: tuple[str, ...]) -> str:
+    """The same for people."""
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
 def time_limit(text: str | None) -> timedelta | None:
     """Raises `Invalid`."""
     if text is None:
         return None
     from homeport.plan.quantity import parse_duration
 
-    limit = parse_duration(text)
+    limit = parse_duration(text, "--timeout")
     if not limit:
         raise Invalid(f"--timeout {text}: expected more than nothing", hint="leave it out for no limit")
     return limit

@@ -218,11 +218,13 @@ def certificate_view(found: Certificate | None, apps: Iterable[AppView], now: da
     if found is None:
         return None
     hosts = [route.host for app in apps for route in app.routes if route.host is not None]
-    problems = certificate.problems(found, hosts, now)
+    problems = [*certificate.problems(found, hosts, now)]
+    if found.trouble:
+        problems.append(f"isn't the one on disk, which can't be used: {found.trouble}")
     return CertificateView(
         names=found.names,
         starts_at=found.starts_at,
         ends_at=found.ends_at,
         days_left=certificate.days_left(found, now),
-        problems=(*problems, *((f"a newer one isn't used: {found.trouble}",) if found.trouble else ())),
+        problems=tuple(problems),
     )

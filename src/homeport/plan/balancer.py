@@ -122,6 +122,11 @@ def public_name(environment: str) -> str:
     return f"f.{_dotted(environment)}"
 
 
+def whose(frontend: str) -> str:
+    """What people call a frontend: the id of the environment, where it is its public one."""
+    return frontend.removeprefix("f.").replace(".", "/") if frontend.startswith("f.") else frontend
+
+
 def private_frontend(environment: str, app: str, group: str, listen: str) -> Frontend:
     """The frontend behind a group's private name."""
     backend = backend_name(environment, app, group)
@@ -175,7 +180,11 @@ def check(desired: Balancer) -> None:
     """Raises `Invalid` with all `problems` as its details."""
     found = problems(desired)
     if found:
-        raise Invalid(f"the balancer can't be set up so: {found[0]}", details=tuple(found[1:]))
+        raise Invalid(
+            f"the balancer can't be set up so: {found[0]}",
+            hint="`listen`, `redirect` and [[routes]] in homeport.toml say what it is to be",
+            details=tuple(found[1:]),
+        )
 
 
 def _frontend_problems(desired: Balancer) -> list[str]:
@@ -190,7 +199,7 @@ def _frontend_problems(desired: Balancer) -> list[str]:
             if not match or not 0 < int(match[2]) < 65536:
                 found.append(f"{frontend.name}: listen is {listen!r}, expected address:port")
             elif listen in taken:
-                found.append(f"{frontend.name}: {listen} is already taken by {taken[listen]}")
+                found.append(f"{whose(frontend.name)}: {listen} is already taken by {whose(taken[listen])}")
             taken[listen] = frontend.name
         seen: dict[tuple[str | None, str], str] = {}
         for route in frontend.routes:

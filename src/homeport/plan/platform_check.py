@@ -32,9 +32,13 @@ class Notes:
         """Whether the file says it."""
         return path in self._lines
 
-    def add(self, path: Path, text: str) -> None:
+    def line(self, path: Path) -> int:
+        """Where the file says it, or what it is in."""
         known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self._lines), ())
-        self.mistakes.append(Mistake(self._lines.get(known, 1), f"{show(path)}: {text}"))
+        return self._lines.get(known, 1)
+
+    def add(self, path: Path, text: str) -> None:
+        self.mistakes.append(Mistake(self.line(path), f"{show(path)}: {text}"))
 
 
 Reader = Callable[[Any, Path, Notes], Any]

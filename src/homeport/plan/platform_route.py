@@ -119,4 +119,4 @@ def _check_twice(found: Sequence[tuple[Path, Route]], notes: Notes) -> None:
             same = f'gets "{shown(route)}" because it says no routes; so does {show(known)}'
             notes.add(path, f"{same}: write [[{show(path)}.routes]]")
         else:
-            notes.add(path, f"host and path are those of {show(known)}")
+            notes.add(path, f'"{shown(route)}" is that of {show(known)} in line {notes.line(known)}')

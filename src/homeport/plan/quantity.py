@@ -25,14 +25,15 @@ _BYTES = {
 }
 
 
-def parse_duration(text: str) -> timedelta:
-    """`text` as a duration, zero or more. Units ms, s, m, h, d, which may follow each other: "1h30m". Raises
-    `Invalid` for anything else, and for more than ten years."""
+def parse_duration(text: str, option: str = "") -> timedelta:
+    """`text` as a duration, zero or more. Units ms, s, m, h, d, which may follow each other: "1h30m". `option`: where a
+    person has typed it. Raises `Invalid` for anything else, and for more than ten years."""
     if _DURATION.fullmatch(text):
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
         if seconds <= LONGEST.total_seconds():
             return timedelta(seconds=seconds)
-    raise Invalid(f'expected a duration such as "1s" or "5m", found "{text}"')
+    where = f"{option}: " if option else ""
+    raise Invalid(f'{where}expected a duration such as "1s" or "5m", found "{text}"')
 
 
 def parse_size(text: str) -> int:

@@ -389,7 +389,7 @@ env = { PORT = "1" }
         ),
         (
             'app = "a"\n[groups.w]\n[[routes]]\nto = "w"\n[[routes]]\npath = "/"\nto = "https://x.y"',
-            "5: routes[2]: host and path are those of routes[1]",
+            '5: routes[2]: "/" is that of routes[1] in line 3',
         ),
         (
             'app = "a"\n[groups.w]\nbalanced = false\n[[routes]]\nto = "w"',

@@ -95,11 +95,11 @@ def test_a_single_app_may_be_named_in_its_routes() -> None:
         ),
         (
             several('[[routes]]\nto = "shop/web"\n[[routes]]\nto = "blog/web"'),
-            "6: routes[2]: host and path are those of routes[1]",
+            '6: routes[2]: "/" is that of routes[1] in line 4',
         ),
         (
             several('[[routes]]\nto = "shop/web"\npath = "/a"\n[[apps.blog.routes]]\npath = "/a/"\nto = "web"'),
-            "7: apps.blog.routes[1]: host and path are those of routes[1]",
+            '7: apps.blog.routes[1]: "/a/" is that of routes[1] in line 4',
         ),
         (
             several("[apps.shop.groups.web]\n[apps.blog.groups.web]"),
