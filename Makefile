@@ -14,7 +14,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet --quiet
 PYTEST_ARGS ?=
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: help up test bare lint format packages constraints clean
+.PHONY: help up test bare image lint format packages constraints clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,12 +23,15 @@ up: $(VENV)/.run ## Install what is missing, bring up examples/shop, print its U
 	@cd examples/shop && "$(CURDIR)/$(BIN)/homeport" up
 
 test: $(VENV)/.dev .sceptre/.done lint ## Install what is missing, run every check and test
-	@scripts/packages npm g++ zsh fish
+	@scripts/packages npm g++ zsh fish packer
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 bare: ## Prove `make up`, deploy, rollback, down in a bare Debian 12 (as root, or through sudo)
 	@scripts/packages debootstrap
 	@scripts/bare
+
+image: $(VENV)/.dev ## Build the machine image for engine aws with Packer, and name it in AWS: make image REGION=eu-west-1
+	@$(BIN)/python scripts/image.py $(REGION)
 
 lint: $(VENV)/.dev ## ruff, mypy, import-linter
 	@$(BIN)/ruff check --quiet

@@ -82,14 +82,6 @@ def test_moto_has_two_create_the_same_object(aws: Simulator, monkeypatch: pytest
         assert sum(pool.map(create, ("b", "b"))) == 2
 
 
-def test_moto_knows_nothing_of_debian(aws: Simulator, plain: Any) -> None:
-    name = moto_patch.DEBIAN.format(release=12, architecture="amd64")
-    value = aws.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
-    assert aws.client("ec2").describe_images(ImageIds=[value])["Images"]
-    with pytest.raises(ClientError, match="ParameterNotFound"):
-        plain("ssm").get_parameter(Name=name)
-
-
 def test_moto_gives_only_the_first_of_several_instances_its_profile(plain: Any) -> None:
     iam, ec2 = plain("iam"), plain("ec2")
     iam.create_role(RoleName="plain", AssumeRolePolicyDocument=str(TRUST).replace("'", '"'))

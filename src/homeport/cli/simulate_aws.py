@@ -93,6 +93,8 @@ def run(
         raise Invalid(f"the simulator isn't installed: {error}", hint=EXTRA) from error
 
     with simulator(region=region, account=account, pace=pace) as aws:
+        if where is not None and where.aws is not None:
+            aws.keep_image(where.aws.image)
         variables = aws.variables | {"HOMEPORT_HOME": str(aws.root / "home")}
         if command:
             return _call(command, directory, variables)

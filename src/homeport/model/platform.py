@@ -193,16 +193,19 @@ class Maintenance(Struct, frozen=True, kw_only=True):
     retry_after: timedelta = timedelta(minutes=5)
 
 
+IMAGE = "/homeport/image"
+"""The SSM parameter that `make image` writes."""
+
+
 class Aws(Struct, frozen=True, kw_only=True):
     """Where an environment of engine `aws` stands, and on what. `vpc` None: one is made; else `subnets` are in it.
-    `image`: a public or own SSM parameter that holds the machine image's id. `certificate`: ARN of one of ACM; None:
-    plain HTTP."""
+    `image`: the SSM parameter that holds the machine image's id. `certificate`: ARN of one of ACM; None: plain HTTP."""
 
     account: str
     region: str
     vpc: str | None = None
     subnets: tuple[str, ...] = ()
-    image: str = "/aws/service/debian/release/12/latest/amd64"
+    image: str = IMAGE
     instance_type: str = "t3.small"
     certificate: str | None = None
 

@@ -131,6 +131,8 @@ def project(apps: Sequence[Resolved], templates: Mapping[str, str]) -> dict[str,
         vpc, subnets = _text(aws.vpc), _text(",".join(aws.subnets))
     files["access.yaml"] = _stack("access", stack_name(place, "access"), {"Port": PORT}, {"Vpc": vpc})
     named = {"Vpc": vpc, "Subnets": subnets, "SecurityGroup": "!stack_output access/Instances"}
+    # looked up by us, not by CloudFormation: so a newer image is a change that is shown
+    named["Image"] = f"!ssm_parameter {_text(aws.image)}"
     for app in apps:
         for group in app.groups:
             name = pool_name(place, app.app, group.name)
@@ -148,7 +150,7 @@ def pool_id(app: str, group: str) -> str:
 
 
 def _pool(app: Resolved, group: Group) -> Parameters:
-    place, aws, health = app.place, of(app.place), group.health
+    place, health = app.place, group.health
     interval = max(5, min(300, math.ceil(health.interval.total_seconds())))
     timeout = max(2, min(interval - 1, math.ceil(health.timeout.total_seconds())))
     unhealthy = max(2, min(10, math.ceil(health.replaced_after.total_seconds() / interval)))
@@ -160,8 +162,7 @@ def _pool(app: Resolved, group: Group) -> Parameters:
         "Mode": place.mode,
         "Bucket": bucket(place),
         "Identity": identity_path(place),
-        "Image": aws.image,
-        "InstanceType": aws.instance_type,
+        "InstanceType": of(place).instance_type,
         # `replace` has a whole second set beside the first
         "Most": 2 * group.instances.max + group.surge,
         "Grace": _seconds(FETCH + health.grace),

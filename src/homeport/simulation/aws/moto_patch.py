@@ -12,15 +12,10 @@ import moto
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.subnets import Subnet
 from moto.s3.responses import S3Response
-from moto.ssm.models import Parameter, ssm_backends
 
 from homeport.errors import Invalid
-from homeport.system.clock import SystemClock
 
 VERSION = "5.2.5"
-DEBIAN = "/aws/service/debian/release/{release}/latest/{architecture}"
-IMAGES = {"amd64": "ami-12c6146b", "arm64": "ami-0b7937aeb16a7eb94"}
-"""Of those that moto knows in every region; what they hold doesn't matter here."""
 _ORIGINAL = Subnet.get_available_subnet_ip
 _WRITES = {name: getattr(S3Response, name) for name in ("_key_response_put", "_key_response_post")}
 
@@ -58,25 +53,3 @@ def objects_created_once() -> None:
 
     for name, original in _WRITES.items():
         setattr(S3Response, name, alone(original))
-
-
-def images_of_debian(account: str, region: str) -> None:
-    """The public parameters by which Debian names its images are there, as AWS has them: moto has only Amazon's own."""
-    known = ssm_backends[account][region]._parameters
-    for release in (11, 12, 13):
-        for architecture, image in IMAGES.items():
-            name = DEBIAN.format(release=release, architecture=architecture)
-            known[name] = [
-                Parameter(  # type: ignore[abstract]
-                    account_id=account,
-                    name=name,
-                    value=image,
-                    parameter_type="String",
-                    description=None,
-                    allowed_pattern=None,
-                    keyid=None,
-                    last_modified_date=SystemClock().now(),
-                    version=1,
-                    data_type="aws:ec2:image",
-                )
-            ]

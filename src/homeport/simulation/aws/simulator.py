@@ -25,6 +25,7 @@ from botocore.config import Config
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from homeport.model.platform import IMAGE
 from homeport.simulation.aws import moto_patch
 from homeport.simulation.aws import stack_type_account as _account  # noqa: F401 - fills the table of types
 from homeport.simulation.aws import stack_type_network as _network  # noqa: F401
@@ -147,10 +148,16 @@ class Simulator:
         """boto3's, of this region."""
         return self._client(service, self.region)
 
+    def keep_image(self, parameter: str) -> None:
+        """There is a machine image of that name, as `make image` leaves one; what it holds doesn't matter here."""
+        found = self.client("ec2").describe_images()["Images"][0]["ImageId"]
+        said = {"Value": found, "Type": "String", "DataType": "aws:ec2:image", "Overwrite": True}
+        self.client("ssm").put_parameter(Name=parameter, **said)
+
     def start(self) -> None:
         self._serving.start()
         urllib.request.urlopen(urllib.request.Request(f"{self.endpoint_url}/moto-api/reset", method="POST")).close()
-        moto_patch.images_of_debian(self.account, self.region)
+        self.keep_image(IMAGE)
         for each in self._turning:
             each.start()
 
