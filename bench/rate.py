@@ -9,12 +9,14 @@ import os
 import subprocess
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec import json as msgspec_json
+
+from tests.load import Load, running
 
 SOURCE = Path(__file__).with_name("generator.c")
 GET_AND_POST = "GPGG"
@@ -58,36 +60,6 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
-class Load:
-    """A running generator; `report` once it has ended."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", rate: float, *, counted: bool) -> None:
-        self._process = process
-        self._counted = counted
-        self.rate = rate
-        self._report: Report | None = None
-
-    @property
-    def report(self) -> Report:
-        assert self._report is not None, "the load goes on"
-        return self._report
-
-    def end(self) -> Report:
-        """No request begins any more; those under way have ended."""
-        if self._report is None:
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            if not self._counted:
-                self._process.stdin.close()
-            said = self._process.stdout.read()
-            assert self._process.wait() == 0, f"the load generator ended with {self._process.returncode}"
-            line, _, numbers = said.partition(b"\n")
-            latencies = array("i")
-            latencies.frombytes(numbers)
-            self._report = Report(said=msgspec_json.decode(line, type=Said), rate=self.rate, latencies_us=latencies)
-        return self._report
-
-
 @functools.cache
 def _directory() -> "tempfile.TemporaryDirectory[str]":
     """Gone when the process ends."""
@@ -102,7 +74,6 @@ def program() -> str:
     return path
 
 
-@contextlib.contextmanager
 def load(
     url: str,
     rate: float,
@@ -113,22 +84,17 @@ def load(
     post_path: str = "/echo",
     expect: str = "plain ",
     requests: int = 0,
-) -> Iterator[Load]:
+) -> "contextlib.AbstractContextManager[Load[Report]]":
     """Requests per second `rate` from now on until the block ends. `timeout`: seconds for each. `methods`: first
     letters, in turn. Every `fresh_every`-th request on a connection of its own. `expect`: how bodies begin.
     `requests`: none begins after so many, and the block's end waits for them; 0: any number."""
     parts = urlsplit(url)
     words = (parts.hostname, parts.port, rate, int(timeout * 1000), methods, fresh_every, post_path, expect, requests)
-    process = subprocess.Popen((program(), *map(str, words)), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    running = Load(process, rate, counted=requests > 0)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"begun\n", "the load generator didn't begin"
-        yield running
-        running.end()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout):
-            pipe.close()
+
+    def read(said: bytes) -> Report:
+        line, _, numbers = said.partition(b"\n")
+        latencies = array("i")
+        latencies.frombytes(numbers)
+        return Report(said=msgspec_json.decode(line, type=Said), rate=rate, latencies_us=latencies)
+
+    return running((program(), *map(str, words)), read, counted=requests > 0)

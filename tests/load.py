@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -24,6 +25,7 @@ from msgspec import json as msgspec_json
 MIXED = ("GET", "POST", "GET", "OPTIONS", "GET", "HEAD")
 SAFE = ("GET", "HEAD", "OPTIONS")
 """What may be carried out twice, and so is repeated by the balancer where an instance dies."""
+ROOT = Path(__file__).resolve().parent.parent
 IDLE_SECONDS = 3.0
 """A kept connection that was idle for longer isn't used again; HAProxy's own limit is 10 s."""
 
@@ -37,58 +39,59 @@ class Report(Struct, frozen=True, kw_only=True):
     latencies_ms: list[float]
     releases: dict[str, int]
 
-    def percentile(self, percent: float) -> float:
-        """Milliseconds."""
-        ordered = sorted(self.latencies_ms)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
-    @property
-    def mean(self) -> float:
-        """Milliseconds."""
-        return sum(self.latencies_ms) / len(self.latencies_ms)
+Reported = TypeVar("Reported")
 
 
-class Load:
-    """A running generator; `report` once it has ended."""
+class Load(Generic[Reported]):
+    """A running generator, which ends when its input does, or, `counted`, by itself; `report` once it has ended.
+    `read`: of what it said."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", read: Callable[[bytes], Reported], *, counted: bool = False
+    ) -> None:
         self._process = process
-        self._report: Report | None = None
+        self._read = read
+        self._counted = counted
+        self._report: Reported | None = None
 
     @property
-    def report(self) -> Report:
+    def report(self) -> Reported:
         assert self._report is not None, "the load goes on"
         return self._report
 
-    def end(self) -> Report:
+    def end(self) -> Reported:
         """No request begins any more; those under way have ended."""
         if self._report is None:
-            said, _ = self._process.communicate(timeout=60)
-            assert self._process.returncode == 0, f"the load generator ended with {self._process.returncode}"
-            self._report = msgspec_json.decode(said, type=Report)
+            assert self._process.stdout is not None
+            said = self._process.stdout.read() if self._counted else self._process.communicate(timeout=60)[0]
+            assert self._process.wait() == 0, f"the load generator ended with {self._process.returncode}"
+            self._report = self._read(said)
         return self._report
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
 
 
 @contextlib.contextmanager
-def load(url: str, *, rate: float = 150, methods: Sequence[str] = MIXED, timeout: float = 15) -> Iterator[Load]:
+def running(
+    argv: Sequence[str], read: Callable[[bytes], Reported], *, counted: bool = False
+) -> Iterator[Load[Reported]]:
+    """A generator, from its first request on until the block ends."""
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        found = Load(process, read, counted=counted)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"begun\n", "the load generator didn't begin"
+            yield found
+            found.end()
+        finally:
+            process.kill()
+
+
+def load(
+    url: str, *, rate: float = 150, methods: Sequence[str] = MIXED, timeout: float = 15
+) -> "contextlib.AbstractContextManager[Load[Report]]":
     """Requests per second `rate`, from the first answer on until the block ends. `timeout`: seconds for each."""
-    line = (sys.executable, "-m", "tests.load", url, str(rate), ",".join(methods), str(timeout))
-    process = subprocess.Popen(
-        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parent.parent
-    )
-    running = Load(process)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"begun\n", "the load generator didn't begin"
-        yield running
-        running.end()
-    finally:
-        if process.poll() is None:
-            running.kill()
+    argv = (sys.executable, "-m", "tests.load", url, str(rate), ",".join(methods), str(timeout))
+    return running(argv, lambda said: msgspec_json.decode(said, type=Report))
 
 
 # --- the process ------------------------------------------------------------------------------------------------------

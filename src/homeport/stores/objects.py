@@ -9,7 +9,6 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -22,13 +21,10 @@ from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.ports.objects import Entry, ObjectStore
 from homeport.stores.fetch import discard, fetch
 from homeport.stores.hurried import HurriedObjects
+from homeport.stores.listing import STAGING, STALE, listed
 from homeport.system.clock import SystemClock
 from homeport.system.disk import make_room
 from homeport.system.effect import effect
-
-STAGING = ".staging"
-STALE = timedelta(days=1)
-"""What lies in staging for so long was left by a process that was killed."""
 
 
 def open_store(
@@ -107,26 +103,16 @@ class LocalObjects:
             return None
 
     def list(self, prefix: str, after: str = "") -> list[str]:
-        return [each.key for each in self._listed(prefix, after)]
+        return [each.key for each in self.entries(prefix, after)]
 
-    def entries(self, prefix: str) -> Sequence[Entry]:
-        return self._listed(prefix)
+    def entries(self, prefix: str, after: str = "") -> Sequence[Entry]:
+        with self._translated(f"list {prefix}"):
+            return listed(self._objects, prefix, after)
 
     @effect("object.delete")
     def delete(self, key: str) -> None:
         with self._translated(f"delete {key}"), suppress(FileNotFoundError):
             obstore.delete(self._objects, key)
-
-    def _listed(self, prefix: str, after: str = "") -> Sequence[Entry]:
-        with self._translated(f"list {prefix}"):
-            chunks = obstore.list(self._objects, prefix=prefix.rstrip("/"), offset=after or None)
-            found = [
-                Entry(key=each["path"], size_bytes=each["size"], modified_at=each["last_modified"])
-                for chunk in chunks
-                for each in chunk
-                if not each["path"].startswith(f"{STAGING}/")
-            ]
-        return sorted(found, key=lambda each: each.key)
 
     def _create(self, key: str, data: bytes | Path) -> None:
         staged = f"{STAGING}/{secrets.token_hex(12)}"

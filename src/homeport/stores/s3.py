@@ -23,13 +23,11 @@ from homeport.errors import Conflict, HomeportError, Invalid, NotFound, Unavaila
 from homeport.ports.objects import Entry
 from homeport.stores import s3_access
 from homeport.stores.fetch import fetch
+from homeport.stores.listing import STAGING, STALE, listed
 from homeport.stores.s3_error import translated
 from homeport.system.clock import SystemClock, pause
 from homeport.system.effect import effect
 
-STAGING = ".staging"
-STALE = timedelta(days=1)
-"""What lies in staging for so long was left by a process that was killed."""
 LARGE_BYTES = 16_000_000
 """From here on a file is uploaded in parts, and any object is read in pieces of this size."""
 LARGEST_BYTES = 5 * 1024**3
@@ -157,10 +155,11 @@ class S3Objects:
             return None
 
     def list(self, prefix: str, after: str = "") -> list[str]:
-        return [each.key for each in self._listed(prefix, after)]
+        return [each.key for each in self.entries(prefix, after)]
 
-    def entries(self, prefix: str) -> Sequence[Entry]:
-        return self._listed(prefix)
+    def entries(self, prefix: str, after: str = "") -> Sequence[Entry]:
+        with self._translated(f"list {prefix}"):
+            return listed(self._store, prefix, after)
 
     @effect("bucket.delete")
     def delete(self, key: str) -> None:
@@ -234,17 +233,6 @@ class S3Objects:
     def _pieces(self, key: str, size: int) -> Iterator[bytes]:
         for start in range(0, size, LARGE_BYTES):
             yield bytes(obstore.get_range(self._store, key, start=start, end=min(size, start + LARGE_BYTES)))
-
-    def _listed(self, prefix: str, after: str = "") -> Sequence[Entry]:
-        with self._translated(f"list {prefix}"):
-            chunks = obstore.list(self._store, prefix=prefix.rstrip("/"), offset=after or None)
-            found = [
-                Entry(key=each["path"], size_bytes=each["size"], modified_at=each["last_modified"])
-                for chunk in chunks
-                for each in chunk
-                if not each["path"].startswith(f"{STAGING}/")
-            ]
-        return sorted(found, key=lambda each: each.key)
 
     def _check_bucket(self, doing: str) -> None:
         """Raises `Unavailable` where there is no bucket: the answer to HEAD doesn't say what is missing."""
