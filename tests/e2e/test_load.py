@@ -17,9 +17,10 @@ import pytest
 from msgspec import structs
 
 from homeport.control.control import Control
-from homeport.model.deployment import Deployment, Phase, Verdict, Watched
+from homeport.model.deployment import Deployment, Moved, Phase, Verdict, Watched
 from homeport.model.fleet import Check, Instance, Observation, State, Target
 from homeport.model.platform import Resolved, Weight
+from homeport.plan.member import age
 from homeport.testing.world import APP
 from tests.load import SAFE, Load, load
 from tests.local_world import LocalWorld, Published, home_in
@@ -248,6 +249,83 @@ def test_blue_green_and_back_without_a_boot(site: Site) -> None:
         assert site.verdict() is Verdict.GOOD
         assert {each.id: each.pid for each in site.serving()} == blue
     nothing_failed(running)
+
+
+def test_scaled_in_at_the_gate(site: Site) -> None:
+    site.scale(4)
+    after = site.release("rolling", deploy={"pause_after": "50%"}, APP_ROLLED="scaled")
+    with load(site.world.url) as running:
+        site.begin(after)
+        site.until(lambda: site.deployment.waits_at_gate)
+        site.control.scale(site.world.place.id, APP, "web", 3)
+        site.until(lambda: site.quiet() and len(site.serving()) == 3)
+        assert [each.release for each in site.serving()].count(after) == 2, "those of the old release go first"
+        assert site.deployment.waits_at_gate
+        site.control.scale(site.world.place.id, APP, "web", 2)
+        site.until(lambda: site.quiet() and len(site.serving()) == 2)
+        site.control.go_on(site.world.place.id, APP, None, by="ada")
+        assert site.verdict() is Verdict.GOOD
+    nothing_failed(running)
+    assert [each.release for each in site.serving()] == [after] * 2
+
+
+def test_ill_in_the_second_batch(site: Site) -> None:
+    site.scale(3)
+    before, known = {each.release for each in site.serving()}, ids(site)
+    *others, _ = sorted(site.serving(), key=age)
+    ill_on = ",".join(each.id for each in others)
+    bad = site.release("rolling", grace=timedelta(seconds=3), APP_ILL_ON=ill_on)
+    with load(site.world.url) as running:
+        assert site.deploy(bad) is Verdict.FAILED
+        assert ids(site) == known
+        assert {each.release for each in site.serving()} == before
+    nothing_failed(running)
+    entries = site.control.deployment(site.world.place.id, APP, site.deployment.started.number)[0]
+    assert [each.batch for each in entries if isinstance(each, Moved)] == [1, 2], site.deployment
+    assert f"r{bad}" in running.report.releases
+
+
+@pytest.mark.parametrize("strategy", ["blue-green", "canary"])
+def test_healthy_at_first_and_ill_then(site: Site, strategy: str) -> None:
+    before = {each.release for each in site.serving()}
+    deploy = {"steps": STEPS, "min_requests": 20} if strategy == "canary" else {}
+    bad = site.release(strategy, bake=timedelta(seconds=60), deploy=deploy, APP_ILL_AFTER="12")
+    with load(site.world.url) as running:
+        site.begin(bad)
+        assert site.verdict() is Verdict.FAILED
+        assert {each.release for each in site.serving()} == before
+    nothing_failed(running)
+    assert f"r{bad}" in running.report.releases
+    assert site.deployment.ended is not None
+    assert "unhealthy" in site.deployment.ended.evidence.summary
+
+
+def test_both_releases_fail_and_what_serves_is_kept(site: Site) -> None:
+    site.scale(3)
+    with socket.create_server(("127.0.0.1", 0)) as database:
+        port = database.getsockname()[1]
+        before = site.release("rolling", grace=timedelta(seconds=3), APP_NEEDS=f"127.0.0.1:{port}")
+        assert site.deploy(before) is Verdict.GOOD
+    bad = site.release("rolling", APP_NEEDS=f"127.0.0.1:{port}", APP_ROLLED="without")
+    with load(site.world.url) as running:
+        site.begin(bad)
+        site.until(lambda: site.deployment.ended is not None)
+        assert site.deployment.ended is not None
+        assert site.deployment.ended.verdict is Verdict.INFRASTRUCTURE
+        assert "the release before fails as well" in site.deployment.ended.evidence.summary
+        assert [each.release for each in site.serving()] == [before] * 2
+        site.until(lambda: bool(broken(site)))
+        assert [each.release for each in site.serving()] == [before] * 2
+        with socket.create_server(("127.0.0.1", port)):
+            site.until(lambda: site.quiet() and len(site.serving()) == 3)
+    nothing_failed(running)
+    site.scale(2)
+
+
+def broken(site: Site) -> set[int]:
+    """Releases of web whose launches are held back."""
+    care = site.control.environments[site.world.place.id].care[APP, "web"]
+    return {each.release for each in care.breakers}
 
 
 STEPS = (Weight(percent=10, pause=timedelta(seconds=2)), Weight(percent=50, pause=timedelta(seconds=2)))

@@ -146,6 +146,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     """When the current generation was started."""
     in_service_at: datetime | None = None
+    """When it got in service, as the generation that it is or an earlier one: before `started_at` then."""
     ended_at: datetime | None = None
     died: bool = False
     """It ended, or its processes did, without anybody having asked."""

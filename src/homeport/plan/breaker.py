@@ -17,6 +17,7 @@ from homeport.model.fleet import Check, Instance, Run, State
 from homeport.model.platform import Breaker
 from homeport.plan import hook
 from homeport.plan.illness import describe
+from homeport.plan.member import served
 
 LONGEST_START = timedelta(minutes=10)
 """From launch until its processes run: fetching and unpacking included."""
@@ -48,8 +49,8 @@ def failed_at(instance: Instance, settings: Breaker, grace: timedelta | None, no
     start_at, end_at = launched_at(instance), instance.ended_at
     if instance.died:
         end_at = end_at or now
-        return end_at if instance.in_service_at is None or end_at - start_at < settings.soon else None
-    if grace is None or instance.in_service_at is not None:
+        return end_at if not served(instance) or end_at - start_at < settings.soon else None
+    if grace is None or served(instance):
         return None
     if hook.abandoned(instance, now):
         return end_at or now
@@ -122,9 +123,7 @@ def _streak(counted: Sequence[Instance], settings: Breaker, grace: timedelta | N
     well = [
         launched_at(each) + settings.soon
         for each in counted
-        if each.id not in failed
-        and each.in_service_at is not None
-        and (each.ended_at or now) - launched_at(each) >= settings.soon
+        if each.id not in failed and served(each) and (each.ended_at or now) - launched_at(each) >= settings.soon
     ]
     since_at = max(well, default=None)
     streak: list[Failure] = []

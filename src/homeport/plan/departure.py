@@ -19,7 +19,7 @@ from homeport.model.fleet import Check, Cohort, GroupDesired, Instance, Run, Sta
 from homeport.plan import hook
 from homeport.plan.breaker import failed_at, judge, launched_at, overdue_at
 from homeport.plan.illness import common_cause, describe, way
-from homeport.plan.member import age, usable
+from homeport.plan.member import age, served, usable
 
 _LAUNCHING = (State.PENDING, State.PENDING_WAIT)
 _HEALTH = (Suspendable.REPLACE_UNHEALTHY, Suspendable.HEALTH_CHECK)
@@ -171,7 +171,7 @@ def _overdue(scene: Scene, kept: Sequence[Instance], found: Findings) -> list[In
     """Launches that should have become healthy by now."""
     late = []
     for each in kept:
-        if each.state not in _LAUNCHING or each.in_service_at is not None:
+        if each.state not in _LAUNCHING or served(each):
             continue
         if failed_at(each, scene.desired.breaker, scene.desired.grace, scene.now) is not None:
             late.append(each)

@@ -10,6 +10,12 @@ def carries(instance: Instance, *, balanced: bool) -> bool:
     return instance.state is State.IN_SERVICE
 
 
+def served(instance: Instance) -> bool:
+    """Its present generation has been in service."""
+    at, since_at = instance.in_service_at, instance.started_at
+    return instance.state is State.IN_SERVICE or (at is not None and (since_at is None or at >= since_at))
+
+
 def usable(instance: Instance) -> bool:
     """It lives, or is between two generations: neither on its way out nor dead."""
     if instance.state in (State.TERMINATING_WAIT, State.TERMINATING, State.TERMINATED):

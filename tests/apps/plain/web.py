@@ -21,6 +21,7 @@ PORT = int(os.environ.get("PORT", "8000"))
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 counted = 0
+asked = 0
 open_requests = 0
 stopping = asyncio.Event()
 
@@ -50,6 +51,12 @@ async def respond(
 
 
 async def health(writer: Writer) -> None:
+    global asked
+    asked += 1
+    ill_on = OPTIONS.get("ill_on", "").split(",")
+    if asked > int(OPTIONS.get("ill_after", asked)) or os.environ.get("HOMEPORT_INSTANCE") in ill_on:
+        await respond(writer, 503, "ill, as told\n")
+        return
     match HEALTH:
         case "slow":
             await asyncio.sleep(float(OPTIONS.get("health_seconds", "3")))
@@ -181,6 +188,11 @@ async def main() -> None:
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
     if "crash_after" in OPTIONS:
         loop.call_later(float(OPTIONS["crash_after"]), lambda: (say("crashing as told"), os._exit(3)))
+    if "needs" in OPTIONS:
+        try:
+            await asyncio.open_connection(*OPTIONS["needs"].split(":"))
+        except OSError as error:
+            sys.exit(f"what it needs isn't there: {error}")
     await asyncio.sleep(float(OPTIONS.get("start_seconds", "0")))
     server = None
     match START:

@@ -292,6 +292,26 @@ def test_zone_after_zone(tmp_path: Path) -> None:
     assert [zones[each] for each in starts] == ["a", "a", "b", "b", "c", "c"]
 
 
+def test_what_the_way_back_could_not_bring_back_is_launched_until_it_can(tmp_path: Path) -> None:
+    """The one that turned and turned back isn't waited for for ever: it counts as a launch that failed."""
+    world = rolled(tmp_path, number=NEVER_HEALTHY)
+    behaviours = world.world.memory.behaviours  # type: ignore[attr-defined]
+    behaviours[GOOD] = Behaviour(healthy_after=None)
+    for each in ("web-1", "web-2", "web-3", "web-4"):
+        world.world.memory.own[each] = Behaviour()  # type: ignore[attr-defined]
+    world.settle(lambda: any(isinstance(each, Start) for each in world.recorder.actions))
+    (turned,) = (each.instance for each in world.recorder.actions if isinstance(each, Start))
+    del world.world.memory.own[turned]  # type: ignore[attr-defined]
+    world.settle(lambda: world.newest.ended is not None, ticks=5000)
+    assert world.verdict() is Verdict.INFRASTRUCTURE
+    assert [number for _, number in world.serving()] == [GOOD] * 3
+    care = world.control.environments[world.world.place.id].care
+    world.settle(lambda: [each.phase.value for each in care[APP, "web"].breakers] == ["open"], ticks=20_000)
+    assert [number for _, number in world.serving()] == [GOOD] * 3
+    behaviours[GOOD] = Behaviour()
+    world.settle(lambda: len(world.serving()) == 4, ticks=20_000)
+
+
 def test_a_group_says_otherwise(tmp_path: Path) -> None:
     better = formation(web=2, worker=2, strategy="rolling")
     worker = replace(better.groups[1], deploy=Deploy(strategy="replace"))

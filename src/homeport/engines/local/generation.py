@@ -21,6 +21,7 @@ from homeport.instance import supervision
 from homeport.instance.address import Addresses
 from homeport.model.fleet import AskHook, HookWait, Instance, Launch, Run, State, Target
 from homeport.model.platform import Group
+from homeport.plan.member import served
 from homeport.plan.route import first_host
 from homeport.ports.clock import Clock
 from homeport.system import process
@@ -108,7 +109,7 @@ class Generations:
 
     def put_in_service(self, kept: EnvironmentRecord, found: InstanceRecord) -> None:
         target = Target.READY if found.seen.port is not None else Target.UNUSED
-        at = found.seen.in_service_at or self.clock.now()
+        at = found.seen.in_service_at if served(found.seen) else self.clock.now()
         self._change(kept, found, state=State.IN_SERVICE, target=target, drain_at=None, in_service_at=at, hook=None)
 
     def ask_hook(self, kept: EnvironmentRecord, found: InstanceRecord, action: AskHook) -> None:

@@ -22,6 +22,7 @@ from homeport.model.fleet import (
     Target,
     Terminate,
 )
+from homeport.plan.member import served
 
 OfInstance = Start | Inherit | AskHook | PutInService | EnterStandby | Drain | Stop | Kill | Terminate
 BASE_PORT = 20000
@@ -76,7 +77,7 @@ def changed(seen: Instance, action: OfInstance, now: datetime) -> Instance:
                 hook=None,
                 target=Target.READY if seen.port is not None else Target.UNUSED,
                 drain_at=None,
-                in_service_at=seen.in_service_at or now,
+                in_service_at=seen.in_service_at if served(seen) else now,
             )
         case Drain():
             return replace(seen, target=Target.DRAINING, drain_at=seen.drain_at or now)
