@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from homeport.errors import Bug, Unavailable
+from homeport.instance.cgroup import Cgroups
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.ports.sandbox import Mount, SandboxSpec
 from homeport.system import process
@@ -296,7 +297,7 @@ def hog(directory: Path, uid: int | None, memory_bytes: int) -> tuple[int, int]:
     started = process.start_time(pid)
     assert started is not None
     try:
-        if "by cgroup" in sandbox.describe_limits():
+        if Cgroups().kind:
             wait_for(lambda: sandbox.oom_kills(info), "the count of a process killed for want of memory")
     finally:
         process.send(pid, started, signal.SIGKILL)

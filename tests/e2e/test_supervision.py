@@ -12,6 +12,7 @@ import pytest
 
 from homeport.instance import log, supervision
 from homeport.instance.assemble import Assembly, assemble, service_directory
+from homeport.instance.cgroup import Cgroups
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.ports.engine import LogQuery
 from homeport.system import process
@@ -182,7 +183,7 @@ def scenario_of_want_of_memory(directory: Path, uid: int | None) -> None:
     eat = """python3 -c 'b"x" * 300_000_000'"""
     commands = {"itself": f"exec {eat}", "waits": f"{eat}; exit $?"}
     assembly = assembly_of(directory, uid, "", processes=commands, ports=ports_of(*commands), memory_bytes=100_000_000)
-    if "by cgroup" not in BwrapSandbox().describe_limits():
+    if not Cgroups().kind:
         return
     with running(assembly) as generation:
         for name in ("itself", "waits"):

@@ -79,12 +79,6 @@ class BwrapSandbox:
     def __init__(self) -> None:
         self._cgroups = Cgroups()
 
-    def describe_limits(self) -> str:
-        """How a memory limit applies on this machine, for `doctor`."""
-        if self._cgroups.kind:
-            return f"whole instance, by cgroup {self._cgroups.kind}"
-        return "each process by itself (RLIMIT_DATA): no cgroup can be made here"
-
     def problem(self) -> Unavailable | None:
         """Why sandboxes can't run on this machine, with the command that mends it; None: they can."""
         spec = SandboxSpec(command=("/bin/true",), hostname="probe", directory="/", uid=_some_uid())

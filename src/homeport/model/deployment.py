@@ -225,7 +225,6 @@ class Deployment(Struct, frozen=True, kw_only=True):
     stage: int = 0
     moved: int = 0
     """Batches of the stage."""
-    moved_at: datetime | None = None
     paused_at: datetime | None = None
     continued_at: datetime | None = None
     step: int = 0

@@ -75,7 +75,7 @@ def _progress(deployment: Deployment, entry: Progress) -> Deployment:
         case Staged():
             return replace(deployment, stage=entry.stage, moved=0)
         case Moved():
-            return replace(deployment, moved=entry.batch, moved_at=entry.at)
+            return replace(deployment, moved=entry.batch)
         case Paused():
             return replace(deployment, paused_at=entry.at)
         case Continued():
