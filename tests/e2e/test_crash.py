@@ -46,7 +46,7 @@ from homeport.testing.world import APP
 from tests.app_repository import commit, git, make_repository
 from tests.crash_daemon import Goal
 from tests.e2e.balanced import Load, until
-from tests.local_world import Published, home_in
+from tests.local_world import Published, home_in, soon_given_up
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 128_000_000
@@ -350,7 +350,7 @@ def test_a_daemon_that_is_killed_everywhere_gets_there_and_nothing_that_serves_n
         for values, resolved in (
             ({}, None),
             ({"APP_BETTER": "yes"}, None),
-            ({"APP_HEALTH": "500"}, None),
+            ({"APP_HEALTH": "500"}, soon_given_up(published.resolved)),
             ({"APP_IGNORE_TERM": "1", "APP_WORKER": "ignore-term"}, rolling(published.resolved)),
         )
     )

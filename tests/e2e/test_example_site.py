@@ -108,8 +108,8 @@ def test_what_is_not_there(person: Person, path: str) -> None:
 
 def test_nginx_writes_in_its_own_tmp_alone_and_says_who_asked(person: Person) -> None:
     ask(person, "/about/?who")
+    wait_for(lambda: '"GET /about/?who HTTP/1.1" 200' in person("logs", "--group", "web"), "its line")
     said = person("logs", "--group", "web")
-    assert '"GET /about/?who HTTP/1.1" 200' in said
     request = re.compile(r'.+ web-1 web \| \S+ "[A-Z]+ /.*')
     assert [line for line in said.splitlines() if not request.fullmatch(line)] == [], "nothing but requests"
     (instance,) = person.settled()

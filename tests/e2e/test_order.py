@@ -46,7 +46,6 @@ while True:
         sys.exit(0)
     time.sleep(0.02)
 """
-SETTLE = timedelta(milliseconds=300)
 
 
 def acting(
@@ -56,9 +55,10 @@ def acting(
     types: Mapping[str, ProcessType],
     *,
     stop_grace: timedelta = timedelta(seconds=8),
+    settle: timedelta = timedelta(milliseconds=300),
     **fields: object,
 ):
-    turns = Turns(types=types, settle=SETTLE, stop_grace=stop_grace)
+    turns = Turns(types=types, settle=settle, stop_grace=stop_grace)
     assembly = assembly_of(directory, uid, "", processes=processes, ports=ports_of(*processes), turns=turns, **fields)
     (assembly.source / "actor.py").write_text(ACTOR)
     return running(assembly)
@@ -85,7 +85,8 @@ def scenario_of_turns(directory: Path, uid: int | None) -> list[str]:
         "web": ProcessType(after=("cache", "clock", "elsewhere")),
         "last": ProcessType(after=("web",)),
     }
-    with acting(directory, uid, processes, types) as generation:
+    # longer than an actor needs to begin, and so to die
+    with acting(directory, uid, processes, types, settle=timedelta(seconds=1)) as generation:
         wait_for(lambda: "last begins" in order(generation), "the last one")
         assert all(each.up for each in supervision.processes(generation.services))
         ended(generation)
