@@ -14,7 +14,8 @@ from homeport import wiring
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.engine import LocalEngine
 from homeport.engines.local.watch_tree import WatchTree
-from homeport.model.fleet import Observation, Run, State, Terminate
+from homeport.model.action import Terminate
+from homeport.model.fleet import Observation, Run, State
 from homeport.model.platform import Resolved
 from homeport.model.release import ConfigValue, Release, Slug, Snapshot
 from homeport.plan import platform, procfile

@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import pytest
 
-from homeport.model.fleet import AskHook, Check, Instance
+from homeport.model.action import AskHook
+from homeport.model.fleet import Check, Instance
 from homeport.model.platform import Hook
 from homeport.plan.hook import verdict
 from homeport.ports.engine import LogQuery

@@ -6,8 +6,8 @@ order."""
 from collections import defaultdict
 from pathlib import Path
 
+from homeport.model.action import Action
 from homeport.model.deployment import Verdict
-from homeport.model.fleet import Action
 from homeport.testing.world import APP, BETTER, GOOD, NEVER_HEALTHY, Controlled, World
 from tests.local_world import local_world
 from tests.memory_world import memory_world

@@ -15,8 +15,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from homeport.engines.local.haproxy import Runtime
+from homeport.model.action import Drain, PutInService, SetRoutes
 from homeport.model.deployment import Verdict
-from homeport.model.fleet import Drain, PutInService, Run, SetRoutes, State, Target
+from homeport.model.fleet import Run, State, Target
 from homeport.model.platform import Place
 from homeport.plan.balancer import backend_name
 from homeport.plan.balancer_text import ROUTES

@@ -8,21 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from homeport.model.fleet import (
-    Check,
-    Cohort,
-    GroupDesired,
-    Instance,
-    Kill,
-    Launch,
-    Observation,
-    Plan,
-    Run,
-    State,
-    Stop,
-    Target,
-    Terminate,
-)
+from homeport.model.action import Kill, Launch, Plan, Stop, Terminate
+from homeport.model.fleet import Check, Cohort, GroupDesired, Instance, Observation, Run, State, Target
 from homeport.plan import fleet
 from homeport.plan.member import carries
 from homeport.testing.builder import NOW, after, desired, instance, observation

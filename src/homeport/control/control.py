@@ -15,9 +15,10 @@ from homeport.control.environment import EnvironmentControl
 from homeport.control.opening import Wish
 from homeport.control.retention import Cleaner, Demand
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
+from homeport.model.action import Prepare
 from homeport.model.asked import MaintenanceAsked
 from homeport.model.deployment import Deployment, Entry, Verdict
-from homeport.model.fleet import Observation, Preparation, Prepare
+from homeport.model.fleet import Observation, Preparation
 from homeport.model.freeze import Freeze
 from homeport.model.platform import Amount, Place, Resolved
 from homeport.model.release import Release

@@ -17,9 +17,10 @@ from homeport.control.measure import Measure
 from homeport.control.opening import Opening, Wish
 from homeport.control.pointer import Pointers
 from homeport.errors import Conflict, HomeportError, NotFound, Unavailable
+from homeport.model.action import Prepare
 from homeport.model.deployment import Continued, Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
 from homeport.model.event import Decided, Event
-from homeport.model.fleet import Observation, Prepare
+from homeport.model.fleet import Observation
 from homeport.model.platform import Place, Resolved
 from homeport.model.release import Release
 from homeport.plan.asked import refuse_suspended

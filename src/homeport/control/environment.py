@@ -11,10 +11,11 @@ from msgspec import Struct
 from homeport.control.deployment import AppControl
 from homeport.control.note import Notes
 from homeport.errors import HomeportError, Unavailable
+from homeport.model.action import Decision, Launch, Plan
 from homeport.model.asked import Asked
 from homeport.model.breaker import BreakerState
 from homeport.model.event import Event
-from homeport.model.fleet import Decision, GroupDesired, Launch, Observation, Plan, State
+from homeport.model.fleet import GroupDesired, Observation, State
 from homeport.model.platform import Place, Resolved, Retention
 from homeport.plan import pool, task
 from homeport.plan.asked import outstanding

@@ -3,8 +3,9 @@ each tick anew. Called by `control.environment`."""
 
 from datetime import datetime, timedelta
 
+from homeport.model.action import Decision, Launch, Start, Terminate
 from homeport.model.event import Decided, Event
-from homeport.model.fleet import Decision, GroupDesired, Instance, Launch, Observation, Probe, Start, Terminate
+from homeport.model.fleet import GroupDesired, Instance, Observation, Probe
 from homeport.plan.note import ends, kind_of, sight
 
 SAID_AGAIN = timedelta(minutes=5)

@@ -5,8 +5,9 @@ import msgspec
 
 from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
+from homeport.model.action import SetLaunch, SetRoutes, SetShare
 from homeport.model.deployment import Deployment
-from homeport.model.fleet import Observation, SetLaunch, SetRoutes, SetShare
+from homeport.model.fleet import Observation
 from homeport.model.platform import Place
 from homeport.plan.canary_step import canaries
 from homeport.plan.journal import launch_release, pulled_release, routes_release, shares

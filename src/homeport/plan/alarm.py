@@ -8,10 +8,11 @@ import shlex
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from homeport.model.action import RunTask
 from homeport.model.alarm import Alarm, Reading
 from homeport.model.canary import Answers
 from homeport.model.deployment import Deployment, Evidence, Phase, Reverting, Verdict
-from homeport.model.fleet import RunTask, Task
+from homeport.model.fleet import Task
 from homeport.plan.canary import percentile
 from homeport.plan.deployment_view import Step, View
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
+from homeport.model.action import Prepare, RunTask
 from homeport.model.alarm import Reading
 from homeport.model.canary import Answers
 from homeport.model.deployment import (
@@ -32,7 +33,7 @@ from homeport.model.deployment import (
     TaskStarted,
     Verdict,
 )
-from homeport.model.fleet import Observation, Prepare, RunTask
+from homeport.model.fleet import Observation
 from homeport.model.platform import Resolved
 from homeport.plan import alarm, canary_step
 from homeport.plan.batch import amount

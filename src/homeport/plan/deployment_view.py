@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from homeport.model.action import Action
 from homeport.model.alarm import Reading
 from homeport.model.canary import Answers
 from homeport.model.deployment import Deployment, Entry, Phase, Started
-from homeport.model.fleet import Action, Check, Instance, Observation, Run, State, Task
+from homeport.model.fleet import Check, Instance, Observation, Run, State, Task
 from homeport.model.platform import Resolved
 from homeport.plan.member import carries
 

@@ -12,22 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from homeport.model.action import Decision, FailOpen, Plan, PutInService, Terminate
 from homeport.model.asked import Suspendable
 from homeport.model.breaker import BreakerPhase
-from homeport.model.fleet import (
-    Check,
-    Decision,
-    FailOpen,
-    GroupDesired,
-    Instance,
-    Observation,
-    Plan,
-    PutInService,
-    Run,
-    State,
-    Target,
-    Terminate,
-)
+from homeport.model.fleet import Check, GroupDesired, Instance, Observation, Run, State, Target
 from homeport.plan.cohort import Role, assign
 from homeport.plan.departure import Scene, Why, find
 from homeport.plan.fleet_rule import RULES, FleetSituation

@@ -5,21 +5,9 @@
 
 from datetime import datetime
 
+from homeport.model.action import AskHook, Drain, EnterStandby, Kill, PutInService, Start, Stop, Terminate
 from homeport.model.asked import Suspendable
-from homeport.model.fleet import (
-    AskHook,
-    Check,
-    Drain,
-    EnterStandby,
-    Kill,
-    PutInService,
-    Run,
-    Start,
-    State,
-    Stop,
-    Target,
-    Terminate,
-)
+from homeport.model.fleet import Check, Run, State, Target
 from homeport.plan import hook
 from homeport.plan.departure import Why, sick_at
 from homeport.plan.illness import describe

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from homeport.model.action import Decision, Launch
 from homeport.model.asked import Suspendable
 from homeport.model.breaker import BreakerPhase, BreakerState
-from homeport.model.fleet import Cohort, Decision, Launch, Observation, State, Target
+from homeport.model.fleet import Cohort, Observation, State, Target
 from homeport.plan.cohort import Role, emptiest_zone
 from homeport.plan.departure import Scene, Why
 

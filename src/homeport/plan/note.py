@@ -2,8 +2,9 @@
 
 import re
 
+from homeport.model.action import Decision
 from homeport.model.event import Sight
-from homeport.model.fleet import Decision, Instance, Probe, Run
+from homeport.model.fleet import Instance, Probe, Run
 
 NEWS = frozenset(
     {

@@ -10,23 +10,8 @@ gets his next generation in place, and when; who leaves. Called by `control.envi
 from collections.abc import Sequence
 from datetime import datetime
 
-from homeport.model.fleet import (
-    Check,
-    Cohort,
-    Decision,
-    Drain,
-    GroupDesired,
-    Instance,
-    Observation,
-    Plan,
-    PutInService,
-    SetCapacity,
-    Start,
-    State,
-    Stop,
-    Target,
-    Terminate,
-)
+from homeport.model.action import Decision, Drain, Plan, PutInService, SetCapacity, Start, Stop, Terminate
+from homeport.model.fleet import Check, Cohort, GroupDesired, Instance, Observation, State, Target
 from homeport.plan.cohort import SURPLUS, Role, assign
 from homeport.plan.floor import carrying, held
 from homeport.plan.member import age

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from homeport.model.fleet import Check, Decision, GroupDesired, Instance, Observation, Plan, Run, State, Target
+from homeport.model.action import Decision, Plan
+from homeport.model.fleet import Check, GroupDesired, Instance, Observation, Run, State, Target
 
 
 def at_rest(desired: GroupDesired, observed: Observation, members: Sequence[Instance], now: datetime) -> Plan | None:

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from homeport.model.fleet import Action, GroupDesired, Inherit, Instance, Run
+from homeport.model.action import Action, Inherit
+from homeport.model.fleet import GroupDesired, Instance, Run
 from homeport.plan.cohort import Role
 from homeport.plan.member import carries
 

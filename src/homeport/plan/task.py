@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from homeport.model.fleet import EndTask, Task
+from homeport.model.action import EndTask
+from homeport.model.fleet import Task
 
 GRACE = timedelta(seconds=10)
 """From TERM to KILL."""

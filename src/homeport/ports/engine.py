@@ -8,11 +8,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from homeport.model.action import Action
 from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.canary import Answers
 from homeport.model.certificate import Certificate
 from homeport.model.event import Event
-from homeport.model.fleet import Action, Observation
+from homeport.model.fleet import Observation
 from homeport.model.platform import Place
 from homeport.model.release import Release
 from homeport.model.retention import Remain, Room, Usage

@@ -10,29 +10,23 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from homeport.model.deployment import Baking, Deployment, Ended, Entry, GroupChange, Moved, Started, Switched, Verdict
-from homeport.model.fleet import (
+from homeport.model.action import (
     Action,
-    Check,
     Drain,
     EndTask,
-    Instance,
     Kill,
-    Observation,
     Prepare,
     PutInService,
-    Run,
     RunTask,
     SetLaunch,
     SetRoutes,
     SetShare,
     Start,
-    State,
     Stop,
-    Target,
-    Task,
     Terminate,
 )
+from homeport.model.deployment import Baking, Deployment, Ended, Entry, GroupChange, Moved, Started, Switched, Verdict
+from homeport.model.fleet import Check, Instance, Observation, Run, State, Target, Task
 from homeport.model.platform import Deploy, Resolved
 
 BY_LEASE = Prepare | RunTask | EndTask | SetLaunch | SetRoutes | SetShare

@@ -8,24 +8,9 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from homeport.model.action import Action, Drain, EnterStandby, Kill, Launch, Start, Stop, Terminate
 from homeport.model.asked import Suspendable
-from homeport.model.fleet import (
-    Action,
-    Check,
-    Drain,
-    EnterStandby,
-    GroupDesired,
-    Instance,
-    Kill,
-    Launch,
-    Observation,
-    Run,
-    Start,
-    State,
-    Stop,
-    Target,
-    Terminate,
-)
+from homeport.model.fleet import Check, GroupDesired, Instance, Observation, Run, State, Target
 from homeport.plan.breaker import judge
 from homeport.plan.member import carries
 

@@ -11,9 +11,10 @@ from homeport.control.deployment import AppControl
 from homeport.control.journal import newest, read
 from homeport.control.log import FencedLog
 from homeport.errors import Unavailable
+from homeport.model.action import Action
 from homeport.model.asked import Suspendable
 from homeport.model.deployment import Ended, Entry, Verdict
-from homeport.model.fleet import Action, Observation, Task
+from homeport.model.fleet import Observation, Task
 from homeport.plan.desired import size
 from homeport.plan.journal import fold
 from homeport.plan.lease import fence_of, read_lease, sequence_of

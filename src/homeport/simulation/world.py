@@ -15,8 +15,9 @@ from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.clock import VirtualClock
 from homeport.engines.memory.engine import MemoryEngine
 from homeport.errors import Conflict, HomeportError, Unavailable
+from homeport.model.action import Action, Launch
 from homeport.model.event import Event
-from homeport.model.fleet import Action, GroupDesired, Instance, Launch, Observation, State
+from homeport.model.fleet import GroupDesired, Instance, Observation, State
 from homeport.model.platform import Resolved, Strategy
 from homeport.model.release import Layer, Release, Slug
 from homeport.plan.desired import desired_groups

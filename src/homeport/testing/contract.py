@@ -7,35 +7,30 @@ import pytest
 from msgspec.structs import replace
 
 from homeport.errors import Conflict, NotFound, Unavailable
-from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, Suspendable, ZoneAsked
-from homeport.model.canary import Share
-from homeport.model.event import Event
-from homeport.model.fleet import (
+from homeport.model.action import (
     Action,
     AskHook,
-    Check,
     Drain,
     EndTask,
     EnterStandby,
     FailOpen,
     Inherit,
-    Instance,
     Kill,
     Launch,
-    Observation,
     Prepare,
     PutInService,
-    Run,
     RunTask,
     SetLaunch,
     SetRoutes,
     SetShare,
     Start,
-    State,
     Stop,
-    Target,
     Terminate,
 )
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, Suspendable, ZoneAsked
+from homeport.model.canary import Share
+from homeport.model.event import Event
+from homeport.model.fleet import Check, Instance, Observation, Run, State, Target
 from homeport.model.platform import Hook
 from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, World
 

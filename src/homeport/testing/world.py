@@ -7,8 +7,9 @@ from homeport.control.control import Control
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.clock import VirtualClock
 from homeport.engines.memory.engine import MemoryEngine
+from homeport.model.action import Action
 from homeport.model.deployment import Deployment, Verdict
-from homeport.model.fleet import Action, Observation, Run, State, Target
+from homeport.model.fleet import Observation, Run, State, Target
 from homeport.model.platform import Amount, Place
 from homeport.model.release import Release
 from homeport.ports.clock import Clock

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Invalid
+from homeport.model.action import RunTask
 from homeport.model.alarm import Alarm, Reading
 from homeport.model.canary import Answers
 from homeport.model.deployment import Ended, Phase, Reverting, Verdict
-from homeport.model.fleet import RunTask
 from homeport.plan.alarm import metric_reading
 from homeport.plan.canary import tally
 from homeport.plan.deployment import next_steps

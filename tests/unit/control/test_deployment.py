@@ -10,8 +10,9 @@ import pytest
 
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict, NotFound
+from homeport.model.action import Drain, EndTask, Launch, RunTask, SetLaunch
 from homeport.model.deployment import Phase, Reverting, Verdict
-from homeport.model.fleet import Check, Drain, EndTask, Instance, Launch, RunTask, SetLaunch, State, Target
+from homeport.model.fleet import Check, Instance, State, Target
 from homeport.plan.task import GRACE
 from homeport.testing.world import APP, BAD_TASK, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.memory_world import formation, memory_world

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from homeport.engines.memory.behaviour import Behaviour
+from homeport.model.action import Action, Drain, Inherit, Kill, Start, Stop, Terminate
 from homeport.model.deployment import Phase, Verdict
-from homeport.model.fleet import Action, Drain, Inherit, Kill, Start, Stop, Target, Terminate
+from homeport.model.fleet import Target
 from homeport.model.platform import Strategy
 from homeport.testing.world import BETTER, GOOD, Controlled
 from tests.memory_world import formation

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from homeport.errors import Conflict, Invalid, NotFound
+from homeport.model.action import Launch
 from homeport.model.deployment import Ended, Verdict
-from homeport.model.fleet import Launch
 from homeport.model.platform import Place, Route
 from homeport.testing.builder import put_release, release
 from homeport.testing.world import APP, GOOD, Controlled

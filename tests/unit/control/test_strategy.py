@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.errors import Conflict
+from homeport.model.action import Launch, SetShare, Start
 from homeport.model.deployment import Moved, Phase, Verdict
-from homeport.model.fleet import Launch, SetShare, Start, State, Target
+from homeport.model.fleet import State, Target
 from homeport.model.platform import Deploy, Weight
 from homeport.plan.release import release_key
 from homeport.testing.world import APP, BETTER, GOOD, NEVER_HEALTHY, Controlled

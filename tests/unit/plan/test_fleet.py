@@ -2,21 +2,8 @@
 
 from collections.abc import Callable
 
-from homeport.model.fleet import (
-    Check,
-    Cohort,
-    Drain,
-    Inherit,
-    Kill,
-    Launch,
-    PutInService,
-    Run,
-    Start,
-    State,
-    Stop,
-    Target,
-    Terminate,
-)
+from homeport.model.action import Drain, Inherit, Kill, Launch, PutInService, Start, Stop, Terminate
+from homeport.model.fleet import Check, Cohort, Run, State, Target
 from homeport.plan.fleet import reconcile
 from homeport.testing.builder import NOW, after, desired, instance, observation
 

@@ -2,29 +2,21 @@
 
 from datetime import timedelta
 
+from homeport.model.action import AskHook, Drain, EnterStandby, FailOpen, Launch, Plan, PutInService, Stop, Terminate
 from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked, Suspendable
 from homeport.model.breaker import BreakerPhase
 from homeport.model.fleet import (
-    AskHook,
     Check,
     Cohort,
-    Drain,
-    EnterStandby,
-    FailOpen,
     HookWait,
     Instance,
-    Launch,
     Observation,
-    Plan,
     Probe,
     Process,
-    PutInService,
     Run,
     Silence,
     State,
-    Stop,
     Target,
-    Terminate,
 )
 from homeport.model.platform import Breaker, Hook
 from homeport.plan.fleet import reconcile

@@ -6,9 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from homeport.errors import Invalid
+from homeport.model.action import FailOpen
 from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked
 from homeport.model.breaker import BreakerPhase
-from homeport.model.fleet import Check, FailOpen, Instance, Process, Run, State, Target
+from homeport.model.fleet import Check, Instance, Process, Run, State, Target
 from homeport.model.platform import Breaker
 from homeport.plan.asked import outstanding
 from homeport.plan.breaker import judge

@@ -5,25 +5,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from homeport.model.fleet import (
-    Action,
-    Capacity,
-    Check,
-    Cohort,
-    Drain,
-    GroupDesired,
-    Inherit,
-    Instance,
-    Observation,
-    PutInService,
-    Run,
-    SetCapacity,
-    Start,
-    State,
-    Stop,
-    Target,
-    Terminate,
-)
+from homeport.model.action import Action, Drain, Inherit, PutInService, SetCapacity, Start, Stop, Terminate
+from homeport.model.fleet import Capacity, Check, Cohort, GroupDesired, Instance, Observation, Run, State, Target
 from homeport.plan import pool
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from homeport.model.action import Decision, FailOpen
 from homeport.model.breaker import BreakerState
-from homeport.model.fleet import Decision, FailOpen
 from homeport.model.platform import Deploy, Group, Health, Instances, Place, Resolved, Route, Strategy
 from homeport.plan import departure, fleet, launch
 from homeport.simulation import invariant

@@ -20,18 +20,11 @@ from homeport.engines.aws.kept import Kept, Memory, Turn
 from homeport.engines.aws.one_off import OneOffs, observed
 from homeport.engines.diskless import Diskless
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
-from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
-from homeport.model.canary import Answers
-from homeport.model.event import Event
-from homeport.model.fleet import (
+from homeport.model.action import (
     Action,
-    Capacity,
     Drain,
     EndTask,
     Inherit,
-    Instance,
-    Observation,
-    Preparation,
     Prepare,
     PutInService,
     RunTask,
@@ -39,10 +32,13 @@ from homeport.model.fleet import (
     SetLaunch,
     SetRoutes,
     Start,
-    State,
     Stop,
     Terminate,
 )
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Answers
+from homeport.model.event import Event
+from homeport.model.fleet import Capacity, Instance, Observation, Preparation, State
 from homeport.model.platform import Place
 from homeport.model.release import Release
 from homeport.model.session import Session

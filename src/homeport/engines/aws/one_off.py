@@ -19,7 +19,8 @@ from homeport.engines.aws.fleet import Pool
 from homeport.engines.aws.kept import Kept, OneOff
 from homeport.errors import Conflict, Invalid, NotFound
 from homeport.instance.task import NEVER_STARTED
-from homeport.model.fleet import EndTask, RunTask, Task
+from homeport.model.action import EndTask, RunTask
+from homeport.model.fleet import Task
 from homeport.model.platform import Place
 from homeport.plan.aws_stacks import PORT, identity_path, store_url
 from homeport.plan.task import GRACE

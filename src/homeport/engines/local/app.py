@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from homeport.engines.local.record import Records
 from homeport.engines.local.traffic import Traffic
 from homeport.errors import Conflict, Invalid
+from homeport.model.action import FailOpen, SetLaunch, SetRoutes, SetShare
 from homeport.model.asked import MaintenanceAsked
 from homeport.model.canary import Share
-from homeport.model.fleet import FailOpen, SetLaunch, SetRoutes, SetShare
 
 
 class Apps:

@@ -29,11 +29,7 @@ from homeport.engines.local.zone import Zones
 from homeport.errors import HomeportError, Invalid, NotFound
 from homeport.instance.address import Addresses
 from homeport.instance.sandbox import BwrapSandbox
-from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
-from homeport.model.canary import Answers
-from homeport.model.certificate import Certificate
-from homeport.model.event import Event
-from homeport.model.fleet import (
+from homeport.model.action import (
     Action,
     AskHook,
     Drain,
@@ -43,7 +39,6 @@ from homeport.model.fleet import (
     Inherit,
     Kill,
     Launch,
-    Observation,
     Prepare,
     PutInService,
     RunTask,
@@ -53,9 +48,13 @@ from homeport.model.fleet import (
     SetShare,
     Start,
     Stop,
-    Target,
     Terminate,
 )
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Answers
+from homeport.model.certificate import Certificate
+from homeport.model.event import Event
+from homeport.model.fleet import Observation, Target
 from homeport.model.platform import Place
 from homeport.model.release import Release
 from homeport.model.retention import Remain, Room, Usage

@@ -19,7 +19,8 @@ from homeport.engines.local.zone import Zones
 from homeport.errors import HomeportError, NotFound
 from homeport.instance import supervision
 from homeport.instance.address import Addresses
-from homeport.model.fleet import AskHook, HookWait, Instance, Launch, Run, State, Target
+from homeport.model.action import AskHook, Launch
+from homeport.model.fleet import HookWait, Instance, Run, State, Target
 from homeport.model.platform import Group
 from homeport.plan.member import served
 from homeport.plan.route import first_host

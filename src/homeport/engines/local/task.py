@@ -14,7 +14,8 @@ from homeport.engines.local.work import Key, Work
 from homeport.errors import HomeportError, Unavailable
 from homeport.instance import supervision
 from homeport.instance.task import NEVER_STARTED, tell_to_end
-from homeport.model.fleet import EndTask, Preparation, RunTask
+from homeport.model.action import EndTask, RunTask
+from homeport.model.fleet import Preparation
 from homeport.ports.clock import Clock
 from homeport.system import process
 from homeport.system.disk import is_full

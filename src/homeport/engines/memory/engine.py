@@ -15,32 +15,25 @@ from homeport.engines.memory.environment import MemoryEnvironment
 from homeport.engines.memory.instance import BASE_PORT, OfInstance, changed, launched
 from homeport.engines.memory.task import MemoryTask
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
-from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
-from homeport.model.canary import Answers
-from homeport.model.event import Event
-from homeport.model.fleet import (
+from homeport.model.action import (
     Action,
-    Check,
     EndTask,
     FailOpen,
     Inherit,
-    Instance,
     Launch,
-    Observation,
-    Preparation,
     Prepare,
-    Process,
-    Run,
     RunTask,
     SetCapacity,
     SetLaunch,
     SetRoutes,
     SetShare,
     Start,
-    State,
-    Target,
     Terminate,
 )
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Answers
+from homeport.model.event import Event
+from homeport.model.fleet import Check, Instance, Observation, Preparation, Process, Run, State, Target
 from homeport.model.platform import Place
 from homeport.model.release import Release
 from homeport.model.retention import Room

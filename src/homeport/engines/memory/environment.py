@@ -6,23 +6,21 @@ from dataclasses import dataclass, field
 from homeport.engines.memory.instance import killed_with_zone
 from homeport.engines.memory.task import MemoryTask
 from homeport.errors import Conflict, NotFound
-from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
-from homeport.model.canary import Share
-from homeport.model.fleet import (
+from homeport.model.action import (
     Action,
     EndTask,
     FailOpen,
-    Instance,
     Launch,
-    Preparation,
     Prepare,
     RunTask,
     SetCapacity,
     SetLaunch,
     SetRoutes,
     SetShare,
-    State,
 )
+from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
+from homeport.model.canary import Share
+from homeport.model.fleet import Instance, Preparation, State
 from homeport.model.platform import Place
 from homeport.model.session import Session
 

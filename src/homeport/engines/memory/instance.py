@@ -5,23 +5,19 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from homeport.model.fleet import (
+from homeport.model.action import (
     AskHook,
     Drain,
     EnterStandby,
-    HookWait,
     Inherit,
-    Instance,
     Kill,
     Launch,
     PutInService,
-    Run,
     Start,
-    State,
     Stop,
-    Target,
     Terminate,
 )
+from homeport.model.fleet import HookWait, Instance, Run, State, Target
 from homeport.plan.member import served
 
 OfInstance = Start | Inherit | AskHook | PutInService | EnterStandby | Drain | Stop | Kill | Terminate
