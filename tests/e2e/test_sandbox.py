@@ -111,9 +111,10 @@ def two_instances(directory: Path, uid: int | None) -> tuple[int, str]:
     started = process.start_time(pid)
     assert started is not None
     try:
+        # while a process becomes another program, it shows no environment
+        wait_for(lambda: secret.encode() in Path(f"/proc/{pid}/environ").read_bytes(), "its own environment")
         own = Path(f"/proc/{pid}/root/run/homeport/env/KEY").read_text() if os.getuid() == 0 else secret
         assert own == secret
-        assert secret.encode() in Path(f"/proc/{pid}/environ").read_bytes()
         return said(inside(uid, "bash", "-c", f"cat /proc/*/environ /proc/{pid}/root/run/homeport/env/*; ls /proc"))
     finally:
         process.send(pid, started, signal.SIGKILL)
@@ -135,6 +136,7 @@ def lines_of_start(directory: Path, uid: int | None) -> dict[str, object]:
     assert started is not None
     outer = process.parents()[pid]
     try:
+        wait_for(lambda: process.name(pid) == "sleep", "its command, with what it is run with")
         return {
             "pid": pid,
             "info": json.loads((directory / "info").read_text())["child-pid"],
