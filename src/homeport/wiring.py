@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
 from homeport.system.home import Home
@@ -324,6 +324,32 @@ def check_account(place: Place) -> None:
             f"these credentials are of account {found}, {place.id} is in {target.account}",
             hint="export AWS_PROFILE=<one for that account>",
         )
+
+
+def check_region(place: Place) -> None:
+    """Nothing, where its region has all that an environment stands on, as far as boto3 knows. Raises `Invalid`."""
+    from homeport.plan.aws_stacks import of
+
+    _aws()  # which says what is missing where boto3 isn't installed
+    from homeport.engines.aws import premises
+
+    premises.check_region(place, of(place))
+
+
+def check_premises(place: Place, *, fresh: bool) -> None:
+    """Nothing, where what the file asks for is to be had; `fresh`: its bucket too, which is yet to be made. Raises
+    `Invalid`, `Conflict`, `Unavailable`."""
+    from homeport.engines.aws import premises
+    from homeport.plan.aws_stacks import bucket, of, store_name
+
+    cloud, target = _aws(), aws_target(place)
+
+    def client(service: str) -> Any:
+        return cloud.client(service, target)
+
+    premises.check_instance_type(client, place, of(place))
+    if fresh:
+        premises.check_bucket(client, bucket(place), account=target.account, stack=store_name(place))
 
 
 def aws_applier(planner: Planner, say: Callable[[str, StackEvent | str], None], *, who: str, kept: bool) -> Applier:

@@ -3,7 +3,8 @@ Called by `up`, `deploy` and `down`.
 """
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,14 @@ from homeport.system.effect import effect
 if TYPE_CHECKING:
     from homeport.cli.code import Code
     from homeport.model.platform import Place, Resolved
-    from homeport.model.stack import StackEvent
+    from homeport.model.stack import Stack, StackEvent
     from homeport.model.stack_plan import Plan
     from homeport.stacks.planner import Planner
 
 STORE = "store"
 """The stack that stays when everything else goes."""
+BUSY_SECONDS = 1.0
+"""Between two looks at what CloudFormation still works on."""
 
 
 def bring_up(codes: "Sequence[Code]", directory: Path, *, yes: bool, as_json: bool) -> None:
@@ -36,13 +39,17 @@ def bring_up(codes: "Sequence[Code]", directory: Path, *, yes: bool, as_json: bo
     where = resolved[0].place
     for each in resolved:
         aws_stacks.check(each)
+    wiring.check_region(where)
     wiring.check_account(where)
-    planner = _planner(aws_stacks.project([*resolved, *_others(resolved, directory)], templates()))
-    plan = _planned(planner, as_json=as_json)
+    files = aws_stacks.project([*resolved, *_others(resolved, directory)], templates())
+    planner, plan = _planned(partial(_planner, files), as_json=as_json)
     if not plan.changes:
         return
+    wiring.check_premises(where, fresh=any(each.id == STORE and each.action == "create" for each in plan.stacks))
     if not as_json:
         _show(plan, where, resolved)
+    for line in _by_hand(planner, plan):
+        output.line(line, error=True)
     _confirm(f"Apply this to {where.id}?", f"homeport up -e {where.name} --yes", yes=yes)
     _apply(planner, plan, directory, as_json=as_json)
 
@@ -67,10 +74,8 @@ def take_down(directory: Path, *, as_json: bool) -> tuple[str, ...]:
         and each.name != aws_stacks.store_name(where)
     }
     for ids in aws_stacks.removal(there):
-        planner = _planner(files)
-        planner.add(orphan(there[each], target) for each in ids)
-        plan = planner.plan(ids)
-        _refuse(plan)
+        gone = [orphan(there[each], target) for each in ids]
+        planner, plan = _planned(partial(_planner, files, gone), as_json=as_json, ids=ids)
         _apply(planner, plan, directory, as_json=as_json)
     return tuple(each.name for each in there.values())
 
@@ -89,8 +94,8 @@ def _others(resolved: "Sequence[Resolved]", directory: Path) -> "list[Resolved]"
     return [each.resolved for each in found if each is not None]
 
 
-def _planner(files: Mapping[str, str]) -> "Planner":
-    """Of the project as it is written into the environment's home."""
+def _planner(files: Mapping[str, str], others: "Sequence[Stack]" = ()) -> "Planner":
+    """Of the project as it is written into the environment's home. `others`: stacks that it doesn't have."""
     from homeport import wiring
 
     root = wiring.home().root / "stacks"
@@ -100,7 +105,9 @@ def _planner(files: Mapping[str, str]) -> "Planner":
             _remove(path)
     for name, text in files.items():
         _write(root / name, text)
-    return wiring.stack_planner(wiring.stack_project(root))
+    planner = wiring.stack_planner(wiring.stack_project(root))
+    planner.add(others)
+    return planner
 
 
 @effect("environment_stacks.write")
@@ -114,11 +121,67 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _planned(planner: "Planner", *, as_json: bool) -> "Plan":
+def _planned(make: "Callable[[], Planner]", *, as_json: bool, ids: Sequence[str] = ()) -> "tuple[Planner, Plan]":
+    """Of what stands still: what an earlier command began in CloudFormation is waited for. `ids`: of these stacks; else
+    of all. Raises `Conflict` for a stack that can't be changed, or is somebody else's."""
+    from homeport.system.clock import pause
+
     with output.Progress(quiet=as_json) as progress:
-        plan = planner.plan(tuple(planner.project.entries), progress.waiting)
+        while True:
+            planner = make()
+            plan = planner.plan(tuple(ids or planner.project.entries), progress.waiting)
+            seen = {id: each.deployed for id, each in planner.seen.items() if each.deployed is not None}
+            busy = [id for id, each in seen.items() if each.status.busy]
+            if not busy:
+                break
+            progress.waiting(f"CloudFormation is still at work on {', '.join(busy)}: what was begun before goes on")
+            pause(BUSY_SECONDS)
+    _check_owned(planner)
     _refuse(plan)
-    return plan
+    return planner, plan
+
+
+def _check_owned(planner: "Planner") -> None:
+    """Raises `Conflict` for a stack that has the name of one of ours, and was made by somebody else."""
+    from homeport.model.stack import Status
+    from homeport.plan.stack.decide import NOT_THERE
+    from homeport.plan.stack.setting import OWNER_TAG
+
+    for id, each in planner.seen.items():
+        deployed, stack = each.deployed, planner.stacks[id]
+        if deployed is None or deployed.status in (*NOT_THERE, Status.REVIEW_IN_PROGRESS) or not stack.project:
+            continue
+        if deployed.tags.get(OWNER_TAG) != stack.project:
+            raise Conflict(
+                f"there is a stack {deployed.name} already, and it isn't this platform's: its tag {OWNER_TAG} says "
+                f"{deployed.tags.get(OWNER_TAG) or 'nothing'}, expected {stack.project}",
+                hint="another name for the platform or the environment in homeport.toml",
+            )
+
+
+def _by_hand(planner: "Planner", plan: "Plan") -> Iterator[str]:
+    """A line for each stack that would be changed and isn't as Homeport left it."""
+    from homeport import wiring
+    from homeport.plan.stack import template
+    from homeport.plan.stack.parameter import MASK
+    from homeport.stacks.apply import Outcome
+
+    # what becomes of the store's own stack isn't kept: it holds the history
+    changed = [each for each in plan.stacks if each.changes and each.id != STORE]
+    for each in changed:
+        seen = planner.seen[each.id]
+        if seen.deployed is None:
+            continue
+        last = wiring.stack_history().last(each.target, each.name, 1)
+        if not last or last[0].ended is None or last[0].ended.outcome != Outcome.DONE or not last[0].begun.template:
+            continue
+        begun, values = last[0].begun, seen.deployed.parameters
+        other = [name for name, value in begun.parameters.items() if value not in (MASK, values.get(name, value))]
+        if template.parse(begun.template, each.name).body != seen.template:
+            other.append("its template")
+        if other:
+            since = f"{last[0].ended.at:%Y-%m-%d %H:%M} UTC"
+            yield f"note: {each.id} was changed by hand since {since} ({', '.join(other)}): that is taken back"
 
 
 def _refuse(plan: "Plan") -> None:

@@ -89,11 +89,14 @@ def _wait(
         ]
         if not left:
             return
+        notes = tuple(f"{key[1]}: {note}" for key in wanted if key in rows for note in rows[key].notes)
         if clock.monotonic() > until:
             raise Failed(
-                f"not there after {seconds:g} s: {', '.join(left)}", hint="homeport ps; it goes on without this command"
+                f"not there after {seconds:g} s: {', '.join(left)}",
+                details=notes,
+                hint="homeport ps; it goes on without this command",
             )
-        progress.waiting(f"healthy: {', '.join(left)}")
+        progress.waiting("; ".join((f"healthy: {', '.join(left)}", *notes)))
         pause(POLL_SECONDS)
 
 

@@ -148,7 +148,18 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime, membe
         booting += situation.role.cohort is None and rule.name == "boots"
         decisions.append(Decision(subject=instance.id, reason=outcome.reason, action=outcome.action, rule=rule.name))
     serving = [roles[each.id] for each in living if each.state is State.IN_SERVICE]
-    return Plan(decisions=(*_capacity(desired, observed, serving, stay=stay, booting=booting), *decisions))
+    whole = (*_refused(desired, members), *_capacity(desired, observed, serving, stay=stay, booting=booting))
+    return Plan(decisions=(*whole, *decisions))
+
+
+def _refused(desired: GroupDesired, members: Sequence[Instance]) -> tuple[Decision, ...]:
+    """What keeps the group from being whole, and is for people to mend."""
+    refused = [each for each in members if not each.launched]
+    if not refused:
+        return ()
+    newest = max(refused, key=lambda each: each.created_at)
+    reason = f"no instance of it can be launched: {newest.reason}"
+    return (Decision(subject=desired.name, reason=reason, rule="not launched"),)
 
 
 def _capacity(

@@ -149,3 +149,23 @@ def test_a_group_without_a_pool_is_left_alone() -> None:
         app="shop", name="web", cohorts=(ONE,), zones=("a",), balanced=True, stop_grace=timedelta(), drain=timedelta()
     )
     assert pool.reconcile(desired, Observation(at=NOW), NOW, ()).actions == ()
+
+
+def test_launches_that_come_to_nothing_are_said_with_the_newest_cause() -> None:
+    refused = [
+        replace(instance(number), state=State.TERMINATED, run=Run.STOPPED, launched=False, reason=why)
+        for number, why in ((1, "no capacity"), (2, "no such image"))
+    ]
+    desired = GroupDesired(
+        app="shop",
+        name="web",
+        cohorts=(Cohort(release=1, count=1, serving=True),),
+        zones=("a",),
+        balanced=True,
+        stop_grace=timedelta(seconds=1),
+        drain=timedelta(seconds=1),
+    )
+    found = pool.reconcile(desired, Observation(at=NOW, instances=tuple(refused)), NOW, refused).decisions
+    assert [(each.subject, each.reason) for each in found] == [
+        ("web", "no instance of it can be launched: no such image")
+    ]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from homeport.engines.aws.fleet import RELEASE, Member, Pool
+from homeport.engines.aws.fleet import RELEASE, Member, Pool, Refusal
 from homeport.engines.aws.kept import Kept, Turn
 from homeport.model.fleet import Check, Instance, Run, State, Target
 from homeport.plan.aws_stacks import PORT
@@ -93,6 +93,24 @@ def ended(words: LastWords, app: str, release: int) -> Instance:
         ended_at=words.at,
         died=True,
         reason="; ".join((words.message, *words.details[:1])),
+    )
+
+
+def not_launched(pool: Pool, refusal: Refusal, pulled: int) -> Instance:
+    """One that there never was. `pulled`: the release that it would have run."""
+    return Instance(
+        id=f"launch-{refusal.id[:8]}",
+        app=pool.app,
+        group=pool.group,
+        zone="",
+        release=pulled,
+        state=State.TERMINATED,
+        run=Run.STOPPED,
+        created_at=refusal.at,
+        started_at=refusal.at,
+        ended_at=refusal.at,
+        launched=False,
+        reason=refusal.why,
     )
 
 

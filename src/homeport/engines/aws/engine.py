@@ -147,14 +147,21 @@ class AwsEngine(Diskless):
         with self._lock:
             self._pools = pools
         now = self.clock.now()
+        pulls = [(each, self._pulled(each, kept)) for each in pools]
         living = [
             answer.instance(pool, each, kept, now, pulled=pulled, stop_at=self._told.get(each.id))
-            for pool, pulled in ((each, self._pulled(each, kept)) for each in pools)
+            for pool, pulled in pulls
             for each in pool.members
         ]
+        missing = [answer.not_launched(pool, each, pulled) for pool, pulled in pulls for each in pool.refusals]
         return Observation(
             at=now,
-            instances=(*living, *_refused(living, kept, now), *self._ended(kept, {each.id for each in living}, now)),
+            instances=(
+                *living,
+                *missing,
+                *_refused(living, kept, now),
+                *self._ended(kept, {each.id for each in living}, now),
+            ),
             tasks=observed(kept),
             prepared=tuple(
                 Preparation(app=app, release=number, ready=True)
@@ -170,8 +177,8 @@ class AwsEngine(Diskless):
         )
 
     def _pulled(self, pool: Pool, kept: Kept) -> int:
-        """What a new instance of the group comes upon in the store, where one hasn't told yet what it runs."""
-        if all(answer.told(each) is not None for each in pool.members):
+        """What a new instance of the group comes upon in the store; 0 where nobody needs to know."""
+        if not pool.refusals and all(answer.told(each) is not None for each in pool.members):
             return 0
         pointed = self.catalogue.launch(pool.app, self.place.name, pool.group)
         return pointed if pointed is not None else kept.launch.get(pool.app, 0)

@@ -15,6 +15,8 @@ UNKNOWN_KEY = {
     "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure",
     "InvalidAccessKeyId", "IncompleteSignature",
 }  # fmt: skip
+NOT_ENABLED = {"OptInRequired", "SubscriptionRequiredException"}
+"""Of a region or a service that an account has to be signed up for."""
 FORBIDDEN = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled", "403"}
 THROTTLED = {
     "Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException",
@@ -75,6 +77,8 @@ def of_service(what: str, error: exceptions.ClientError) -> HomeportError:
         return Invalid(f"{what}: the credentials are expired", hint=LOGIN)
     if code in UNKNOWN_KEY:
         return Invalid(f"{what}: AWS doesn't know these credentials ({code})", hint=LOGIN)
+    if code in NOT_ENABLED:
+        return Invalid(f"{what}: this account isn't signed up for that, or not in this region: {text}")
     if code in FORBIDDEN:
         return Invalid(f"{what}: these credentials aren't allowed to: {text}")
     if code in THROTTLED:

@@ -1,7 +1,7 @@
 """Auto Scaling groups, their instances and targets, as AWS answers: asked for, and told. Used by `engine`.
 
-A look costs two paginated calls for all groups together, and one for each target group, however many instances there
-are.
+A look costs two paginated calls for all groups together, one for each target group, however many instances there are,
+and one for each group that has fewer than it wants.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +18,8 @@ Client = Callable[[str], Any]
 """From a service to boto3's client for one account and region."""
 ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")
 RELEASE = "homeport-release"
+LAUNCHING, ACTIVITIES = "Launching", 20
+"""How descriptions of launches begin; so many activities are looked at."""
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -36,8 +38,17 @@ class Member(Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """A launch that came to nothing: in EC2's words."""
+
+    id: str
+    at: datetime
+    why: str
+
+
 class Pool(Struct, frozen=True, kw_only=True):
-    """A group, as it stands."""
+    """A group, as it stands. `refusals`: launches that failed since the last that didn't, the newest first; asked for
+    only while the group has fewer than it wants."""
 
     name: str
     app: str
@@ -49,6 +60,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     template: tuple[str, str] = ("", "")
     """Id and version of what its instances are launched from."""
     subnets: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 class Fleet:
@@ -96,7 +108,25 @@ class Fleet:
             suspended=tuple(each["ProcessName"] for each in said.get("SuspendedProcesses", ())),
             template=(launched.get("LaunchTemplateId", ""), launched.get("Version", "")),
             subnets=tuple(each for each in said.get("VPCZoneIdentifier", "").split(",") if each),
+            refusals=self._refusals(said) if len(said["Instances"]) < int(said["DesiredCapacity"]) else (),
         )
+
+    def _refusals(self, said: Mapping[str, Any]) -> tuple[Refusal, ...]:
+        """DescribeScalingActivities: "Activities are sorted by start time. Activities still in progress are described
+        first." """
+        name = said["AutoScalingGroupName"]
+        with translated(f"the activities of {name}"):
+            answer = self._client("autoscaling").describe_scaling_activities(
+                AutoScalingGroupName=name, MaxRecords=ACTIVITIES
+            )
+        found = []
+        for each in answer["Activities"]:
+            if each["StatusCode"] == "Failed":
+                why = each.get("StatusMessage") or each["Description"]
+                found.append(Refusal(id=each["ActivityId"], at=each["StartTime"], why=why))
+            elif each["StatusCode"] == "Successful" and each["Description"].startswith(LAUNCHING):
+                break
+        return tuple(found)
 
     def _health(self, targets: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Instance → (state, why) of its target."""

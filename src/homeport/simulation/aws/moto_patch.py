@@ -4,6 +4,7 @@ by a test that fails once moto does without it. Called by `simulator`.
 moto's version is pinned exactly (extra `simulator`): another one is refused.
 """
 
+import os
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -53,3 +54,8 @@ def objects_created_once() -> None:
 
     for name, original in _WRITES.items():
         setattr(S3Response, name, alone(original))
+
+
+def others_buckets_are_theirs() -> None:
+    """A bucket of another account isn't shown: by default moto shows every bucket to everybody."""
+    os.environ["MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS"] = "false"

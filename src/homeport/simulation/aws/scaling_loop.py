@@ -179,8 +179,15 @@ class Turn:
 
     def _check_health(self) -> None:
         """Page "Health checks for instances in an Auto Scaling group": an instance that EC2 doesn't call running is
-        unhealthy; with ELB health checks, so is one that a target group calls unhealthy, after the grace period, which
-        begins when the instance comes into service. Suspended by HealthCheck; replacing by ReplaceUnhealthy."""
+        unhealthy; with ELB health checks, so is a registered one that a target group calls unhealthy, after the grace
+        period, which begins when the instance comes into service; "but only after the load balancer is in the InService
+        state", which it is once a registered instance was healthy (page "Verify the attachment status of your load
+        balancer"). Suspended by HealthCheck; replacing by ReplaceUnhealthy."""
+        for each in self.group.targets:
+            if each not in self.group.attached and any(
+                self.ground.health(each, member.id) == "healthy" for member in self.group.members.values()
+            ):
+                self.group.attached.add(each)
         for member in self.group.counted():
             cause = self._illness(member) if self.group.on("HealthCheck") else ""
             if cause:
@@ -194,7 +201,7 @@ class Turn:
             return "an EC2 health check indicating it has been terminated or stopped"
         late = self.now - member.since >= self.group.grace
         asked = self.group.targets if self.group.health_type == "ELB" and member.state == "InService" and late else ()
-        ill = any(self.ground.health(each, member.id) == "unhealthy" for each in asked)
+        ill = any(self.ground.health(each, member.id) == "unhealthy" for each in asked if each in self.group.attached)
         return "an ELB system health check failure" if ill else ""
 
     def leave(self, member: Member, words: str) -> None:

@@ -87,6 +87,8 @@ class Group(Struct, kw_only=True):
     deleting: bool = False
     launch_after: float = 0.0
     """Monotonic: not before, because the last launch failed."""
+    attached: set[str] = field(default_factory=set)
+    """Target groups of which an instance has been healthy: only then are ill ones replaced."""
     failures: int = 0
     serial: int = 0
     why: str = ""

@@ -10,6 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from moto.core.errors import COMMON_ERROR_CODES
@@ -27,6 +28,8 @@ from homeport.simulation.aws.rights import Rights, s3_wish
 
 Answer = Mapping[str, Any] | None
 Behaviour = Callable[["Call"], Answer]
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+"""Of WSGI."""
 LARGEST_BODY_BYTES = 1 << 20
 OURS = ("autoscaling", "cloudformation")
 """Services of which moto isn't asked at all: what isn't modelled is refused."""
@@ -68,6 +71,33 @@ class Call(Struct, frozen=True):
 READING = ("Describe", "Get", "List", "Head")
 
 
+class Knock(Struct, frozen=True):
+    """A call as it stands at the door, not carried out yet. `key`: the caller's access key; `operation` is empty where
+    none of ours could answer it, as of all of S3's; `path`: its method and path."""
+
+    key: str
+    service: str
+    region: str
+    operation: str
+    path: str
+    form: Any
+    body: bytes
+
+    def refusal(self, code: str, message: str, status: int | None = None) -> Response:
+        """What the service says in its own form. `status`: where it isn't the one that goes with such words."""
+        if not self.operation:
+            text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            return Response(text, status=status or 400, content_type="application/xml")
+        known = get_service_model(self.service).operation_model(self.operation)
+        answer = _serialized(known, Refused(code, message))
+        answer.status_code = status or answer.status_code
+        return answer
+
+
+Weather = Callable[[Knock, Application], Application]
+"""Between callers and services: what it makes of a call that the application would carry out."""
+
+
 class Door:
     """A WSGI application. `calls` counts by service and operation; `changes` by service those that moto answered and
     that don't only read, so that who keeps an answer knows when it is out of date."""
@@ -79,6 +109,8 @@ class Door:
         self.broken: list[str] = []
         self.rights: Rights | None = None
         """Whose limits are kept; None: nobody's."""
+        self.weather: Weather | None = None
+        """None: every call arrives, and so does its answer."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._behaviours: dict[tuple[str, str], Behaviour] = {}
 
@@ -89,22 +121,28 @@ class Door:
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         key, service, region = _scope(environ.get("HTTP_AUTHORIZATION", ""))
         operation, form, body = _named(service, environ)
+        path = f"{environ['REQUEST_METHOD']} {environ.get('PATH_INFO', '')}"
+        knock = Knock(key, service, region, operation, path, form, body)
+        carried_out = partial(self._carry_out, knock)
+        return (carried_out if self.weather is None else self.weather(knock, carried_out))(environ, start)
+
+    def _carry_out(self, knock: Knock, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        service, operation = knock.service, knock.operation
         if operation:
             self.calls[f"{service}.{operation}"] += 1
-        if self.rights is not None and self.rights.limited(key):
-            refusal = self._refusal(self.rights, key, service, operation, form, body, environ)
+        if self.rights is not None and self.rights.limited(knock.key):
+            refusal = self._refusal(self.rights, knock, environ)
             if refusal is not None:
                 return refusal(environ, start)
         behaviour = self._behaviours.get((service, operation))
         if behaviour is not None or service in OURS:
             with suppress(Passed):
-                return self._answer(behaviour, service, region, operation, form, body)(environ, start)
+                return self._answer(behaviour, knock)(environ, start)
         return self._ask_moto(environ, start, f"{service}.{operation or environ.get('PATH_INFO', '')}")
 
-    def _refusal(
-        self, rights: Rights, key: str, service: str, operation: str, form: Any, body: bytes, environ: dict[str, Any]
-    ) -> Response | None:
+    def _refusal(self, rights: Rights, knock: Knock, environ: dict[str, Any]) -> Response | None:
         """The answer to who may not; None: they may."""
+        key, service, operation = knock.key, knock.service, knock.operation
         if service == "s3":
             method, path = str(environ["REQUEST_METHOD"]), str(environ.get("RAW_URI", environ["PATH_INFO"]))
             wish = s3_wish(method, path.partition("?")[0], str(environ.get("QUERY_STRING", "")))
@@ -115,15 +153,14 @@ class Door:
                 able = rights.there(bucket, name)
             return None if able else Response(text, status=403, content_type="application/xml")
         known = get_service_model(service).operation_model(operation)
-        if rights.permits(key, rights.wishes(service, operation, _parsed(known, form, body))):
+        if rights.permits(key, rights.wishes(service, operation, _parsed(known, knock.form, knock.body))):
             return None
         codes = {"ec2": "UnauthorizedOperation", "json": "AccessDeniedException"}
         code = codes.get(known.service_model.protocol, "AccessDenied")
-        return _serialized(known, Refused(code, f"not authorized to perform: {service}:{operation}"))
+        return knock.refusal(code, f"not authorized to perform: {service}:{operation}")
 
-    def _answer(
-        self, behaviour: Behaviour | None, service: str, region: str, operation: str, form: Any, body: bytes
-    ) -> Response:
+    def _answer(self, behaviour: Behaviour | None, knock: Knock) -> Response:
+        service, operation = knock.service, knock.operation
         model = get_service_model(service)
         try:
             known = model.operation_model(operation)
@@ -132,7 +169,8 @@ class Door:
         try:
             if behaviour is None:
                 raise Refused("NotSimulated", f"the simulator doesn't model {service}:{operation}")
-            result: Any = behaviour(Call(service, operation, region, _parsed(known, form, body))) or {}
+            asked = _parsed(known, knock.form, knock.body)
+            result: Any = behaviour(Call(service, operation, knock.region, asked)) or {}
         except Passed:
             raise
         except Refused as error:

@@ -74,6 +74,7 @@ class Simulator:
 
     def __init__(self, root: Path, *, region: str = REGION, account: str = ACCOUNT, pace: float = 1.0) -> None:
         moto_patch.check()
+        moto_patch.others_buckets_are_theirs()
         self.root = root
         self.region = region
         self.account = account

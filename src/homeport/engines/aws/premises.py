@@ -1,0 +1,86 @@
+"""What must hold of an account and its region before anything is made there; looked at, nothing is changed. Called by
+wiring.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from homeport.engines.aws.error import of_service, translated
+from homeport.errors import Conflict, Invalid
+from homeport.model.platform import Aws, Place
+from homeport.plan.mistake import instead
+
+SERVICES = {
+    "autoscaling": "Auto Scaling",
+    "cloudformation": "CloudFormation",
+    "ec2": "EC2",
+    "elbv2": "Elastic Load Balancing",
+    "s3": "S3",
+    "ssm": "Systems Manager",
+}
+"""All that an environment stands on, in botocore's words and in AWS's."""
+Client = Callable[[str], Any]
+
+
+def check_region(place: Place, aws: Aws) -> None:
+    """Nothing, where botocore knows the region with all services; nobody is asked. Raises `Invalid`."""
+    import botocore
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import get_session
+
+    session = get_session()
+    try:
+        partition = session.get_partition_for_region(aws.region)
+    except BotoCoreError:
+        partition = "aws"
+    offered = {name: session.get_available_regions(name, partition) for name in SERVICES}
+    if aws.region not in offered["ec2"]:
+        raise Invalid(
+            f"{place.id}: botocore {botocore.__version__} knows no region {aws.region}"
+            f"{instead(aws.region, offered['ec2'])}",
+            hint=f"[environments.{place.name}] region = …; pip install --upgrade boto3, where it is a new one",
+        )
+    lacking = [SERVICES[name] for name, regions in offered.items() if aws.region not in regions]
+    if lacking:
+        raise Invalid(
+            f"{place.id}: region {aws.region} has no {', '.join(lacking)}",
+            hint=f"[environments.{place.name}] region = …",
+        )
+
+
+def check_instance_type(client: Client, place: Place, aws: Aws) -> None:
+    """Nothing, where the region offers it. Raises `Invalid`, `Unavailable`."""
+    with translated(f"the instance type {aws.instance_type}"):
+        answer = client("ec2").describe_instance_type_offerings(
+            LocationType="region", Filters=[{"Name": "instance-type", "Values": [aws.instance_type]}]
+        )
+    if not answer["InstanceTypeOfferings"]:
+        raise Invalid(
+            f"{place.id}: {aws.instance_type} isn't offered in {aws.region}",
+            hint=f"[environments.{place.name}] instance_type = …",
+        )
+
+
+def check_bucket(client: Client, bucket: str, *, account: str, stack: str) -> None:
+    """Nothing, where the name is free. Raises `Conflict` where somebody else has it, or the account itself without the
+    stack that it should belong to; `Unavailable`."""
+    from botocore.exceptions import ClientError
+
+    with translated(f"the bucket {bucket}"):
+        try:
+            client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+        except ClientError as error:
+            # a HEAD has no body: the status is all there is
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if status == 404:
+                return
+            if status in (301, 403):
+                raise Conflict(
+                    f"the bucket {bucket} is somebody else's, or these credentials may not look at it",
+                    hint="names of buckets are unique in the world: choose another one for the platform",
+                ) from error
+            raise of_service(f"the bucket {bucket}", error) from error
+    raise Conflict(
+        f"the bucket {bucket} is there, without the stack {stack} that it should belong to",
+        hint="import it into that stack, or, if it isn't needed, delete it; then again: homeport up",
+    )
