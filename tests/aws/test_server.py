@@ -71,9 +71,10 @@ def test_an_ill_target_is_replaced_unless_that_is_suspended(aws: Simulator, stac
     until(lambda: stack.health()[id] == "unhealthy", "its probes fail")
     until(lambda: stack.members()[0]["HealthStatus"] == "Unhealthy", "the group knows")
     assert stack.in_service() == [id]
+    scaling.resume_processes(AutoScalingGroupName=group, ScalingProcesses=["ReplaceUnhealthy"])
+    until(lambda: id not in stack.in_service(), "it leaves")
     # a busy machine may take longer to boot the next one than the first was given
     scaling.update_auto_scaling_group(AutoScalingGroupName=group, HealthCheckGracePeriod=900)
-    scaling.resume_processes(AutoScalingGroupName=group, ScalingProcesses=["ReplaceUnhealthy"])
     until(lambda: (seen := stack.healthy()) and id not in seen, "another one serves")
     assert any("ELB system health check failure" in each for each in stack.causes())
 
