@@ -14,7 +14,7 @@ from homeport.model.release import Layer, Release
 from homeport.plan.image import misfits
 from homeport.plan.instance_file import InstanceFile
 from homeport.plan.mistake import instead
-from homeport.plan.release_url import ReleaseUrl
+from homeport.plan.release_url import EXAMPLE, ReleaseUrl
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.image import image_id, interpreters, node_with_npm
@@ -138,8 +138,9 @@ def _nothing(store: ObjectStore, app: str, environment: str, therefore: str) -> 
     if environments:
         said = f"{app} has no releases for {environment!r} in {store.place}{instead(environment, environments)}"
     else:
-        said = f"there is no app {app!r} in {store.place}{instead(app, _apps(store))}"
-    return NotFound(f"{said}: {therefore}")
+        apps = _apps(store)
+        said = f"there is no app {app!r} in {store.place}{instead(app, apps) if apps else ', nor any other'}"
+    return NotFound(f"{said}: {therefore}", hint=f"a release is named with store, app and environment: {EXAMPLE}")
 
 
 def _apps(store: ObjectStore) -> set[str]:

@@ -74,7 +74,9 @@ def deploy(url: str, wait: str, as_json: bool) -> None:
 @cli.command()
 @_options(waits=True)
 def boot(wait: str, as_json: bool) -> None:
-    """Bring what this server is to run: what its group's launch pointer names, else the last good release.
+    """Start what this server is to run.
+
+    That is what its group's launch pointer names, else the last good release.
 
     Meant for the start of the machine, and harmless to repeat. Where nothing says which app this is, or the store is
     away, it is what served here last.

@@ -133,7 +133,7 @@ def show(environment: str | None, directory: Path, as_json: bool, name: str, app
         ("commit", f"{slug.commit}{' and what was not committed' if slug.dirty else ''}  {slug.subject}"),
         ("created", f"{output.timestamp(found.created_at)} by {found.created_by}: {found.why}"),
         ("image", slug.image),
-        *((layer.kind, f"{layer.sha256[:12]}, {layer.size_bytes} bytes") for layer in slug.layers),
+        *((layer.kind, f"{layer.sha256[:12]}, {output.size(layer.size_bytes)}") for layer in slug.layers),
         ("strategy", found.resolved.deploy.strategy),
         ("release task", f"{task}{'' if found.run_release_task else '   (not run)'}" if task else "none"),
     ]

@@ -86,7 +86,7 @@ def show(found: StatusView) -> None:
     if found.store.problem and found.store.problem != found.trouble:
         print(f"  trouble: {output.printable(found.store.problem)}")
     if found.disk is not None:
-        _show_disk(found.disk)
+        _show_disk(found.disk, here="://" not in found.store.place)
 
 
 def _show_certificate(found: CertificateView) -> None:
@@ -128,7 +128,8 @@ def in_short(deployment: DeploymentView) -> str:
     return output.printable(f"{text}: {deployment.verdict}, {when}{why}")
 
 
-def _show_disk(disk: DiskView) -> None:
+def _show_disk(disk: DiskView, *, here: bool) -> None:
+    """`here`: the store lies on this machine too."""
     free = f"{output.size(disk.free_bytes)} of {output.size(disk.total_bytes)} free"
     if disk.measured_at is None:
         print(f"\ndisk  {free}")
@@ -137,12 +138,13 @@ def _show_disk(disk: DiskView) -> None:
             ("instances", disk.instances_bytes, disk.environment_instances_bytes),
             ("logs", disk.logs_bytes, disk.environment_logs_bytes),
         )
-        shared = (("store", disk.store_bytes), ("layers", disk.layers_bytes), ("builds", disk.builds_bytes))
+        store = (("store", disk.store_bytes),) if here else ()
+        shared = (*store, ("layers", disk.layers_bytes), ("builds", disk.builds_bytes))
         total = sum(each[1] for each in (*both, *shared))
         print()
         output.line(f"disk  {output.size(total)}: {', '.join(f'{name} {output.size(size)}' for name, size in shared)},")
         output.line(
-            f"      {', '.join(f'{name} {output.size(size)} (here {output.size(here)})' for name, size, here in both)}"
+            f"      {', '.join(f'{name} {output.size(size)} (here {output.size(own)})' for name, size, own in both)}"
         )
         print(f"      {free}")
     if disk.nearly_full:
