@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from homeport.cli import client
+from homeport.cli import door
 from homeport.cli.client import Client
 from homeport.cli.door import SocketDoor
 from homeport.cli.follow import follow
@@ -279,7 +279,7 @@ def test_stopping_ends_long_polls_and_removes_the_socket(world: World) -> None:
 
 
 def test_a_socket_that_a_dead_engine_left_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "BACK_SECONDS", 0.1)
+    monkeypatch.setattr(door, "BACK_SECONDS", 0.1)
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(tmp_path / "api.sock"))
     left.close()
