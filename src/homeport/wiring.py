@@ -336,6 +336,15 @@ def check_region(place: Place) -> None:
     premises.check_region(place, of(place))
 
 
+def check_image(place: Place) -> None:
+    """Nothing, where there is a machine image to boot from. Raises `Invalid`, `Unavailable`."""
+    from homeport.engines.aws import premises
+    from homeport.plan.aws_stacks import of
+
+    cloud, target = _aws(), aws_target(place)
+    premises.check_image(lambda service: cloud.client(service, target), place, of(place))
+
+
 def check_premises(place: Place, *, fresh: bool) -> None:
     """Nothing, where what the file asks for is to be had; `fresh`: its bucket too, which is yet to be made. Raises
     `Invalid`, `Conflict`, `Unavailable`."""

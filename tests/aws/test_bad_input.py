@@ -72,6 +72,16 @@ def test_an_instance_type_that_is_not_offered_there(person: Person) -> None:
     refused(person, 2, "t9.huge isn't offered in eu-west-1")
 
 
+@pytest.mark.parametrize(("value", "said"), [(None, "isn't there"), ("ami-0123", "names ami-0123, which isn't there")])
+def test_a_machine_image_that_is_not_there(aws: Simulator, person: Person, value: str | None, said: str) -> None:
+    parameter = f"/images/{value}"
+    commit(person.app, {"homeport.toml": f'{FILE}image = "{parameter}"\n'})
+    if value is not None:
+        aws.client("ssm").put_parameter(Name=parameter, Value=value, Type="String")
+    error = refused(person, 2, f"no machine image: in eu-west-1 the parameter {parameter} {said}")
+    assert error["hint"].startswith("make image REGION=eu-west-1")
+
+
 def test_a_stack_of_that_name_that_is_somebody_elses(aws: Simulator, person: Person) -> None:
     formation = aws.client("cloudformation")
     body = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'

@@ -28,7 +28,6 @@ bake = "200ms"
 engine = "aws"
 account = "123456789012"
 region = "eu-west-1"
-image = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 """
 WEB = "web: exec python3 web.py\n"
 

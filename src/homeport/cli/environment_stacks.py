@@ -41,6 +41,7 @@ def bring_up(codes: "Sequence[Code]", directory: Path, *, yes: bool, as_json: bo
         aws_stacks.check(each)
     wiring.check_region(where)
     wiring.check_account(where)
+    wiring.check_image(where)  # each plan looks it up
     files = aws_stacks.project([*resolved, *_others(resolved, directory)], templates())
     planner, plan = _planned(partial(_planner, files), as_json=as_json)
     if not plan.changes:

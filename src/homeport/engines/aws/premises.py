@@ -61,6 +61,20 @@ def check_instance_type(client: Client, place: Place, aws: Aws) -> None:
         )
 
 
+def check_image(client: Client, place: Place, aws: Aws) -> None:
+    """Nothing, where the file's parameter names one that is there. Raises `Invalid`, `Unavailable`."""
+    with translated(f"the machine image {aws.image}"):
+        named = [each["Value"] for each in client("ssm").get_parameters(Names=[aws.image])["Parameters"]]
+        asked = [{"Name": "image-id", "Values": named}]
+        found = client("ec2").describe_images(Filters=asked)["Images"] if named else []
+    if not found:
+        got = f"names {named[0]}, which isn't there" if named else "isn't there"
+        raise Invalid(
+            f"{place.id} has no machine image: in {aws.region} the parameter {aws.image} {got}",
+            hint=f"make image REGION={aws.region}   # in a clone of Homeport",
+        )
+
+
 def check_bucket(client: Client, bucket: str, *, account: str, stack: str) -> None:
     """Nothing, where the name is free. Raises `Conflict` where somebody else has it, or the account itself without the
     stack that it should belong to; `Unavailable`."""
