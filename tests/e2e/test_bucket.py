@@ -122,12 +122,18 @@ def test_a_deployment_goes_on_when_the_bucket_is_back(person: Person, front: Fro
     with front.gone():
         # the bake time passes, and nobody can write that down
         wait_for(lambda: person.document("status")["trouble"], "the engine misses the store", 60)
+        wait_for(lambda: waits_for(person) == "the store", "whoever waits hears what for", 60)
         assert get(url).startswith(serves)
         assert terminal.poll() is None
     out, err = terminal.communicate(timeout=60)
     assert terminal.returncode == 0, out + err
     assert f"r{newest} is good" in out
     assert person.document("status")["apps"][0]["release"] == f"r{newest}"
+
+
+def waits_for(person: Person) -> str:
+    (app,) = person.document("status")["apps"]
+    return str(app["deployment"]["waits_for"])
 
 
 def ready(person: Person) -> list[dict[str, object]]:

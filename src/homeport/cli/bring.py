@@ -10,7 +10,7 @@ from homeport.cli.follow import Outcome
 from homeport.cli.hook import Hooks
 from homeport.cli.output import Progress, size
 from homeport.console.views import AppView, StatusView
-from homeport.errors import Failed, HomeportError, Invalid, NotFound, Unavailable
+from homeport.errors import Conflict, Failed, HomeportError, Invalid, NotFound, Unavailable
 from homeport.model.platform import Resolved
 from homeport.model.release import Release
 from homeport.plan.release import parse_number, shared_name
@@ -79,6 +79,16 @@ def check_alone(environment: str, app: str) -> None:
             same_name = other.name == environment.partition("/")[2] and other.environment != environment
             if same_name and app in (each.app for each in api.status(other.environment).apps):
                 raise shared_name(app, environment, other.environment)
+
+
+def check_platform(release: Release, environment: str) -> None:
+    """Nothing, where the release was made for that environment, not for one of the same name. Raises `Conflict`."""
+    made_for = release.resolved.place.id
+    if made_for != environment:
+        raise Conflict(
+            f"{release.app} {release.id} was released for {made_for}, not for {environment}",
+            hint=f"an app belongs to one platform: homeport deploy --release {release.id} where that one's file is",
+        )
 
 
 def leaves_rollback(running: Release, source: Source) -> str | None:

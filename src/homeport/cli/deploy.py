@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import candidates, options, output, place
-from homeport.errors import Conflict, Invalid
+from homeport.errors import Invalid
 
 if TYPE_CHECKING:
     from homeport.cli.code import Asked
@@ -118,16 +118,13 @@ def _share(said: str | None) -> "Amount | None":
 
 def _deploy_existing(environment: str | None, app: str | None, name: str, asked: "Asked", *, as_json: bool) -> None:
     from homeport import wiring
+    from homeport.cli import bring
 
     where = place.stored_environment(asked.directory, environment)
     app = place.app_name(asked.directory, where, app)
     catalogue = wiring.catalogue(wiring.store(wiring.home()))
     release = catalogue.get(app, where.partition("/")[2], name)
-    if release.resolved.place.id != where:
-        raise Conflict(
-            f"{app} {release.id} was released for {release.resolved.place.id}, not for {where}",
-            hint=f"an app belongs to one platform: homeport deploy --release {release.id} where that one's file is",
-        )
+    bring.check_platform(release, where)
     finish(asked, release, as_json=as_json)
 
 

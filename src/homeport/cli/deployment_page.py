@@ -13,7 +13,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from homeport.cli import difference, output, place, standing
-from homeport.cli.words import in_words
 from homeport.console.derive import deployment_view
 from homeport.console.views import DeploymentView
 from homeport.errors import HomeportError, NotFound
@@ -23,6 +22,7 @@ from homeport.model.release import Release
 from homeport.plan.difference import Difference
 from homeport.plan.difference import difference as difference_of
 from homeport.plan.journal import fold
+from homeport.plan.words import in_words
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.git import Apart
 from homeport.releases.side import side_of

@@ -5,9 +5,9 @@ from msgspec import Struct
 
 from homeport.cli.client import Client
 from homeport.cli.output import Progress
-from homeport.cli.words import in_words
 from homeport.errors import Failed, Unavailable
 from homeport.model.deployment import Ended, Entry, Started, Verdict
+from homeport.plan.words import in_words
 from homeport.system.clock import SystemClock, pause
 
 POLL_SECONDS = 20.0

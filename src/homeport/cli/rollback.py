@@ -73,6 +73,7 @@ def rollback(
         target = catalogue.rollback_target(app, name, running)
     else:
         target = catalogue.get(app, name, target_name)
+        bring.check_platform(target, where)
     by = place.person(directory)
     release = publish.roll_back(running, target, catalogue, keep_config=keep_config, by=by, now=SystemClock().now())
     if not as_json:

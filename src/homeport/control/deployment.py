@@ -29,6 +29,7 @@ from homeport.plan.deployment_view import Step
 from homeport.plan.journal import apply, fold, kept_until_at
 from homeport.plan.release import release_key
 from homeport.plan.way_back import aborted
+from homeport.plan.words import in_words
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
@@ -210,7 +211,12 @@ class AppControl:
         self._wake_at = None
         if not self.active:
             return
-        if not self._may_act():
+        try:
+            may_act = self._may_act()
+        except Unavailable:
+            self.waits_for = "the store"
+            raise
+        if not may_act:
             self._wake_at = self.clock.now() + RETRY
             return
         for _ in range(20):
@@ -363,7 +369,7 @@ class AppControl:
                 said = f"deployment {number}: {entry.verdict.value}: {entry.evidence.summary}"
                 self._note(said, "deployment_ended", decided)
             case _:
-                self._note(f"deployment {number}: {type(entry).__name__.lower()}", "deployment_step", decided)
+                self._note(f"deployment {number}: {in_words(entry)}", "deployment_step", decided)
 
     def _give_up(self) -> None:
         """The lease of a deployment that never began is given back: now, or when the store answers again."""

@@ -119,8 +119,9 @@ def good_numbers(told: Sequence[int]) -> list[int]:
 
 def rollback_target(running: Release, good: Iterable[Release]) -> Release:
     """The newest good release that is older in origin than what runs: rolling back twice goes back twice, and never
-    forth. Raises `NotFound` where there is none."""
-    older = [each for each in good if each.origin < running.origin]
+    forth. One of another platform, whose app had this name before, isn't. Raises `NotFound` where there is none."""
+    here = running.resolved.place.id
+    older = [each for each in good if each.origin < running.origin and each.resolved.place.id == here]
     if not older:
         raise NotFound(
             f"{running.app} in {running.environment} runs {running.id}, and no good release is older: "

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from homeport.cli import output
-from homeport.cli.words import in_words
 from homeport.model.deployment import Baking, Ended, Evidence, GroupChange, Started, Verdict
+from homeport.plan.words import in_words
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 

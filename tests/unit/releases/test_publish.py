@@ -10,11 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from homeport.errors import Failed, Invalid, NotFound
 from homeport.model.release import ConfigValue, Release, Snapshot
 from homeport.plan.lease import Marker, entry_key
-from homeport.plan.release import Pointer, current_prefix, layer_key, release_key, snapshot_key
+from homeport.plan.release import Pointer, current_prefix, layer_key, release_key, rollback_target, snapshot_key
 from homeport.releases.catalogue import Catalogue, ConfigPage
 from homeport.releases.publish import publish, publish_snapshot, read_snapshot
 from homeport.stores.objects import LocalObjects
@@ -179,6 +180,9 @@ def test_rollback_goes_back_and_back_again(store: LocalObjects) -> None:
     for number in (1, 2, 3):
         verdict(store, 1, number, number)
     assert catalogue.rollback_target("shop", "staging", made[2]) == made[1]
+    other = replace(made[2].resolved, place=replace(made[2].resolved.place, platform="other"))
+    with pytest.raises(NotFound, match="nothing to go back to"):
+        rollback_target(replace(made[2], resolved=other), made)
     back = make(store, origin=2)
     verdict(store, 1, 4, back.number)
     assert catalogue.rollback_target("shop", "staging", back) == made[0]

@@ -1,4 +1,4 @@
-"""A deployment's journal in words. Called by `follow` and by `deployment show`."""
+"""A deployment's journal in words. Pure. Called by `control` for its events, by `follow` and by `deployment show`."""
 
 from typing import assert_never
 
