@@ -5,13 +5,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import click
 
 from homeport import __version__
-from homeport.cli.commands import Commands
+from homeport.cli.commands import LazyCommands
 from homeport.cli.output import show_error
 from homeport.errors import Bug, HomeportError, Invalid
 
@@ -83,8 +82,8 @@ def _pipes() -> Iterator[None]:
         raise PipeClosed from error
 
 
-class Lazy(Commands):
-    """Imports a command's module when it is asked for."""
+class Lazy(LazyCommands):
+    where = COMMANDS
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -95,16 +94,6 @@ class Lazy(Commands):
     def invoke(self, ctx: click.Context) -> Any:
         with _pipes():
             return super().invoke(ctx)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        found: click.Command = getattr(import_module(f"homeport.cli.{module}"), attribute)
-        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         longest = max(map(len, COMMANDS))

@@ -1,13 +1,12 @@
 """`homeport stack`: infrastructure as code. Its commands lie in `stack_…`, imported when they are asked for."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from homeport.cli import candidates
-from homeport.cli.commands import Commands
+from homeport.cli.commands import LazyCommands
 from homeport.errors import BY_KIND, HomeportError
 
 if TYPE_CHECKING:
@@ -50,18 +49,8 @@ words = click.argument("stacks", nargs=-1, metavar="[STACK]...", shell_complete=
 stack_argument = click.argument("stack", shell_complete=candidates.stacks)
 
 
-class Lazy(Commands):
-    """Imports a command's module when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
-        found: click.Command = getattr(import_module(f"homeport.cli.{module}"), attribute)
-        return found
+class Lazy(LazyCommands):
+    where = COMMANDS
 
 
 @click.group(cls=Lazy)
