@@ -6,7 +6,7 @@ import click
 
 from homeport.cli import candidates, group, options, output, place
 from homeport.cli.commands import Commands
-from homeport.console import views
+from homeport.console.request import BreakerRequest
 
 
 @click.group(cls=Commands)
@@ -28,7 +28,7 @@ def reset(environment: str | None, directory: Path, as_json: bool, groups: tuple
     api = place.client()
     where = place.environment_id(directory, environment, api)
     named = group.chosen(api.status(where), groups, "homeport breaker reset …")
-    api.reset_breakers(where, views.BreakerRequest(groups=named, by=place.person(directory)))
+    api.reset_breakers(where, BreakerRequest(groups=named, by=place.person(directory)))
     if as_json:
         output.emit({"environment": where, "groups": [{"app": app, "group": name} for app, name in named]})
     else:

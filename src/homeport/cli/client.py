@@ -9,6 +9,18 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from homeport.console import views
+from homeport.console.request import (
+    BreakerRequest,
+    CycleRequest,
+    DeployRequest,
+    MaintenanceRequest,
+    PrepareRequest,
+    ProcessesRequest,
+    ScaleRequest,
+    StandbyRequest,
+    Word,
+    ZoneRequest,
+)
 from homeport.model.event import Event
 from homeport.model.platform import Amount
 
@@ -74,7 +86,7 @@ class Client:
         over_freeze: str | None = None,
     ) -> int:
         """Number of the deployment that has begun."""
-        body = views.DeployRequest(
+        body = DeployRequest(
             app=app,
             release=release,
             by=by,
@@ -87,12 +99,12 @@ class Client:
 
     def go_on(self, environment: str, *, app: str, number: int | None, by: str) -> int:
         """Number of the deployment that goes on from its gate."""
-        body = views.Word(app=app, number=number, by=by, why="")
+        body = Word(app=app, number=number, by=by, why="")
         return self._door.ask(views.Begun, "go_on", environment, body).number
 
     def abort(self, environment: str, *, app: str, number: int | None, by: str, why: str) -> int:
         """Number of the deployment that goes back."""
-        body = views.Word(app=app, number=number, by=by, why=why)
+        body = Word(app=app, number=number, by=by, why=why)
         return self._door.ask(views.Begun, "abort", environment, body).number
 
     def deployments(self, environment: str, app: str) -> tuple[views.DeploymentView, ...]:
@@ -109,14 +121,14 @@ class Client:
 
     def scale(self, environment: str, *, app: str, group: str, count: int, by: str = "somebody") -> int:
         """The count that is kept."""
-        body = views.ScaleRequest(app=app, group=group, count=count, by=by)
+        body = ScaleRequest(app=app, group=group, count=count, by=by)
         return self._door.ask(views.Scaled, "scale", environment, body).desired
 
     def maintain(
         self, environment: str, *, on: bool, app: str | None, by: str, why: str = "", allow: tuple[str, ...] = ()
     ) -> tuple[views.MaintenanceView, ...]:
         """What is closed then."""
-        body = views.MaintenanceRequest(on=on, by=by, app=app, why=why, allow=allow)
+        body = MaintenanceRequest(on=on, by=by, app=app, why=why, allow=allow)
         return self._door.ask(views.MaintenanceList, "maintain", environment, body).maintenance
 
     def note_freeze(self, environment: str) -> None:
@@ -125,25 +137,25 @@ class Client:
 
     def prepare(self, environment: str, *, app: str, release: int, seconds: float) -> views.Prepared:
         """How far it is, at the latest after `seconds`."""
-        body = views.PrepareRequest(app=app, release=release)
+        body = PrepareRequest(app=app, release=release)
         return self._door.ask(views.Prepared, "prepare", environment, body, seconds=seconds)
 
-    def ask_zone(self, environment: str, asked: views.ZoneRequest) -> bool:
+    def ask_zone(self, environment: str, asked: ZoneRequest) -> bool:
         """Whether that changed anything."""
         return self._door.ask(views.Done, "zone", environment, asked).changed
 
-    def ask_processes(self, environment: str, asked: views.ProcessesRequest) -> None:
+    def ask_processes(self, environment: str, asked: ProcessesRequest) -> None:
         self._door.ask(views.Done, "processes", environment, asked)
 
-    def ask_standby(self, environment: str, asked: views.StandbyRequest) -> bool:
+    def ask_standby(self, environment: str, asked: StandbyRequest) -> bool:
         """Whether that changed anything."""
         return self._door.ask(views.Done, "standby", environment, asked).changed
 
-    def ask_cycle(self, environment: str, asked: views.CycleRequest) -> bool:
+    def ask_cycle(self, environment: str, asked: CycleRequest) -> bool:
         """Whether that changed anything."""
         return self._door.ask(views.Done, "cycle", environment, asked).changed
 
-    def reset_breakers(self, environment: str, asked: views.BreakerRequest) -> None:
+    def reset_breakers(self, environment: str, asked: BreakerRequest) -> None:
         self._door.ask(views.Done, "breakers", environment, asked)
 
     def down(self, environment: str, app: str | None = None) -> None:

@@ -7,6 +7,7 @@ import click
 from homeport.cli import candidates, group, options, output, place
 from homeport.cli.client import Client
 from homeport.console import views
+from homeport.console.request import CycleRequest
 from homeport.errors import Failed, Invalid
 
 POLL_SECONDS = 0.2
@@ -54,7 +55,7 @@ def cycle(
     where = place.environment_id(directory, environment, api)
     app, found = group.find(api.status(where), name, "homeport cycle …")
     by = place.person(directory)
-    request = views.CycleRequest(app=app, group=found, by=by, max_age_seconds=age_seconds, batch=batch, cancel=cancel)
+    request = CycleRequest(app=app, group=found, by=by, max_age_seconds=age_seconds, batch=batch, cancel=cancel)
     changed = api.ask_cycle(where, request)
     document = {"environment": where, "app": app, "group": found, "changed": changed}
     if cancel:

@@ -6,7 +6,7 @@ import click
 
 from homeport.cli import candidates, group, options, output, place
 from homeport.cli.commands import Commands
-from homeport.console import views
+from homeport.console.request import ProcessesRequest
 from homeport.errors import Invalid
 from homeport.model.asked import Suspendable
 from homeport.plan.mistake import instead
@@ -60,7 +60,7 @@ def _say(
     where = place.environment_id(directory, environment, api)
     named = group.chosen(api.status(where), groups, f"homeport fleet {verb} {process} …")
     by = place.person(directory)
-    api.ask_processes(where, views.ProcessesRequest(groups=named, processes=chosen, resume=resume, by=by))
+    api.ask_processes(where, ProcessesRequest(groups=named, processes=chosen, resume=resume, by=by))
     if as_json:
         known = {(app.app, row.name): row for app in api.status(where).apps for row in app.groups}
         rows = [{"app": app, "group": name, "suspended": known[app, name].suspended} for app, name in named]

@@ -6,7 +6,7 @@ import click
 
 from homeport.cli import candidates, options, output, place
 from homeport.cli.commands import Commands
-from homeport.console import views
+from homeport.console.request import StandbyRequest
 
 
 @click.group(cls=Commands)
@@ -32,7 +32,7 @@ def enter(environment: str | None, directory: Path, as_json: bool, instance: str
     api = place.client()
     where = place.environment_id(directory, environment, api)
     by = place.person(directory)
-    request = views.StandbyRequest(instance=instance, enter=True, decrement=decrement, by=by)
+    request = StandbyRequest(instance=instance, enter=True, decrement=decrement, by=by)
     changed = api.ask_standby(where, request)
     if as_json:
         output.emit({"environment": where, "instance": instance, "standby": True, "changed": changed})
@@ -51,7 +51,7 @@ def exit_(environment: str | None, directory: Path, as_json: bool, instance: str
     """
     api = place.client()
     where = place.environment_id(directory, environment, api)
-    request = views.StandbyRequest(instance=instance, enter=False, by=place.person(directory))
+    request = StandbyRequest(instance=instance, enter=False, by=place.person(directory))
     changed = api.ask_standby(where, request)
     if as_json:
         output.emit({"environment": where, "instance": instance, "standby": False, "changed": changed})

@@ -6,7 +6,7 @@ import click
 
 from homeport.cli import options, output, place
 from homeport.cli.commands import Commands
-from homeport.console import views
+from homeport.console.request import ZoneRequest
 from homeport.console.views import ZoneView
 
 
@@ -32,7 +32,7 @@ def fail(environment: str | None, directory: Path, as_json: bool, name: str, fre
     api = place.client()
     where = place.environment_id(directory, environment, api)
     failure = "freeze" if freeze else "kill"
-    request = views.ZoneRequest(zone=name, failure="freeze" if freeze else "kill", by=place.person(directory))
+    request = ZoneRequest(zone=name, failure="freeze" if freeze else "kill", by=place.person(directory))
     changed = api.ask_zone(where, request)
     if as_json:
         output.emit({"environment": where, "zone": name, "failure": failure, "changed": changed})
@@ -54,7 +54,7 @@ def restore(environment: str | None, directory: Path, as_json: bool, name: str) 
     """
     api = place.client()
     where = place.environment_id(directory, environment, api)
-    request = views.ZoneRequest(zone=name, failure=None, by=place.person(directory))
+    request = ZoneRequest(zone=name, failure=None, by=place.person(directory))
     changed = api.ask_zone(where, request)
     if as_json:
         output.emit({"environment": where, "zone": name, "failure": "", "changed": changed})

@@ -17,6 +17,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from homeport.console import fleet, views
 from homeport.console.asking import Asking
 from homeport.console.queries import Queries
+from homeport.console.request import DeployRequest, MaintenanceRequest, PrepareRequest, ScaleRequest, Word
 from homeport.control.control import Control
 from homeport.errors import Bug, Conflict, HomeportError, Invalid, NotFound
 from homeport.model.why import Why
@@ -99,9 +100,7 @@ def instances(
 
 
 @post("/v1/environments/{platform:str}/{name:str}/deployments", sync_to_thread=True)
-def deploy(
-    state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.DeployRequest]
-) -> views.Begun:
+def deploy(state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[DeployRequest]) -> views.Begun:
     return queries(state).deploy(f"{platform}/{name}", data)
 
 
@@ -128,25 +127,23 @@ def journal(
 
 
 @post("/v1/environments/{platform:str}/{name:str}/deployments/abort", sync_to_thread=True)
-def abort(state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.Word]) -> views.Begun:
+def abort(state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[Word]) -> views.Begun:
     return queries(state).abort(f"{platform}/{name}", data)
 
 
 @post("/v1/environments/{platform:str}/{name:str}/deployments/continue", sync_to_thread=True)
-def go_on(state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.Word]) -> views.Begun:
+def go_on(state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[Word]) -> views.Begun:
     return queries(state).go_on(f"{platform}/{name}", data)
 
 
 @post("/v1/environments/{platform:str}/{name:str}/scale", sync_to_thread=True)
-def scale(
-    state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.ScaleRequest]
-) -> views.Scaled:
+def scale(state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[ScaleRequest]) -> views.Scaled:
     return queries(state).scale(f"{platform}/{name}", data)
 
 
 @post("/v1/environments/{platform:str}/{name:str}/maintenance", sync_to_thread=True)
 def maintain(
-    state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[views.MaintenanceRequest]
+    state: State, platform: FromPath[str], name: FromPath[str], data: JSONBody[MaintenanceRequest]
 ) -> views.MaintenanceList:
     return queries(state).maintain(f"{platform}/{name}", data)
 
@@ -161,7 +158,7 @@ def prepare(
     state: State,
     platform: FromPath[str],
     name: FromPath[str],
-    data: JSONBody[views.PrepareRequest],
+    data: JSONBody[PrepareRequest],
     wait: FromQuery[float] = 0,
 ) -> views.Prepared:
     return queries(state).prepare(f"{platform}/{name}", data, seconds=bounded(wait))

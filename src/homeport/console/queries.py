@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from homeport.console import derive, views
 from homeport.console.care import with_care, zone_views
+from homeport.console.request import DeployRequest, MaintenanceRequest, PrepareRequest, ScaleRequest, Word
 from homeport.control import why
 from homeport.control.control import Control
 from homeport.control.deployment import AppControl
@@ -124,7 +125,7 @@ class Queries:
             maintenance=derive.maintenance_views(self.control.engine.asked(environment)),
         )
 
-    def deploy(self, environment: str, asked: views.DeployRequest) -> views.Begun:
+    def deploy(self, environment: str, asked: DeployRequest) -> views.Begun:
         """The place is what the release says: one that isn't up yet is opened. Raises as `Control.deploy`."""
         name = environment.partition("/")[2]
         release = Catalogue(self.control.store).get(asked.app, name, asked.release)
@@ -143,11 +144,11 @@ class Queries:
         )
         return views.Begun(app=asked.app, number=number)
 
-    def abort(self, environment: str, said: views.Word) -> views.Begun:
+    def abort(self, environment: str, said: Word) -> views.Begun:
         number = self.control.abort(environment, said.app, said.number, by=said.by, why=said.why)
         return views.Begun(app=said.app, number=number)
 
-    def go_on(self, environment: str, said: views.Word) -> views.Begun:
+    def go_on(self, environment: str, said: Word) -> views.Begun:
         number = self.control.go_on(environment, said.app, said.number, by=said.by)
         return views.Begun(app=said.app, number=number)
 
@@ -172,7 +173,7 @@ class Queries:
             number=number, app=app, after=after, entries=entries[after:], waits_for=waits_for, ended=ended
         )
 
-    def prepare(self, environment: str, asked: views.PrepareRequest, *, seconds: float) -> views.Prepared:
+    def prepare(self, environment: str, asked: PrepareRequest, *, seconds: float) -> views.Prepared:
         """Answers when it lies ready, can't ever, or after `seconds`."""
 
         def far() -> Preparation:
@@ -195,11 +196,11 @@ class Queries:
             disk_full=found.disk_full,
         )
 
-    def scale(self, environment: str, asked: views.ScaleRequest) -> views.Scaled:
+    def scale(self, environment: str, asked: ScaleRequest) -> views.Scaled:
         desired = self.control.scale(environment, asked.app, asked.group, asked.count, by=asked.by)
         return views.Scaled(app=asked.app, group=asked.group, desired=desired)
 
-    def maintain(self, environment: str, asked: views.MaintenanceRequest) -> views.MaintenanceList:
+    def maintain(self, environment: str, asked: MaintenanceRequest) -> views.MaintenanceList:
         if asked.on:
             self.control.close(environment, asked.app, by=asked.by, why=asked.why, allow=asked.allow)
         else:

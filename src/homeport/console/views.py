@@ -1,17 +1,15 @@
-"""What the API says, as structs. Made in `console.derive`; `cli.door` decodes the same structs. The
-field names are the stable names of `--json`. Imports little: every command waits for it."""
+"""What the API says, as structs; what it is asked is in `console.request`. Made in `console.derive`; `cli.door` decodes
+the same structs. The field names are the stable names of `--json`. Imports little: every command waits for it."""
 
 from datetime import datetime
-from typing import Literal
 
 from msgspec import Struct
 
 from homeport.errors import HomeportError, Unavailable
-from homeport.model.asked import Suspendable
 from homeport.model.deployment import Entry
 from homeport.model.event import Event
 from homeport.model.freeze import Freeze
-from homeport.model.platform import Amount, Route
+from homeport.model.platform import Route
 from homeport.model.retention import Kept, Removal
 
 
@@ -242,50 +240,6 @@ class StatusView(Struct, frozen=True, kw_only=True):
     maintenance: tuple[MaintenanceView, ...] = ()
 
 
-class ZoneRequest(Struct, frozen=True, kw_only=True):
-    """`failure` None: it is restored."""
-
-    zone: str
-    failure: Literal["kill", "freeze"] | None
-    by: str
-
-
-class ProcessesRequest(Struct, frozen=True, kw_only=True):
-    """`groups`: (app, group) of each. `resume`: they do it again; else they are told not to."""
-
-    groups: tuple[tuple[str, str], ...]
-    processes: tuple[Suspendable, ...]
-    resume: bool
-    by: str
-
-
-class StandbyRequest(Struct, frozen=True, kw_only=True):
-    """`enter` False: it comes back."""
-
-    instance: str
-    enter: bool
-    by: str
-    decrement: bool = False
-
-
-class CycleRequest(Struct, frozen=True, kw_only=True):
-    """`cancel`: the one that goes on is given up."""
-
-    app: str
-    group: str
-    by: str
-    max_age_seconds: float = 0
-    batch: int = 1
-    cancel: bool = False
-
-
-class BreakerRequest(Struct, frozen=True, kw_only=True):
-    """`groups`: (app, group) of each."""
-
-    groups: tuple[tuple[str, str], ...]
-    by: str
-
-
 class Done(Struct, frozen=True, kw_only=True):
     """`changed` False: it was so already."""
 
@@ -330,47 +284,10 @@ class VersionView(Struct, frozen=True, kw_only=True):
     pid: int
 
 
-class DeployRequest(Struct, frozen=True, kw_only=True):
-    """`restart`: every instance is replaced, also of groups in which nothing has changed. `pause_after`: over what the
-    release says. `over_freeze`: why a freeze doesn't count; None: it does."""
-
-    app: str
-    release: int
-    by: str
-    why: str
-    restart: bool = False
-    pause_after: Amount | None = None
-    over_freeze: str | None = None
-
-
-class Word(Struct, frozen=True, kw_only=True):
-    """What a person says to the deployment that goes on. `number`: the one that is meant; None: whichever it is."""
-
-    app: str
-    by: str
-    why: str
-    number: int | None = None
-
-
-class MaintenanceRequest(Struct, frozen=True, kw_only=True):
-    """`app` None: the whole environment. `allow`: networks beside those of the file."""
-
-    on: bool
-    by: str
-    app: str | None = None
-    why: str = ""
-    allow: tuple[str, ...] = ()
-
-
 class MaintenanceList(Struct, frozen=True, kw_only=True):
     """What is closed now."""
 
     maintenance: tuple[MaintenanceView, ...]
-
-
-class PrepareRequest(Struct, frozen=True, kw_only=True):
-    app: str
-    release: int
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -382,13 +299,6 @@ class Prepared(Struct, frozen=True, kw_only=True):
     ready: bool
     failed: str = ""
     disk_full: bool = False
-
-
-class ScaleRequest(Struct, frozen=True, kw_only=True):
-    app: str
-    group: str
-    count: int
-    by: str = "somebody"
 
 
 class Begun(Struct, frozen=True, kw_only=True):
