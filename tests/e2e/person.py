@@ -101,8 +101,9 @@ class Person:
 
     def leave(self) -> None:
         """Whatever this person has started has ended, however far they came."""
-        for words in (("down", "--yes"), ("engine", "stop")):
-            self.begin(*words).communicate(timeout=60)
+        out, _ = self.begin("down", "--yes", "--json").communicate(timeout=PATIENCE_SECONDS)
+        if '"engine_stopped": true' not in out:
+            self.begin("engine", "stop").communicate(timeout=PATIENCE_SECONDS)
 
 
 def get(url: str) -> str:

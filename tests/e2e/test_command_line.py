@@ -74,7 +74,7 @@ def _looks_on(person: Person, *words: str) -> None:
     assert json.loads(terminal.stdout.readline())
     assert terminal.poll() is None
     terminal.send_signal(signal.SIGINT)
-    terminal.communicate(timeout=20)
+    terminal.communicate(timeout=60)
     assert terminal.returncode == 130
 
 
@@ -107,7 +107,7 @@ def test_a_person_says_how_it_goes_on(person: Person) -> None:
     assert "homeport rollback --abort" in person("rollback", code=4)
     assert "doesn't go on in staging, 2 does" in person("deployment", "continue", "7", code=4)
     assert "good" in person("deployment", "continue")
-    assert terminal.wait(timeout=30) == 0
+    assert terminal.wait(timeout=60) == 0
     assert "no deployment of plain goes on in staging: deployment 2 ended good" in person("deployment", "abort", code=4)
 
     after = {each["id"] for each in person.settled()} - before
@@ -116,7 +116,7 @@ def test_a_person_says_how_it_goes_on(person: Person) -> None:
     _until(terminal, "  pausing: ")
     ended = person.document("rollback", "--abort")
     assert (ended["verdict"], ended["evidence"]["summary"].partition(": ")[2]) == ("aborted", "rollback")
-    _, said = terminal.communicate(timeout=30)
+    _, said = terminal.communicate(timeout=60)
     assert terminal.returncode == 6
     assert "aborted: by " in said
     assert {each["id"] for each in person.instances() if each["state"] == "InService"} == after
@@ -140,7 +140,7 @@ def test_the_terminal_may_die(person: Person) -> None:
     other = person("deploy", "--force", code=4)
     assert re.search(r"deployment 2 of r2 by .+, since \d\d:\d\d:\d\d UTC", other)
     terminal.send_signal(signal.SIGINT)
-    _, said = terminal.communicate(timeout=20)
+    _, said = terminal.communicate(timeout=60)
     assert terminal.returncode == 130
     assert "deployment show 2" in said
     assert "goes on, launch" in person("deployment", "show")

@@ -82,7 +82,7 @@ def test_maintenance_outlives_whatever_is_killed(person: Person) -> None:
         except OSError:
             return False
 
-    until(closed, "the page is back", seconds=30)
+    until(closed, "the page is back")
     person("engine", "restart")
     assert asked(person).status == 503
     person("maintenance", "off")
@@ -154,9 +154,9 @@ def test_hooks(person: Person) -> None:
 
     hook(person, "pre-build", "exec sleep 1000")
     terminal = person.begin("deploy")
-    until(lambda: (person.home.parent / "told").exists(), "the hook runs", seconds=30)
+    until(lambda: (person.home.parent / "told").exists(), "the hook runs")
     terminal.send_signal(signal.SIGINT)
-    terminal.communicate(timeout=30)
+    terminal.communicate(timeout=60)
     assert terminal.returncode == 130
     for name in HOOKS:
         (app / ".homeport/hooks" / name).unlink()
