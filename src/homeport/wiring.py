@@ -4,20 +4,22 @@ command that only asks the daemon shall start at once."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from homeport.errors import Conflict, Invalid, NotFound, Unavailable
+from homeport.errors import Conflict, NotFound, Unavailable
 from homeport.system.home import Home
 
 if TYPE_CHECKING:
     from homeport.console.inside import Inside
     from homeport.engines.aws.cloud import AwsCloud
+    from homeport.engines.aws.engine import AwsEngine
     from homeport.engines.local.doctor import Check
     from homeport.model.platform import Place
     from homeport.model.stack import StackEvent, Target
     from homeport.model.why import Why
+    from homeport.ports.clock import Clock
     from homeport.ports.cloudformation import Cloud
     from homeport.ports.encryption import Encryption
     from homeport.ports.engine import LogLine, LogQuery
@@ -158,7 +160,9 @@ def sessions(home: Home) -> Sessions:
     from homeport.system.clock import SystemClock
 
     if _remote:
-        raise Invalid("engine aws can't run commands beside a fleet yet", hint="docs/limits.md")
+        from homeport.engines.aws.sessions import AwsSessions
+
+        return AwsSessions(_aws_engine(_remote[0], SystemClock()))
     if not home.state.exists():
         raise NotFound("no environment is up", hint="homeport up")
     objects = store(home, must_exist=False)
@@ -285,34 +289,44 @@ def control_inside() -> Inside:
     credentials, or with those of another account, `Unavailable`."""
     from homeport.console.inside import Inside
     from homeport.control.control import Control
-    from homeport.engines.aws.engine import AwsEngine
     from homeport.system.clock import SystemClock
 
-    place = _remote[0]
+    clock = SystemClock()
+    engine = _aws_engine(_remote[0], clock)
+    holder = f"{os.uname().nodename}:{os.getpid()}:{clock.now().isoformat(timespec='seconds')}"
+    return Inside(Control(engine, engine.store, clock, holder=holder))
+
+
+def _aws_engine(place: Place, clock: Clock) -> AwsEngine:
+    from homeport.engines.aws.engine import AwsEngine
+
     cloud, target = _aws(), aws_target(place)
     check_account(place)
-    clock = SystemClock()
-    objects = _remote_store(place)
-    engine = AwsEngine(
+    return AwsEngine(
         place,
         client=lambda service: cloud.client(service, target),
-        store=objects,
+        store=_remote_store(place),
         clock=clock,
         url=lambda: aws_url(place),
+        listener=lambda: _edge(place)["Listener"],
     )
-    holder = f"{os.uname().nodename}:{os.getpid()}:{clock.now().isoformat(timespec='seconds')}"
-    return Inside(Control(engine, objects, clock, holder=holder))
 
 
 def aws_url(place: Place) -> str:
     """Of the environment's public side. Raises `NotFound` while its stacks don't stand."""
-    from homeport.plan.aws_stacks import edge_name, of
+    from homeport.plan.aws_stacks import of
+
+    return f"{'https' if of(place).certificate else 'http'}://{_edge(place)['Name']}"
+
+
+def _edge(place: Place) -> Mapping[str, str]:
+    """Name and listener of the environment's balancer. Raises `NotFound`."""
+    from homeport.plan.aws_stacks import edge_name
 
     deployed = _aws().cloudformation(aws_target(place)).describe(edge_name(place))
-    name = deployed.outputs.get("Name") if deployed is not None else None
-    if not name:
+    if deployed is None or not deployed.outputs.get("Name"):
         raise NotFound(f"{place.id} has no load balancer", hint=f"homeport up -e {place.name}")
-    return f"{'https' if of(place).certificate else 'http'}://{name}"
+    return deployed.outputs
 
 
 def check_account(place: Place) -> None:

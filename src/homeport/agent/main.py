@@ -144,6 +144,27 @@ def task(url: str, id: str, line: str, wait: str, as_json: bool) -> None:
         server.run_task(parse(url if "://" in url else os.path.abspath(url)), id, line)
 
 
+@cli.command("exec", context_settings={"allow_interspersed_args": False})
+@click.option("--process", "name", metavar="TYPE", help="Whose environment it gets. Default: the one that serves.")
+@click.option("--timeout", metavar="TIME", help="Ended after so long, such as 10m. Default: never.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_(name: str | None, timeout: str | None, command: tuple[str, ...]) -> int:
+    """Run a command inside what runs here, with its rights and no more.
+
+    Its exit code is the agent's; 124 at the time limit.
+
+    \b
+    homeport-agent exec -- ps aux
+    """
+    from homeport.agent.inside import run
+
+    server = _Server(as_json=False)
+    code, reason = run(server.generations, server.records.load().generation, name, command, timeout)
+    if reason:
+        click.echo(_printable(reason), err=True)
+    return code
+
+
 @cli.command()
 @_options(waits=False)
 def status(as_json: bool) -> None:
@@ -324,9 +345,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code, after everything was printed."""
-    as_json = "--json" in arguments
+    as_json = "--json" in arguments and arguments[:1] != ["exec"]
     try:
-        cli.main(arguments, prog_name="homeport-agent", standalone_mode=False)
+        code = cli.main(arguments, prog_name="homeport-agent", standalone_mode=False)
         sys.stdout.flush()
     except HomeportError as error:
         return _refused(error, as_json=as_json)
@@ -345,7 +366,7 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last door: what comes here is a bug of ours
         hint = "please report it with what HOMEPORT_DEBUG=1 prints when you do the same again"
         return _refused(Bug(f"an error of Homeport's own: {type(error).__name__}: {error}", hint=hint), as_json=as_json)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _refused(error: HomeportError, *, as_json: bool) -> int:

@@ -57,7 +57,7 @@ def scale(
                     what = "goes back: the count holds from its end on" if back else "goes on, with this count"
                     progress.say(f"deployment {each.deployment.number} of {each.app} {what}")
             progress.goes_on("the sizes are kept, and the engine sees to the instances", "homeport ps --watch")
-            _wait(api, where, scaled, progress, seconds)
+            settle(api, where, scaled, progress, seconds)
     if as_json:
         rows = [{"app": app, "group": name, "desired": count} for (app, name), count in scaled.items()]
         output.emit({"environment": where, "groups": rows})
@@ -73,9 +73,10 @@ def _parse(text: str) -> tuple[str, int]:
     return name, int(count)
 
 
-def _wait(
+def settle(
     api: Client, where: str, wanted: dict[tuple[str, str], int], progress: output.Progress, seconds: float
 ) -> None:
+    """Every group has so many, and all are healthy. Raises `Failed` after `seconds`."""
     from homeport.system.clock import SystemClock, pause
 
     clock = SystemClock()

@@ -5,8 +5,14 @@ from pathlib import Path
 import click
 
 from homeport.cli import candidates, options, output, place
+from homeport.cli.client import Client
 from homeport.cli.commands import Commands
+from homeport.cli.scale import settle
 from homeport.console.request import StandbyRequest
+from homeport.model.fleet import State
+
+SETTLE_SECONDS, LOOK_SECONDS = 600.0, 0.5
+COMING = (State.STANDBY.value, State.PENDING.value, State.PENDING_WAIT.value)
 
 
 @click.group(cls=Commands)
@@ -53,7 +59,29 @@ def exit_(environment: str | None, directory: Path, as_json: bool, instance: str
     where = place.environment_id(directory, environment, api)
     request = StandbyRequest(instance=instance, enter=False, by=place.person(directory))
     changed = api.ask_standby(where, request)
+    if api.inside:
+        _settle(api, where, instance, as_json=as_json)
     if as_json:
         output.emit({"environment": where, "instance": instance, "standby": False, "changed": changed})
     else:
         print(f"{instance} comes back from standby")
+
+
+def _settle(api: Client, where: str, instance: str, *, as_json: bool) -> None:
+    """Nobody else ends the one that is too many then."""
+    from homeport.system.clock import SystemClock, pause
+
+    clock = SystemClock()
+    until = clock.monotonic() + SETTLE_SECONDS
+    while True:
+        mine = next((each for each in api.instances(where).instances if each.id == instance), None)
+        if mine is None or mine.state not in COMING or clock.monotonic() > until:
+            break
+        pause(LOOK_SECONDS)
+    rows = [(app.app, row) for app in api.status(where).apps for row in app.groups]
+    wanted = {
+        (app, row.name): row.desired or 0 for app, row in rows if mine and (app, row.name) == (mine.app, mine.group)
+    }
+    with output.Progress(quiet=as_json) as progress:
+        progress.goes_on("it comes back all the same", f"homeport ps -e {where}")
+        settle(api, where, wanted, progress, SETTLE_SECONDS)

@@ -16,6 +16,7 @@ from homeport.control.log import FencedLog
 from homeport.control.measure import Measure
 from homeport.control.opening import Opening, Wish
 from homeport.control.pointer import Pointers
+from homeport.control.word import Word, Words
 from homeport.errors import Conflict, HomeportError, NotFound, Unavailable
 from homeport.model.action import Prepare
 from homeport.model.deployment import Continued, Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
@@ -66,6 +67,7 @@ class AppControl:
         self.pointers = Pointers(app, place, engine=engine, store=store, lease=self.lease)
         self.measure = Measure(place, engine)
         self.alarms = Alarms(place, engine, clock)
+        self.words = Words(store, app, place.name)
 
     @property
     def prefix(self) -> str:
@@ -218,7 +220,11 @@ class AppControl:
             raise
         if not may_act:
             self._wake_at = self.clock.now() + RETRY
+            if self.engine.heals:
+                self._read_newest()  # how far whoever drives it is
             return
+        if self.engine.heals:
+            self._hear()
         for _ in range(20):
             assert self.deployment is not None
             if self.deployment.phase is Phase.ENDED:
@@ -262,8 +268,8 @@ class AppControl:
 
     def turn_back(self, number: int | None, *, by: str, why: str) -> int:
         """The deployment that goes on is taken back, whatever it is doing: its number. `number`: the one that is meant.
-        Raises `Conflict` where none goes on, another one does, or it goes back already; `Unavailable` without the
-        store, or the lease."""
+        Where another process drives it, that is told to. Raises `Conflict` where none goes on, another one does, or it
+        goes back already; `Unavailable` without the store, or without the lease where nobody else may drive."""
         going_on = self._going_on(number)
         started = going_on.started
         if going_on.phase is Phase.REVERTING:
@@ -271,7 +277,7 @@ class AppControl:
                 f"deployment {started.number} of {self.app} goes back already",
                 hint=f"homeport deployment show {started.number} --follow",
             )
-        self._write(aborted(going_on, by=by, why=why, at=self.clock.now()))
+        self._do(Word(said="abort", at=self.clock.now(), by=by, why=why))
         return started.number
 
     def go_on(self, number: int | None, *, by: str) -> int:
@@ -283,11 +289,29 @@ class AppControl:
                 f"deployment {going_on.started.number} of {self.app} doesn't wait for anybody",
                 hint=f"homeport deployment show {going_on.started.number}",
             )
-        self._write(Continued(at=self.clock.now(), by=by))
+        self._do(Word(said="continue", at=self.clock.now(), by=by))
         return going_on.started.number
 
+    def _do(self, word: Word) -> None:
+        """By whoever has the lease."""
+        assert self.deployment is not None
+        if not self.lease.may_act:
+            self.words.say(self.deployment.started.number, word)
+        elif word.said == "abort":
+            self._write(aborted(self.deployment, by=word.by, why=word.why, at=self.clock.now()))
+        else:
+            self._write(Continued(at=self.clock.now(), by=word.by))
+
+    def _hear(self) -> None:
+        """What others have said to the deployment is done, where it still fits."""
+        assert self.deployment is not None
+        for word in self.words.hear(self.deployment.started.number):
+            fits = self.deployment.phase not in (Phase.REVERTING, Phase.ENDED)
+            if fits and (word.said == "abort" or self.deployment.waits_at_gate):
+                self._do(word)
+
     def _going_on(self, number: int | None) -> Deployment:
-        """The deployment that goes on, with the lease for it."""
+        """The deployment that goes on; with the lease for it, where nobody else can have it."""
         self.load()
         may_act = self.active and self._may_act()
         if not self.active or self.deployment is None:
@@ -300,7 +324,7 @@ class AppControl:
                 f"deployment {number} of {self.app} doesn't go on in {self.place.name}, {started.number} does",
                 hint=f"homeport deployment show {started.number}",
             )
-        if not may_act:
+        if not may_act and not self.engine.heals:
             raise Unavailable(f"deployment {started.number} of {self.app} can't be changed now: {self.waits_for}")
         return self.deployment
 

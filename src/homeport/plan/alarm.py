@@ -22,6 +22,8 @@ IN_ROW = 2
 """So many answers in a row ring before the bake time ends; at its end the last one does."""
 FRESH = timedelta(seconds=3)
 """An answer to what was asked so long before the end of the bake time still counts there."""
+BOOT = timedelta(minutes=10)
+"""A command that has been begun may have to wait so long for a machine to run on."""
 TIMED_OUT = 124
 """The status by which `timeout` says so."""
 
@@ -91,7 +93,7 @@ def unanswered(v: View) -> Step | None:
         return Step(waits_for="the bake time to end", wake_at=min(until_at, v.now + EVERY))
     for alarm in v.started.alarms:
         why = _unknown(v, alarm)
-        if why is None and v.now < until_at + alarm.timeout:
+        if why is None and v.now < until_at + alarm.timeout + (BOOT if _goes_on(v, alarm) else timedelta()):
             return Step(waits_for=f"the alarm {alarm.name}", wake_at=v.now + EVERY / 4)
         if why != "" and alarm.unknown == "back":
             evidence = Evidence(
@@ -142,6 +144,11 @@ def _unknown(v: View, alarm: Alarm) -> str | None:
 def _task(v: View, alarm: Alarm) -> Task | None:
     wanted = task_id(v.deployment, alarm)
     return next((each for each in v.observed.tasks if each.id == wanted), None)
+
+
+def _goes_on(v: View, alarm: Alarm) -> bool:
+    task = _task(v, alarm)
+    return task is not None and not task.ended
 
 
 def _reading(v: View, alarm: Alarm) -> Reading | None:

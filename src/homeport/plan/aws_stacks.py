@@ -96,8 +96,7 @@ def check(app: Resolved) -> None:
     for where, deploy in ({"deploy": app.deploy} | own).items():
         if deploy.strategy not in ("rolling", "replace"):
             lacks.append(f"{where}: strategy {deploy.strategy}; rolling and replace work")
-        if deploy.alarms:
-            lacks.append(f"{where}: alarms")
+        lacks += [f"{where}: the alarm {each.name}, by a metric" for each in deploy.alarms if each.metric is not None]
     for group in app.groups:
         if group.hooks.launching is not None or group.hooks.terminating is not None:
             lacks.append(f"groups.{group.name}: hooks")

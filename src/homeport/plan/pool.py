@@ -10,20 +10,35 @@ gets his next generation in place, and when; who leaves. Called by `control.envi
 from collections.abc import Sequence
 from datetime import datetime
 
-from homeport.model.action import Decision, Drain, Plan, PutInService, SetCapacity, Start, Stop, Terminate
+from homeport.model.action import (
+    Decision,
+    Drain,
+    EnterStandby,
+    Plan,
+    PutInService,
+    SetCapacity,
+    Start,
+    Stop,
+    Terminate,
+)
+from homeport.model.asked import GroupAsked
 from homeport.model.fleet import Check, Cohort, GroupDesired, Instance, Observation, State, Target
+from homeport.plan.asked import to_cycle
 from homeport.plan.cohort import SURPLUS, Role, assign
+from homeport.plan.departure import Departure, Why
 from homeport.plan.floor import carrying, held
 from homeport.plan.member import age
 from homeport.plan.rule import FLOOR, IN_SERVICE, INHERITED, UNKNOWN, Outcome, Rule, Situation
 
-STAY = ("still needed", "surplus", "unknown")
+STAY = ("still needed", "surplus", "unknown", "goes on standby")
 ENDING = (State.TERMINATING, State.TERMINATING_WAIT, State.TERMINATED)
 
 
 class PoolSituation(Situation, frozen=True, kw_only=True):
     closing: bool
     """Nobody is wanted any more: the capacity says so."""
+    standby: bool
+    """A person wants it out of traffic, and alive."""
 
     @property
     def turning(self) -> bool:
@@ -50,9 +65,26 @@ RULES: tuple[Rule[PoolSituation], ...] = (
     Rule(name="ends", when=lambda s: s.instance.state in ENDING, then=lambda s: Outcome(reason="its group ends it")),
     UNKNOWN,
     Rule(
+        name="on standby",
+        when=lambda s: s.standby and s.instance.state is State.STANDBY,
+        then=lambda s: Outcome(reason="a person wants it on standby"),
+    ),
+    Rule(
+        name="comes back",
+        when=lambda s: s.instance.state is State.STANDBY,
+        then=lambda s: Outcome(
+            action=PutInService(instance=s.instance.id), reason="nobody wants it on standby any more"
+        ),
+    ),
+    Rule(
         name="turning",
         when=lambda s: s.turning,
         then=lambda s: Outcome(reason=f"homeport-agent brings r{s.instance.next_release}"),
+    ),
+    Rule(
+        name="goes on standby",
+        when=lambda s: s.standby and s.instance.state is State.IN_SERVICE,
+        then=lambda s: Outcome(action=EnterStandby(instance=s.instance.id), reason="a person wants it on standby"),
     ),
     INHERITED,
     Rule(
@@ -126,13 +158,17 @@ RULES: tuple[Rule[PoolSituation], ...] = (
 def reconcile(desired: GroupDesired, observed: Observation, now: datetime, members: Sequence[Instance]) -> Plan:
     """What to do now for one group; asked again whenever the engine was looked at."""
     present = sorted((each for each in members if each.state is not State.TERMINATED), key=age)
-    living = [each for each in present if each.state not in ENDING]
-    roles = assign(desired.cohorts, living, {})
+    asked = desired.asked or GroupAsked(app=desired.app, group=desired.name)
+    standby = {each.instance for each in asked.standby}
+    living = [each for each in present if each.state not in (*ENDING, State.STANDBY) and each.id not in standby]
+    cycled = to_cycle(asked, living)[: asked.cycle.batch] if asked.cycle and desired.trial is None else []
+    old = Departure(why=Why.RENEWED, reason="its group is cycled", renewal="cycle")
+    roles = assign(desired.cohorts, living, dict.fromkeys((each.id for each in cycled), old))
     carried_on = held(desired, living, roles)
     wanted = sum(cohort.count for cohort in desired.cohorts if cohort.serving)
     everybody, well = carrying(desired, living, roles)
     decisions = []
-    stay = booting = 0
+    stay = booting = back = 0
     for instance in present:
         situation = PoolSituation(
             instance=instance,
@@ -141,15 +177,17 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime, membe
             enough=(everybody if instance.check is Check.UNHEALTHY else well) >= wanted,
             held=instance.id in carried_on,
             closing=not desired.cohorts,
+            standby=instance.id in standby,
         )
         rule = next(rule for rule in RULES if rule.when(situation))
         outcome = rule.then(situation)
         stay += situation.role.cohort is None and rule.name in STAY
         booting += situation.role.cohort is None and rule.name == "boots"
+        back += rule.name == "comes back"
         decisions.append(Decision(subject=instance.id, reason=outcome.reason, action=outcome.action, rule=rule.name))
     serving = [roles[each.id] for each in living if each.state is State.IN_SERVICE]
-    whole = (*_refused(desired, members), *_capacity(desired, observed, serving, stay=stay, booting=booting))
-    return Plan(decisions=(*whole, *decisions))
+    kept = _capacity(desired, observed, serving, stay=stay, booting=booting, back=back)
+    return Plan(decisions=(*_refused(desired, members), *kept, *decisions))
 
 
 def _refused(desired: GroupDesired, members: Sequence[Instance]) -> tuple[Decision, ...]:
@@ -163,15 +201,18 @@ def _refused(desired: GroupDesired, members: Sequence[Instance]) -> tuple[Decisi
 
 
 def _capacity(
-    desired: GroupDesired, observed: Observation, serving: Sequence[Role], *, stay: int, booting: int
+    desired: GroupDesired, observed: Observation, serving: Sequence[Role], *, stay: int, booting: int, back: int
 ) -> tuple[Decision, ...]:
     """`stay`, `booting`: so many that no cohort wants are still there; each goes by a word of its own, which takes the
-    capacity down with it. One that boots never makes it more: it may be what was asked for, and not have said so."""
+    capacity down with it. One that boots never makes it more: it may be what was asked for, and not have said so.
+    `back`: so many come from standby, which takes it up."""
     known = next((each for each in observed.capacity if (each.app, each.group) == (desired.app, desired.name)), None)
     if known is None:
         return ()  # its pool isn't there, or is gone
     wanted = sum(_count(cohort, serving) for cohort in desired.cohorts)
     count = max(wanted + stay, min(known.count, wanted + stay + booting)) if desired.cohorts else 0
+    if known.count < count:
+        count = max(known.count, count - back)
     if known.count == count:
         return ()
     reason = f"{count} of {desired.name} are wanted, {known.count} are kept"

@@ -1,6 +1,6 @@
 """The namespaces of another process, and giving up rights, as the kernel offers them (setns(2), ioctl_ns(2), prctl(2)).
 
-Called by `engines.local.enter` and `.keeper`, in children made for it: nothing here can be taken back.
+Called by `instance.enter` and `.keeper`, in children made for it: nothing here can be taken back.
 """
 
 import ctypes

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from homeport.errors import Invalid
+from homeport.model.asked import MaintenanceAsked
 from homeport.model.platform import Resolved
-from homeport.plan import aws_stacks, platform
+from homeport.plan import aws_route, aws_stacks, platform
 from homeport.plan.procfile import Procfile
 from homeport.stacks.shipping import templates
 
@@ -126,3 +128,26 @@ def test_what_needs_another_is_deleted_before_it() -> None:
     turns = [["routes"], ["pool-shop-jobs", "pool-shop-web"], ["edge"], ["access"], ["network"]]
     assert aws_stacks.removal(ids) == turns
     assert aws_stacks.removal(["something", "network"]) == [["something"], ["network"]]
+
+
+def closed(app: str = "", *allow: str, page: str = "") -> MaintenanceAsked:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return MaintenanceAsked(app=app, on=True, since_at=at, by="ada", allow=allow, page=page)
+
+
+def test_maintenance_stands_before_each_route_and_what_no_route_takes() -> None:
+    found = aws_route.maintenance_rules([resolved()], [closed("", "192.0.2.7", "10.0.0.0/8", "2001:db8::1")])
+    assert [(each.priority, bool(each.page)) for each in found] == [
+        (1, False), (2, False), (9, True), (11, False), (12, False), (19, True), (aws_route.LAST, True)
+    ]  # fmt: skip
+    sources = [each.conditions[-1]["SourceIpConfig"]["Values"] for each in found[:2]]
+    assert sources == [["192.0.2.7/32", "10.0.0.0/8"], ["2001:db8::1/128"]]
+    assert aws_route.maintenance_rules([resolved()], [closed("blog")]) == []
+    assert [each.priority for each in aws_route.maintenance_rules([resolved()], [closed("shop")])] == [9, 19]
+
+
+def test_maintenance_that_a_load_balancer_has_no_room_for_is_refused() -> None:
+    with pytest.raises(Invalid, match="1024"):
+        aws_route.maintenance_rules([resolved()], [closed(page="x" * 1025)])
+    with pytest.raises(Invalid, match="17 networks"):
+        aws_route.maintenance_rules([resolved()], [closed("", *(f"192.0.2.{each}" for each in range(17)))])

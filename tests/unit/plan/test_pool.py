@@ -5,7 +5,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from homeport.model.action import Action, Drain, Inherit, PutInService, SetCapacity, Start, Stop, Terminate
+from homeport.model.action import (
+    Action,
+    Drain,
+    EnterStandby,
+    Inherit,
+    PutInService,
+    SetCapacity,
+    Start,
+    Stop,
+    Terminate,
+)
+from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked
 from homeport.model.fleet import Capacity, Check, Cohort, GroupDesired, Instance, Observation, Run, State, Target
 from homeport.plan import pool
 
@@ -19,7 +30,12 @@ def instance(number: int, release: int = 1, **fields: Any) -> Instance:
 
 
 def actions(
-    *instances: Instance, cohorts: tuple[Cohort, ...], capacity: int, floor: int = 0, balanced: bool = True
+    *instances: Instance,
+    cohorts: tuple[Cohort, ...],
+    capacity: int,
+    floor: int = 0,
+    balanced: bool = True,
+    asked: GroupAsked | None = None,
 ) -> list[Action]:
     desired = GroupDesired(
         app="shop",
@@ -30,6 +46,7 @@ def actions(
         stop_grace=timedelta(seconds=5),
         drain=timedelta(seconds=5),
         floor=floor,
+        asked=asked,
     )
     kept = (Capacity(app="shop", group="web", count=capacity),)
     observed = Observation(at=NOW, instances=instances, capacity=kept)
@@ -169,3 +186,35 @@ def test_launches_that_come_to_nothing_are_said_with_the_newest_cause() -> None:
     assert [(each.subject, each.reason) for each in found] == [
         ("web", "no instance of it can be launched: no such image")
     ]
+
+
+def asked(*standby: str, batch: int = 0) -> GroupAsked:
+    """`batch`: cycled, so many at a time."""
+    cycle = CycleAsked(since_at=NOW, older_than_at=NOW + timedelta(seconds=10), batch=batch) if batch else None
+    aside = tuple(StandbyAsked(instance=each) for each in standby)
+    return GroupAsked(app="shop", group="web", standby=aside, cycle=cycle)
+
+
+def test_who_goes_on_standby_is_made_up_for_and_takes_the_capacity_down_with_it() -> None:
+    both, said = (instance(1), instance(2)), asked("i-2")
+    assert actions(*both, cohorts=(ONE,), capacity=2, asked=said) == [capacity(3), EnterStandby(instance="i-2")]
+    aside = instance(2, state=State.STANDBY, target=Target.UNUSED)
+    assert actions(instance(1), aside, cohorts=(ONE,), capacity=2, asked=said) == []
+    one = replace(ONE, count=1)  # as `--decrement` has it
+    assert actions(*both, cohorts=(one,), capacity=2, asked=said) == [EnterStandby(instance="i-2")]
+
+
+def test_who_comes_back_from_standby_takes_the_capacity_up() -> None:
+    aside = instance(2, state=State.STANDBY, target=Target.UNUSED)
+    back = PutInService(instance="i-2")
+    assert actions(instance(1), aside, cohorts=(ONE,), capacity=1) == [back]
+    assert actions(instance(1), aside, instance(3), cohorts=(ONE,), capacity=2) == [back]
+    assert actions(instance(1), aside, cohorts=(), capacity=1) == [capacity(0), back], "everything goes"
+
+
+def test_a_cycle_replaces_the_oldest_once_their_successors_carry() -> None:
+    old = (instance(1), instance(2))
+    assert actions(*old, cohorts=(ONE,), capacity=2, asked=asked(batch=1)) == [capacity(3)]
+    young = instance(20)
+    assert actions(*old, young, cohorts=(ONE,), capacity=3, asked=asked(batch=1)) == [Terminate(instance="i-1")]
+    assert actions(instance(21), young, cohorts=(ONE,), capacity=2, asked=asked(batch=1)) == []

@@ -22,6 +22,8 @@ class Result(Struct, frozen=True, kw_only=True):
     ended: bool
     ok: bool = False
     status: str = ""
+    code: int = -1
+    """Exit code of the script; -1: it has none."""
     output: str = ""
     errors: str = ""
 
@@ -68,6 +70,7 @@ class Commands:
             ended=True,
             ok=status == "Success",
             status=str(said.get("StatusDetails") or status),
+            code=int(said.get("ResponseCode", -1)),
             output=str(said.get("StandardOutputContent", "")),
             errors=str(said.get("StandardErrorContent", "")),
         )

@@ -4,26 +4,31 @@ length of one command; implements `ports.engine.Engine`.
 What AWS doesn't remember by itself is in the object store (`kept`). It decides nothing: `plan.pool` does.
 """
 
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from homeport.engines.aws import answer, log
+from homeport.engines.aws import answer, log, one_off
 from homeport.engines.aws.command import AT_ONCE, Commands
 from homeport.engines.aws.fleet import Fleet, Pool
 from homeport.engines.aws.kept import Kept, Memory, Turn
-from homeport.engines.aws.one_off import OneOffs, observed
+from homeport.engines.aws.maintenance import Closures
+from homeport.engines.aws.one_off import OneOffs
 from homeport.engines.diskless import Diskless
 from homeport.errors import Conflict, Invalid, NotFound, Unavailable
+from homeport.instance.release import unpacked
 from homeport.model.action import (
     Action,
     Drain,
     EndTask,
+    EnterStandby,
     Inherit,
     Prepare,
     PutInService,
@@ -39,9 +44,10 @@ from homeport.model.asked import Asked, GroupAsked, MaintenanceAsked, ZoneAsked
 from homeport.model.canary import Answers
 from homeport.model.event import Event
 from homeport.model.fleet import Capacity, Instance, Observation, Preparation, State
-from homeport.model.platform import Place
+from homeport.model.platform import Place, Resolved
 from homeport.model.release import Release
 from homeport.model.session import Session
+from homeport.plan.aws_route import maintenance_rules
 from homeport.plan.aws_stacks import store_url
 from homeport.plan.last_words import LastWords, last_words_key, last_words_prefix
 from homeport.ports.clock import Clock
@@ -53,17 +59,26 @@ from homeport.system.clock import pause
 LOOK_AGAIN_SECONDS = 1.0
 FOLLOW_SECONDS = 2.0
 DEPLOY_SECONDS, STOP_SECONDS = 1800, 600
+BOOT = ("homeport-agent", "boot", "--wait", "10m")
 WORDS_COUNT = timedelta(hours=1)
 """So long an instance's last words are told."""
 
 
 class AwsEngine(Diskless):
-    """Of one environment. `url`: asks where its public side is, once its stacks stand."""
+    """Of one environment. `url`: asks where its public side is, once its stacks stand; `listener`: the ARN of its
+    balancer's listener."""
 
     heals, look_again_seconds = True, LOOK_AGAIN_SECONDS
 
     def __init__(
-        self, place: Place, *, client: Callable[[str], Any], store: ObjectStore, clock: Clock, url: Callable[[], str]
+        self,
+        place: Place,
+        *,
+        client: Callable[[str], Any],
+        store: ObjectStore,
+        clock: Clock,
+        url: Callable[[], str],
+        listener: Callable[[], str] | None = None,
     ) -> None:
         super().__init__(clock)
         self.place = place
@@ -71,6 +86,7 @@ class AwsEngine(Diskless):
         self.catalogue = Catalogue(store)
         self.fleet = Fleet(client, place)
         self.commands = Commands(client)
+        self.closures = Closures(client, listener or url)
         self.memory = Memory(store, place.id)
         self.one_offs = OneOffs(
             client, place, store=store, clock=clock, change=lambda changed: self._change(place.id, changed)
@@ -162,7 +178,7 @@ class AwsEngine(Diskless):
                 *_refused(living, kept, now),
                 *self._ended(kept, {each.id for each in living}, now),
             ),
-            tasks=observed(kept),
+            tasks=one_off.observed(kept),
             prepared=tuple(
                 Preparation(app=app, release=number, ready=True)
                 for app, numbers in kept.prepared.items()
@@ -249,8 +265,8 @@ class AwsEngine(Diskless):
                 self.one_offs.run(self._kept(environment), action, self._pool_of(action.app, first.name))
             case EndTask():
                 self.admit(environment, action.app, fence=fence)
-                self.one_offs.end(self._kept(environment), action)
-            case Start() | Inherit() | PutInService() | Drain() | Stop() | Terminate():
+                self.one_offs.end(self._kept(environment), action.task, by_force=action.by_force)
+            case Start() | Inherit() | EnterStandby() | PutInService() | Drain() | Stop() | Terminate():
                 pool = answer.by_instance(self._pools).get(action.instance)
                 if pool is None:
                     raise NotFound(f"instance {action.instance} isn't in {environment}")
@@ -273,9 +289,13 @@ class AwsEngine(Diskless):
             launch = {key: each for key, each in kept.launch.items() if key != app}
             return replace(kept, launch=launch if number is None else {**launch, app: number})
 
-        self._change(environment, changed)
+        kept = self._change(environment, changed)
+        if kept.maintenance and isinstance(action, SetRoutes):
+            self._bring_closures(kept)
 
-    def _for_instance(self, pool: Pool, action: Start | Inherit | PutInService | Drain | Stop | Terminate) -> None:
+    def _for_instance(
+        self, pool: Pool, action: Start | Inherit | EnterStandby | PutInService | Drain | Stop | Terminate
+    ) -> None:
         match action:
             case Start():
                 if self._starts is None:
@@ -285,8 +305,11 @@ class AwsEngine(Diskless):
             case Inherit():
                 self.fleet.tag(action.instance, action.release)
                 self._turns({action.instance: Turn(release=action.release, command="", begun_at=self.clock.now())})
+            case EnterStandby():
+                self.fleet.enter_standby(pool, action.instance)
             case PutInService():
-                self.fleet.register(pool, action.instance)
+                if self.fleet.put_in_service(pool, action.instance):
+                    self.commands.send([action.instance], BOOT, seconds=DEPLOY_SECONDS, why="it comes from standby")
             case Drain():
                 self.fleet.deregister(pool, action.instance)
             case Stop():
@@ -333,13 +356,36 @@ class AwsEngine(Diskless):
     # --- what people asked for ----------------------------------------------------------------------------------------
 
     def asked(self, environment: str) -> Asked:
-        return Asked(groups=self._kept(environment).groups)
+        kept = self._kept(environment)
+        return Asked(groups=kept.groups, maintenance=kept.maintenance)
 
     def ask(self, environment: str, said: GroupAsked | ZoneAsked | MaintenanceAsked) -> None:
-        if not isinstance(said, GroupAsked):
-            raise _cannot("fail a zone on purpose" if isinstance(said, ZoneAsked) else "show a maintenance page")
-        if said.standby or said.cycle is not None:
-            raise _cannot("put an instance on standby" if said.standby else "cycle a group")
+        match said:
+            case ZoneAsked():
+                raise Invalid("engine aws can't fail a zone on purpose", hint="docs/limits.md")
+            case MaintenanceAsked():
+                self._close(environment, said)
+            case GroupAsked():
+                self._ask_group(environment, said)
+        self._changed()
+
+    def _close(self, environment: str, said: MaintenanceAsked) -> None:
+        """The balancer first has what it can't take."""
+        kept = self._kept(environment)
+        others = tuple(each for each in kept.maintenance if each.app != said.app)
+        asked = (*others, said) if said.on else others
+        maintenance_rules(self._routed(kept), asked)  # raises for what there is no room for
+        self._bring_closures(self._change(environment, lambda known: replace(known, maintenance=asked)))
+
+    def _bring_closures(self, kept: Kept) -> None:
+        targets = {(each.app, each.group): each.targets[0] for each in self.fleet.look() if each.targets}
+        self.closures.bring(maintenance_rules(self._routed(kept), kept.maintenance), targets)
+
+    def _routed(self, kept: Kept) -> list[Resolved]:
+        """The releases whose routes hold."""
+        return [self.catalogue.get(app, kept.place.name, each).resolved for app, each in sorted(kept.routes.items())]
+
+    def _ask_group(self, environment: str, said: GroupAsked) -> None:
         self.fleet.suspend(self._pool_of(said.app, said.group), [each.value for each in said.suspended])
 
         def kept_then(kept: Kept) -> Kept:
@@ -347,7 +393,6 @@ class AwsEngine(Diskless):
             return replace(kept, groups=others if said.nothing else (*others, said))
 
         self._change(environment, kept_then)
-        self._changed()
 
     def record(self, event: Event) -> None:
         self.memory.record(event)
@@ -405,7 +450,13 @@ class AwsEngine(Diskless):
     # --- what there isn't ---------------------------------------------------------------------------------------------
 
     def file(self, environment: str, app: str, release: int, path: str) -> bytes | None:
-        raise Unavailable("a release's files lie on its instances")
+        """Its code is fetched for that."""
+        layers = self.catalogue.get(app, self.place.name, release).slug.layers
+        source = next(each for each in layers if each.kind == "source")
+        with tempfile.TemporaryDirectory(prefix="homeport-") as directory:
+            root = unpacked(self.store, Path(directory).resolve(), app, source)
+            place = (root / path).resolve()
+            return place.read_bytes() if place.is_relative_to(root) and place.is_file() else None
 
     def answers(
         self, environment: str, app: str, group: str, *, since_at: datetime, until_at: datetime
@@ -413,10 +464,18 @@ class AwsEngine(Diskless):
         raise Unavailable("what became of requests isn't read from AWS yet")
 
     def sessions(self, environment: str) -> tuple[Session, ...]:
-        return ()
+        return one_off.sessions(self.one_offs.followed(self._kept(environment)))
 
     def end_session(self, environment: str, session: str, *, by_force: bool) -> None:
-        return
+        self.one_offs.end(self._kept(environment), session, by_force=by_force)
+
+    def begin_session(self, asked: RunTask, group: str, session: Session) -> None:
+        """The command runs on an instance of its own, unless that is being done already."""
+        self.one_offs.run(self._kept(self.place.id), asked, self._pool_of(asked.app, group), session)
+
+    def number_session(self, environment: str) -> int:
+        """One that no other session has."""
+        return self._change(environment, lambda kept: replace(kept, last_run=kept.last_run + 1)).last_run
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -453,10 +512,6 @@ def _up(environment: str, kept: Kept | None) -> Kept:
     if kept is None:
         raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
     return kept
-
-
-def _cannot(what: str) -> Invalid:
-    return Invalid(f"engine aws can't {what} yet", hint="docs/limits.md")
 
 
 def _with(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:

@@ -149,8 +149,31 @@ class Fleet:
                 AutoScalingGroupName=pool.name, DesiredCapacity=count, HonorCooldown=False
             )
 
+    def put_in_service(self, pool: Pool, instance: str) -> bool:
+        """Whether it comes from standby: then its launching hook waits for a word of its agent's."""
+        lifecycle = next((each.lifecycle for each in pool.members if each.id == instance), "")
+        if lifecycle == "Standby":
+            self._exit_standby(pool, instance)
+        elif lifecycle == "InService":
+            self._register(pool, instance)
+        return lifecycle == "Standby"
+
+    @effect("aws.enter_standby")
+    def enter_standby(self, pool: Pool, instance: str) -> None:
+        """Its group keeps one less beside it."""
+        with translated(f"standby of {instance}"):
+            self._client("autoscaling").enter_standby(
+                AutoScalingGroupName=pool.name, InstanceIds=[instance], ShouldDecrementDesiredCapacity=True
+            )
+
+    @effect("aws.exit_standby")
+    def _exit_standby(self, pool: Pool, instance: str) -> None:
+        """Its group keeps one more. ExitStandby: "the desired capacity of the Auto Scaling group is incremented"."""
+        with translated(f"standby of {instance}"):
+            self._client("autoscaling").exit_standby(AutoScalingGroupName=pool.name, InstanceIds=[instance])
+
     @effect("aws.register")
-    def register(self, pool: Pool, instance: str) -> None:
+    def _register(self, pool: Pool, instance: str) -> None:
         with translated(f"the target {instance}"):
             for target in pool.targets:
                 self._client("elbv2").register_targets(TargetGroupArn=target, Targets=[{"Id": instance}])

@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from homeport.errors import Conflict, Failed, NotFound
-from homeport.model.asked import GroupAsked
+from homeport.model.asked import GroupAsked, MaintenanceAsked
 from homeport.model.event import Event
 from homeport.model.platform import Place
+from homeport.model.session import Session
 from homeport.ports.objects import ObjectStore
 from homeport.system.effect import effect
 
@@ -47,9 +48,12 @@ class OneOff(Struct, frozen=True, kw_only=True):
     subnet: str
     instance: str = ""
     stop_at: datetime | None = None
+    ended_at: datetime | None = None
     exit_code: int | None = None
     lost: bool = False
     tail: tuple[str, ...] = ()
+    session: Session | None = None
+    """A person's, as it began; None: a deployment's."""
 
     @property
     def ended(self) -> bool:
@@ -70,6 +74,9 @@ class Kept(Struct, frozen=True, kw_only=True):
     groups: tuple[GroupAsked, ...] = ()
     turns: dict[str, Turn] = {}
     tasks: dict[str, OneOff] = {}
+    maintenance: tuple[MaintenanceAsked, ...] = ()
+    last_run: int = 0
+    """Number of the last one-off of a person."""
 
 
 class Memory:

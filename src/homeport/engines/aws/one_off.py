@@ -19,9 +19,10 @@ from homeport.engines.aws.fleet import Pool
 from homeport.engines.aws.kept import Kept, OneOff
 from homeport.errors import Conflict, Invalid, NotFound
 from homeport.instance.task import NEVER_STARTED
-from homeport.model.action import EndTask, RunTask
+from homeport.model.action import RunTask
 from homeport.model.fleet import Task
 from homeport.model.platform import Place
+from homeport.model.session import Session
 from homeport.plan.aws_stacks import PORT, identity_path, store_url
 from homeport.plan.task import GRACE
 from homeport.plan.task_object import Begun, EndedTask, Written, stop_key, task_prefix
@@ -60,8 +61,9 @@ class OneOffs:
         self._clock = clock
         self._change = change
 
-    def run(self, kept: Kept, action: RunTask, pool: Pool) -> None:
-        """It was begun at most once, whoever says so again. What EC2 refuses for good has ended."""
+    def run(self, kept: Kept, action: RunTask, pool: Pool, session: Session | None = None) -> None:
+        """It was begun at most once, whoever says so again. What EC2 refuses for good has ended. `session`: whose it
+        is, if a person's."""
         known = kept.tasks.get(action.task)
         if known is None:
             if not all((*pool.template, pool.subnets)):
@@ -75,6 +77,7 @@ class OneOffs:
                 template=template,
                 version=version,
                 subnet=pool.subnets[0],
+                session=session,
             )
             self._keep({action.task: known})
         if known.instance or known.ended:
@@ -82,20 +85,22 @@ class OneOffs:
         try:
             known = replace(known, instance=self._launch(action, known, pool))
         except Invalid as error:
-            known = replace(known, exit_code=NEVER_STARTED, tail=(error.message,))
+            known = replace(known, exit_code=NEVER_STARTED, tail=(error.message,), ended_at=self._clock.now())
         self._keep({action.task: known})
 
-    def end(self, kept: Kept, action: EndTask) -> None:
+    def end(self, kept: Kept, task: str, *, by_force: bool) -> None:
         """The agent tells the process, and kills it where it doesn't hear; where that doesn't either, its instance is
         ended."""
-        known = kept.tasks.get(action.task)
+        known = kept.tasks.get(task)
         if known is None or known.ended:
             return
         now = self._clock.now()
-        if known.stop_at is None:
-            _tell(self._store, stop_key(self._prefix(action.task, known)), b"{}")
-            self._keep({action.task: replace(known, stop_at=now)})
-        elif action.by_force and now >= known.stop_at + END_WITHIN and known.instance:
+        if not known.instance and not self._found(self._token(task, known)):
+            self._keep({task: replace(known, exit_code=NEVER_STARTED, stop_at=now, ended_at=now)})
+        elif known.stop_at is None:
+            _tell(self._store, stop_key(self._prefix(task, known)), b"{}")
+            self._keep({task: replace(known, stop_at=now)})
+        elif by_force and now >= known.stop_at + END_WITHIN and known.instance:
             self._terminate(known.instance)
 
     def followed(self, kept: Kept) -> Kept:
@@ -121,11 +126,12 @@ class OneOffs:
     def _seen(self, id_: str, known: OneOff) -> OneOff:
         if not known.instance:
             found = self._found(self._token(id_, known))
-            return replace(known, instance=found) if found else known
+            late = not found and self._clock.now() - known.begun_at >= BEGIN_WITHIN
+            return self._not_begun(known, "EC2 launched no instance for it") if late else replace(known, instance=found)
         ended = self._told(id_, known)
         if ended is not None:
             self._terminate(known.instance)
-            return replace(known, exit_code=ended.exit_code, tail=ended.tail)
+            return replace(known, exit_code=ended.exit_code, tail=ended.tail, ended_at=ended.at)
         age = self._clock.now() - known.begun_at
         state = self._state(known.instance)
         if state in GONE or (not state and age >= SHOWN_WITHIN):
@@ -133,13 +139,16 @@ class OneOffs:
                 return known  # it has told just now
             if state in ("stopping", "stopped"):
                 self._terminate(known.instance)
-            return replace(known, lost=True, tail=self._tail(id_, known))
+            return replace(known, lost=True, tail=self._tail(id_, known), ended_at=self._clock.now())
         if age >= BEGIN_WITHIN and self._give_up(id_, known):
             console = self._console(known.instance)
             self._terminate(known.instance)
-            why = f"{known.instance}, launched for it, didn't begin it within {BEGIN_WITHIN.total_seconds():g} s"
-            return replace(known, exit_code=NEVER_STARTED, tail=(why, *console))
+            return self._not_begun(known, f"{known.instance}, launched for it, didn't begin it", *console)
         return known
+
+    def _not_begun(self, known: OneOff, why: str, *more: str) -> OneOff:
+        tail = (f"{why} within {BEGIN_WITHIN.total_seconds():g} s", *more)
+        return replace(known, exit_code=NEVER_STARTED, tail=tail, ended_at=self._clock.now())
 
     def _prefix(self, id_: str, known: OneOff) -> str:
         return task_prefix(known.app, self._place.name, id_)
@@ -158,13 +167,18 @@ class OneOffs:
         after = ""
         while True:
             over = not follow or self._store.size(f"{prefix}ended") is not None
-            for key in self._store.list(f"{prefix}lines/", after=after):
-                after = key
-                for each in msgspec.json.decode(self._store.get(key), type=list[Written]):
-                    yield LogLine(at=each.at, instance=task, process=each.process, text=each.text)
+            lines, after = self.piece(prefix, after)
+            for each in lines:
+                yield LogLine(at=each.at, instance=task, process=each.process, text=each.text)
             if over:
                 return
             pause(FOLLOW_SECONDS)
+
+    def piece(self, prefix: str, after: str) -> tuple[list[Written], str]:
+        """What has been written since the piece `after` (empty: from the beginning), and the last piece then."""
+        keys = self._store.list(f"{prefix}lines/", after=after)
+        found = [msgspec.json.decode(self._store.get(key), type=list[Written]) for key in keys]
+        return [line for each in found for line in each], keys[-1] if keys else after
 
     def _keep(self, tasks: Mapping[str, OneOff]) -> Kept:
         def kept_then(kept: Kept) -> Kept:
@@ -257,7 +271,22 @@ def observed(kept: Kept) -> tuple[Task, ...]:
     return tuple(
         Task(id=id_, app=each.app, exit_code=each.exit_code, lost=each.lost, stop_at=each.stop_at, tail=each.tail)
         for id_, each in kept.tasks.items()
-        if each.instance or each.ended
+        if each.session is None and (each.instance or each.ended)
+    )
+
+
+def sessions(kept: Kept) -> tuple[Session, ...]:
+    """What people run, and have run lately."""
+    return tuple(
+        replace(
+            each.session,
+            stop_at=each.stop_at,
+            ended_at=each.ended_at,
+            exit_code=each.exit_code,
+            reason="its instance has ended" if each.lost else "",
+        )
+        for each in kept.tasks.values()
+        if each.session is not None
     )
 
 

@@ -15,11 +15,11 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
-from homeport.engines.local import keeper
-from homeport.engines.local.enter import Entered, enter
-from homeport.engines.local.keeper import Command
 from homeport.engines.local.session_log import SessionLog
 from homeport.errors import HomeportError
+from homeport.instance import keeper
+from homeport.instance.enter import Entered, enter
+from homeport.instance.keeper import Command
 from homeport.model.platform import Hook, HookResult
 from homeport.system.clock import pause
 from homeport.system.effect import effect

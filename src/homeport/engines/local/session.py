@@ -14,14 +14,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from homeport.engines.local import session_choice as choice
-from homeport.engines.local.attend import attend, explained, is_terminal
-from homeport.engines.local.enter import begin, enter
-from homeport.engines.local.keeper import Command
 from homeport.engines.local.launcher import Launcher
 from homeport.engines.local.record import EnvironmentRecord, Records, SessionRecord
 from homeport.engines.local.session_log import SessionLog
 from homeport.engines.local.session_watch import clear_up, conclude, record_begin, tell_to_stop
 from homeport.errors import BY_KIND, HomeportError, Unavailable
+from homeport.instance.attend import attend, explained, is_terminal
+from homeport.instance.enter import begin, enter
+from homeport.instance.keeper import Command
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.model.platform import Group
 from homeport.model.session import Session

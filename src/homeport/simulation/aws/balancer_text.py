@@ -137,9 +137,9 @@ def _action(number: int, action: Mapping[str, Any]) -> Iterator[str]:
     match action["Type"]:
         case "fixed-response":
             said = action["FixedResponseConfig"]
-            body = f" string {_quoted(said.get('MessageBody') or '')}"
-            kind = said.get("ContentType") or "text/plain"
-            yield f"    http-request return status {said['StatusCode']} content-type {_quoted(kind)}{body} {chosen}"
+            kind, body = _quoted(said.get("ContentType") or "text/plain"), said.get("MessageBody")
+            payload = f" content-type {kind} string {_quoted(body)}" if body else ""
+            yield f"    http-request return status {said['StatusCode']}{payload} {chosen}"
         case "redirect":
             said = action["RedirectConfig"]
             code = str(said["StatusCode"]).removeprefix("HTTP_")

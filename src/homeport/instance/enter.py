@@ -1,4 +1,5 @@
-"""A program inside a sandbox that runs: started, spoken to, ended with all that came of it. Called by `session`.
+"""A program inside a sandbox that runs: started, spoken to, ended with all that came of it. Called by the
+local engine's `session` and by the agent.
 
 Three processes: ours; a middle one, which joins the sandbox's memory limit and namespaces and stays outside of its pid
 namespace; and in there the `keeper`, the program's parent. They are forks of ours, so that nothing of Homeport needs to
@@ -15,9 +16,9 @@ from typing import Any, NoReturn
 
 from msgspec import Struct
 
-from homeport.engines.local import keeper
-from homeport.engines.local.keeper import Command
 from homeport.errors import Conflict, Unavailable
+from homeport.instance import keeper
+from homeport.instance.keeper import Command
 from homeport.system import process
 from homeport.system.effect import effect
 from homeport.system.namespace import Namespaces, hide

@@ -1,4 +1,5 @@
-"""Whoever waits for a session is connected to it: terminal or pipes, signals, time limit. Called by `session`."""
+"""Whoever waits for a session is connected to it: terminal or pipes, signals, time limit. Called by the local engine's
+`session` and by the agent."""
 
 import contextlib
 import errno
@@ -11,8 +12,8 @@ from functools import partial
 
 from msgspec import Struct
 
-from homeport.engines.local import keeper
-from homeport.engines.local.enter import Entered, Said
+from homeport.instance import keeper
+from homeport.instance.enter import Entered, Said
 from homeport.instance.sandbox import TIMED_OUT
 from homeport.ports.session import Asked, Streams
 from homeport.system import terminal
