@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from homeport.simulation.aws.scaling_model import (
     LAUNCHING,
@@ -291,8 +291,3 @@ def _version(member: Member) -> int:
 def at_rest(group: Group) -> bool:
     """Whether nothing goes on in it."""
     return not any(each.state in (*PENDING, *LEAVING) for each in group.members.values())
-
-
-def busy_words(group: Group) -> dict[str, Any]:
-    """How many members are in which state."""
-    return dict(Counter(each.state for each in group.members.values()))
