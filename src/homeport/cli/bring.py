@@ -27,6 +27,7 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
     from homeport import wiring
 
     wanted = code.wanted
+    check_alone(wanted.resolved.place.id, code.app)
     for notice in (*code.notices, *wanted.notices):
         progress.say(f"note: {notice}")
     release = None if asked.force else publish.fitting(wanted, catalogue)
@@ -35,7 +36,6 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
         tag_release(wanted.source, release.app, release.environment, release.number, alone=wanted.alone)
         return release, False
     freeze.check(catalogue.store, wanted.resolved.place.id, asked.over_freeze)
-    check_alone(wanted.resolved.place.id, code.app)
     home = wiring.home()
     what = "the work tree" if wanted.source.dirty else f"{wanted.source.commit[:10]} {wanted.source.subject}"
     where = f" of {wanted.source.url}" if wanted.source.url else ""
