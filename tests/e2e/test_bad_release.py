@@ -123,6 +123,25 @@ def test_a_build_that_fails_publishes_nothing(person: Person) -> None:
     assert person.document("release", "list") == before
 
 
+def test_a_damaged_layer_is_refused_before_anything_begins(person: Person) -> None:
+    def known() -> list[Path]:
+        return list((person.home / "store/plain/layers").glob("*.zst"))
+
+    before, deployments = known(), person.document("deployment", "list")
+    with committed(person, {"lamp": "lit"}):
+        number = person.document("release", "create")["release"]
+    (layer,) = set(known()) - set(before)
+    data = layer.read_bytes()
+    layer.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    error = person.document("deploy", "--release", number, code=6)["error"]
+    assert "has digest" in error["message"]
+    assert person.document("deployment", "list") == deployments
+    layer.write_bytes(data)
+    ended = person.document("deploy", "--release", number)
+    assert (ended["release"], ended["verdict"]) == (number, "good")
+    assert person.document("rollback", "--to", number)["changed"] is False
+
+
 def test_a_port_in_use(person: Person) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -74,6 +74,9 @@ def rollback(
     else:
         target = catalogue.get(app, name, target_name)
         bring.check_platform(target, where)
+        if target.number == running.number:
+            finish(code.Asked(directory=directory), target, as_json=as_json)  # which says so
+            return
     by = place.person(directory)
     release = publish.roll_back(running, target, catalogue, keep_config=keep_config, by=by, now=SystemClock().now())
     if not as_json:
