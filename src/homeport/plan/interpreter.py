@@ -71,7 +71,7 @@ def _refusal(message: str, available: Sequence[Interpreter]) -> Invalid:
     minor = ".".join(available[0].version.split(".")[:2])
     return Invalid(
         f"{message}; there is {', '.join(there)}",
-        hint=f'install it below /usr, or, to accept {minor}, write in homeport.toml:\n[build]\npython = "{minor}"',
+        hint=f'install it below /usr, or accept {minor}: python = "{minor}" below [build] in homeport.toml',
     )
 
 

@@ -155,7 +155,7 @@ def _refusal(message: str, here: Interpreter) -> Invalid:
     major = here.version.split(".")[0]
     return Invalid(
         f"{message}; there is {here.version} ({here.path})",
-        hint=f'install it below /usr, or, to accept {major}, write in homeport.toml:\n[build]\nnode = "{major}"',
+        hint=f'install it below /usr, or accept {major}: node = "{major}" below [build] in homeport.toml',
     )
 
 
