@@ -314,7 +314,8 @@ def test_an_interpreter_that_isnt_there(wanted: str) -> None:
     assert ".python-version asks for Python" in caught.value.message
     assert "3.11.2 (/usr/bin/python3), 3.12.7 (/opt/p/bin/python)" in caught.value.message
     assert caught.value.hint is not None
-    assert platform.parse('app = "a"\n' + "\n".join(caught.value.hint.splitlines()[1:])).build.python == "3.11"
+    accepted = caught.value.hint.partition(": ")[2].removesuffix(" below [build] in homeport.toml")
+    assert platform.parse(f'app = "a"\n[build]\n{accepted}').build.python == "3.11"
 
 
 def test_no_interpreter_at_all() -> None:
