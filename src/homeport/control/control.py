@@ -6,13 +6,14 @@ One lock guards everything; ticks are short, since an engine's long actions go o
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from homeport.control import maintenance
 from homeport.control.environment import EnvironmentControl
 from homeport.control.opening import Wish
+from homeport.control.promise import Promises
 from homeport.control.retention import Cleaner, Demand
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
 from homeport.model.action import Prepare
@@ -20,11 +21,10 @@ from homeport.model.asked import MaintenanceAsked
 from homeport.model.deployment import Deployment, Entry, Verdict
 from homeport.model.fleet import Observation, Preparation
 from homeport.model.freeze import Freeze
-from homeport.model.platform import Amount, Place, Resolved
+from homeport.model.platform import Amount, Place
 from homeport.model.release import Release
 from homeport.model.session import Session
-from homeport.plan import capacity, freeze, route
-from homeport.plan.capacity import Promise
+from homeport.plan import freeze, route
 from homeport.plan.desired import size
 from homeport.plan.mistake import instead
 from homeport.plan.release import shared_name
@@ -50,6 +50,7 @@ class Control:
         self.changed = threading.Condition(threading.RLock())
         """Notified after every tick; its lock guards everything here."""
         self.generation = 0
+        self._promises = Promises(engine, self.environments)
         self._preparing: set[tuple[str, str, int]] = set()
         """(environment, app, release) that somebody waits for, beside the deployments."""
         self.cleaner = Cleaner(engine, store, clock, self.demand)
@@ -161,7 +162,7 @@ class Control:
             release = Catalogue(self.store).get(app, place.name, number)
             self._check_alone(place, app)
             self._check_routes(release)
-            self._check_memory(place, release)
+            self._promises.check_release(place, release)
             self.open(place)
             if app in self.environments[place.id].observe().leaving:
                 raise Conflict(f"{app} is going down in {place.id}", hint="homeport up, in a moment")
@@ -308,10 +309,7 @@ class Control:
                     f"{app}/{group}: {count} instances, expected {bounds.min} to {bounds.max}",
                     hint=f"[groups.{group}] instances = {{ min = …, max = … }} in homeport.toml, then homeport deploy",
                 )
-            machine = self.engine.memory_bytes()
-            if known.memory_bytes is not None and machine is not None:
-                wanted = Promise(group=f"{app}/{group}", count=count, memory_bytes=known.memory_bytes)
-                capacity.check(wanted, self._promised(environment, app, group), machine)
+            self._promises.check_size(environment, app, known, count)
             said = self.engine.asked(environment).of(app, group)
             before = {} if said.desired is None else {group: said.desired}
             self.engine.ask(environment, replace(said, desired=count))
@@ -319,26 +317,6 @@ class Control:
             found.note(app, "scaled", group, f"{by} scales {group} from {size(known, before)} to {count}{later}")
         self.wake()
         return count
-
-    def _check_memory(self, place: Place, release: Release) -> None:
-        machine = self.engine.memory_bytes()
-        if machine is None:
-            return
-        up = place.id in self.environments
-        sizes = self.engine.asked(place.id).sizes(release.app) if up else {}
-        others = list(self._promised(place.id, release.app))
-        held = sum(each.total_bytes for each in self._promised()) - sum(each.total_bytes for each in others)
-        capacity.check_release(release.id, list(_promises(release.resolved, sizes)), others, machine, held_bytes=held)
-
-    def _promised(self, place: str = "", app: str = "", group: str = "") -> Iterator[Promise]:
-        """The memory of every group that says how much it may take, but for this one, or all of the app's there."""
-        for id_, environment in self.environments.items():
-            asked = self.engine.asked(id_)
-            for name, launch in environment.observe().launch.items():
-                with contextlib.suppress(HomeportError):  # not known while the store is gone
-                    for each in _promises(environment.app(name).resolve(launch)[launch], asked.sizes(name)):
-                        if (id_, name) != (place, app) or (group and each.group != f"{app}/{group}"):
-                            yield each
 
     def observation(self, environment: str) -> tuple[Observation, dict[str, str], str]:
         """What is there, why, and what troubles the loop (empty: nothing)."""
@@ -402,11 +380,3 @@ class Control:
             names = ", ".join(sorted(self.environments)) or "none"
             raise NotFound(f"environment {environment!r} isn't up; up: {names}", hint="homeport up")
         return self.environments[environment]
-
-
-def _promises(resolved: Resolved, sizes: Mapping[str, int]) -> Iterator[Promise]:
-    """Of the groups that say how much memory an instance may take."""
-    for each in resolved.groups:
-        if each.memory_bytes is not None:
-            name = f"{resolved.app}/{each.name}"
-            yield Promise(group=name, count=size(each, sizes), memory_bytes=each.memory_bytes)

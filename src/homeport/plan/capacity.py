@@ -1,4 +1,4 @@
-"""Whether a machine's memory suffices for what is asked of it. Pure. Called by `control.control`.
+"""Whether a machine's memory suffices for what is asked of it. Pure. Called by `control.promise`.
 
 Only groups that state how much memory an instance may take are counted: what the others take nobody can say."""
 
