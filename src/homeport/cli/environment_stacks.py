@@ -201,12 +201,17 @@ def _show(plan: "Plan", where: "Place", resolved: "Sequence[Resolved]") -> None:
 
     for line in lines(plan):
         print(line)
-    kinds = of(where).instance_type
+    kinds, price = of(where).instance_type, of(where).price_per_hour
     for app in resolved:
         for group in app.groups:
             bounds = group.instances
-            print(f"{app.app}/{group.name}: {bounds.desired} × {kinds}, {bounds.min} to {bounds.max}")
-    print("and one load balancer; what these cost by the hour: https://aws.amazon.com/ec2/pricing/on-demand/")
+            costs = ""
+            if price is not None:
+                desired, least, most = (f"{price * each:.4g}" for each in (bounds.desired, bounds.min, bounds.max))
+                costs = f"; an hour costs {desired}, {least} to {most}"
+            print(f"{app.app}/{group.name}: {bounds.desired} × {kinds}, {bounds.min} to {bounds.max}{costs}")
+    known = "what it and traffic cost" if price is not None else "what these cost"
+    print(f"and one load balancer; {known} by the hour: https://aws.amazon.com/ec2/pricing/on-demand/")
 
 
 def _confirm(question: str, command: str, *, yes: bool) -> None:

@@ -199,7 +199,8 @@ IMAGE = "/homeport/image"
 
 class Aws(Struct, frozen=True, kw_only=True):
     """Where an environment of engine `aws` stands, and on what. `vpc` None: one is made; else `subnets` are in it.
-    `image`: the SSM parameter that holds the machine image's id. `certificate`: ARN of one of ACM; None: plain HTTP."""
+    `image`: the SSM parameter that holds the machine image's id. `certificate`: ARN of one of ACM; None: plain HTTP.
+    `price_per_hour`: of one instance, as the file says it; None: nobody says it."""
 
     account: str
     region: str
@@ -208,6 +209,7 @@ class Aws(Struct, frozen=True, kw_only=True):
     image: str = IMAGE
     instance_type: str = "t3.small"
     certificate: str | None = None
+    price_per_hour: float | None = None
 
 
 class Place(Struct, frozen=True, kw_only=True):

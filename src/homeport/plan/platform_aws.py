@@ -4,7 +4,7 @@ from homeport.model.platform import Aws
 from homeport.plan.platform_check import Data, Notes
 from homeport.plan.toml_line import Path
 
-KEYS = ("account", "region", "vpc", "subnets", "image", "instance_type", "certificate")
+KEYS = ("account", "region", "vpc", "subnets", "image", "instance_type", "certificate", "price_per_hour")
 LOCAL = {
     "listen": "the balancer listens on 80, and with a certificate on 443",
     "tls": "write certificate = the ARN of one of ACM",

@@ -278,6 +278,7 @@ PLACE: dict[str, Reader] = {
     "image": leaf(typed.matching(typed.PARAMETER, 'the name of an SSM parameter that holds an image\'s id, "/…"')),
     "instance_type": leaf(typed.matching(typed.INSTANCE_TYPE, 'an EC2 instance type such as "t3.small"')),
     "certificate": leaf(typed.matching(typed.CERTIFICATE, 'the ARN of a certificate, "arn:aws:acm:…"')),
+    "price_per_hour": leaf(typed.price),
 }
 APP: dict[str, Reader] = {
     "source": leaf(typed.source),

@@ -122,6 +122,12 @@ def weight(value: Any) -> int:
     raise Invalid(f'expected a share from "1%" to "99%" (all of it comes after the last step), found {found(value)}')
 
 
+def price(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1000:
+        raise Invalid(f"expected what an instance costs by the hour, such as 0.0228, found {found(value)}")
+    return float(value)
+
+
 def duration(*, zero: bool) -> Convert:
     def convert(value: Any) -> Any:
         if not isinstance(value, str):
