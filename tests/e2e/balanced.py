@@ -92,7 +92,7 @@ def get(port: int, path: str = "/", *, method: str = "GET", address: str = "127.
     """One request on a connection of its own. Header names with `_` for `-`."""
     named = {"host": f"{address}:{port}", **{key.replace("_", "-"): value for key, value in headers.items()}}
     text = f"{method} {path} HTTP/1.1\r\nConnection: close\r\n" + "".join(f"{k}: {v}\r\n" for k, v in named.items())
-    with socket.create_connection((address, port), timeout=10) as connection:
+    with socket.create_connection((address, port), timeout=30) as connection:
         connection.sendall(text.encode() + b"\r\n")
         return Response(b"".join(iter(lambda: connection.recv(65536), b"")))
 
@@ -100,7 +100,7 @@ def get(port: int, path: str = "/", *, method: str = "GET", address: str = "127.
 @contextlib.contextmanager
 def websocket(port: int) -> Iterator[tuple[socket.socket, str]]:
     """An open WebSocket, as far as a proxy is concerned, and the name of the target."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(
             b"GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

@@ -262,7 +262,7 @@ def test_websockets_survive_a_reload_and_are_counted(serving: Proxy) -> None:
 def test_an_idle_connection_to_a_replaced_worker_holds_its_servers(serving: Proxy) -> None:
     """It may bring one more request, to a server that drains since."""
     servers = [each.server() for each in serving.targets]
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as connection:
         request = b"GET /kept HTTP/1.1\r\nHost: x\r\n\r\n"
         connection.sendall(request)
         connection.recv(65536)
@@ -310,7 +310,7 @@ def test_the_state_is_the_desired_one_after(how: str, serving: Proxy) -> None:
 
 
 def test_events_pass_unbuffered(serving: Proxy) -> None:
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as connection:
         connection.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
         data = b""
         while b"data: first\n\n" not in data:
@@ -328,7 +328,7 @@ def test_a_private_name_serves_its_group(serving: Proxy) -> None:
 
 def _shown(port: int) -> tuple[bytes, str | None]:
     """The certificate that clients are shown, and the protocol that they agree on."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
         with _trusting().wrap_socket(plain, server_hostname="www.example.com") as connection:
             return connection.getpeercert(binary_form=True) or b"", connection.selected_alpn_protocol()
 
@@ -358,7 +358,7 @@ def test_tls_with_a_certificate_that_is_renewed_under_load(serving: Proxy, tmp_p
     redirect = get(plain_port, "/a?b=c", host="www.example.com")
     assert redirect.status == 308
     assert redirect.headers["location"] == f"https://www.example.com:{serving.port}/a?b=c"
-    with socket.create_connection(("127.0.0.1", plain_port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", plain_port), timeout=30) as connection:
         connection.sendall(b"GET /x HTTP/1.0\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400"), "nobody knows where to send it"
 

@@ -42,7 +42,7 @@ class Site:
         url = urlsplit(self.person.url())
         assert url.scheme == "https"
         context = ssl.create_default_context(cafile=str(self.certificate))
-        connection = Named(url.netloc, context=context, timeout=10)
+        connection = Named(url.netloc, context=context, timeout=30)
         try:
             connection.request("GET", path, headers={"Host": host})
             answer = connection.getresponse()
@@ -114,6 +114,6 @@ def common_name(site: Site) -> str:
     """Of the certificate that is served."""
     url = urlsplit(site.person.url())
     assert url.port is not None
-    pem = ssl.get_server_certificate(("127.0.0.1", url.port), timeout=10)
+    pem = ssl.get_server_certificate(("127.0.0.1", url.port), timeout=30)
     shown = subprocess.run(("openssl", "x509", "-noout", "-subject"), input=pem, capture_output=True, text=True)
     return shown.stdout.rpartition("=")[2].strip()

@@ -31,7 +31,7 @@ def test_a_first_release_that_is_not_good(person: Person) -> None:
     assert "no release before it to go back to" in said
     assert "going back" not in said
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(person.url(), timeout=10)
+        urllib.request.urlopen(person.url(), timeout=30)
     with caught.value as answer:
         assert (answer.code, answer.headers["Retry-After"]) == (503, "5")
         assert b"Nothing is released here yet" in answer.read()

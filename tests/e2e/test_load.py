@@ -289,7 +289,7 @@ def test_ill_in_the_second_batch(site: Site) -> None:
 def test_healthy_at_first_and_ill_then(site: Site, strategy: str) -> None:
     before = {each.release for each in site.serving()}
     deploy = {"steps": STEPS, "min_requests": 20} if strategy == "canary" else {}
-    bad = site.release(strategy, bake=timedelta(seconds=60), deploy=deploy, APP_ILL_AFTER="12")
+    bad = site.release(strategy, bake=timedelta(seconds=60), deploy=deploy, APP_ILL_AFTER="20")
     with load(site.world.url) as running:
         site.begin(bad)
         assert site.verdict() is Verdict.FAILED

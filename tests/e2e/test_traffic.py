@@ -56,7 +56,7 @@ def answers(world: LocalWorld, count: int = 40) -> set[str]:
     """Names of the instances that answered so many requests, each with 200."""
     names = set()
     for _ in range(count):
-        with urllib.request.urlopen(world.url, timeout=10) as response:
+        with urllib.request.urlopen(world.url, timeout=30) as response:
             names.add(response.read().decode().split()[3])
     return names
 
@@ -70,7 +70,7 @@ def opened(world: LocalWorld, sockets: contextlib.ExitStack) -> tuple[ClientConn
 
 def echo(made: ClientConnection) -> str:
     made.send("hello")
-    said = made.recv(timeout=10)
+    said = made.recv(timeout=30)
     assert isinstance(said, str)
     return said.partition(": ")[0]
 
@@ -179,6 +179,6 @@ def test_when_its_time_is_over_the_app_ends_it(world: LocalWorld) -> None:
         assert control.verdict() is Verdict.GOOD
         control.settle(lambda: live(world, short[0]) == [])
         with pytest.raises(ConnectionClosed) as ended:
-            made.recv(timeout=10)
+            made.recv(timeout=30)
         assert ended.value.rcvd is not None
         assert ended.value.rcvd.code == 1001

@@ -21,7 +21,7 @@ PORT = int(os.environ.get("PORT", "8000"))
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
 counted = 0
-asked = 0
+answered = 0
 open_requests = 0
 stopping = asyncio.Event()
 
@@ -51,10 +51,8 @@ async def respond(
 
 
 async def health(writer: Writer) -> None:
-    global asked
-    asked += 1
     ill_on = OPTIONS.get("ill_on", "").split(",")
-    if asked > int(OPTIONS.get("ill_after", asked)) or os.environ.get("HOMEPORT_INSTANCE") in ill_on:
+    if answered > int(OPTIONS.get("ill_after", answered)) or os.environ.get("HOMEPORT_INSTANCE") in ill_on:
         await respond(writer, 503, "ill, as told\n")
         return
     match HEALTH:
@@ -120,7 +118,7 @@ async def events(writer: Writer, query: dict[str, str]) -> None:
 
 async def answer(reader: Reader, writer: Writer) -> bool:
     """One request. True: the connection can carry another."""
-    global counted, open_requests
+    global answered, counted, open_requests
     head = await reader.readuntil(b"\r\n\r\n")
     method, target, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
     lines = head.decode("latin-1").split("\r\n")[1:]
@@ -129,6 +127,7 @@ async def answer(reader: Reader, writer: Writer) -> bool:
     url = urlsplit(target)
     query = {key: values[-1] for key, values in parse_qs(url.query).items()}
     open_requests += 1
+    answered += url.path != "/healthz"
     try:
         match url.path.strip("/").split("/"):
             case ["healthz"]:
