@@ -152,7 +152,7 @@ def scenario_of_killed_process(directory: Path, uid: int | None) -> None:
         [server] = [each for each in process.descendants(generation.pid) if process.name(each) == "python3"]
         stragglers = [each for each in process.descendants(generation.pid) if process.name(each) == "sleep"]
         os.kill(server, signal.SIGKILL)
-        wait_for(lambda: generation.process().exits == 1 and generation.process().up, "the restart")
+        wait_for(lambda: (seen := generation.process()).exits == 1 and seen.up, "the restart")
         assert generation.process().last_exit == "signal 9 (SIGKILL)"
         assert not set(stragglers) & set(process.descendants(generation.pid))
         generation.wait_until_up(times=2)
