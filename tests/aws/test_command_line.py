@@ -69,7 +69,9 @@ def ended(terminal: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def test_a_release_task_runs_once_before_the_release_and_its_exit_code_decides(aws: Simulator, person: Person) -> None:
-    assert person.document("up", "--yes")["release"] == "r1"
+    said = person("up", "--yes")
+    assert "plain r1 is good" in said
+    assert said.index("release task started") < said.index("plain-release-d1 runs r1") < said.index("release task done")
     written = person("logs", "--instance", "plain-release-d1")
     assert written.count("plain-release-d1 runs r1 with") == 1
     assert launched_for(aws, "plain-release-d1") == ["terminated"]

@@ -4,13 +4,13 @@ a terminal that dies stops nothing. Called by every command that deploys."""
 from msgspec import Struct
 
 from homeport.cli.client import Client
-from homeport.cli.output import Progress
-from homeport.errors import Failed, Unavailable
-from homeport.model.deployment import Ended, Entry, Started, Verdict
+from homeport.cli.output import Progress, printable
+from homeport.errors import Failed, HomeportError, Unavailable
+from homeport.model.deployment import Ended, Entry, Started, TaskStarted, Verdict
 from homeport.plan.words import in_words
 from homeport.system.clock import SystemClock, pause
 
-POLL_SECONDS = 20.0
+POLL_SECONDS, ECHO_SECONDS = 20.0, 2.0
 PATIENCE_SECONDS = 60.0
 """How long the daemon may be away in the middle of it; its supervisor restarts it in milliseconds."""
 
@@ -39,6 +39,7 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
         f"deployment {number} of {app} {what}",
         f"homeport deployment show {number} --follow -e {environment}",
     )
+    task = _TaskOutput(environment, f"{app}-release-d{number}", progress) if api.inside else None
     seen = 0
     known = ""
     first = False
@@ -46,7 +47,8 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
     clock = SystemClock()
     while True:
         try:
-            found = api.journal(environment, app, number, after=seen, known=known, seconds=POLL_SECONDS)
+            patience = ECHO_SECONDS if task is not None and task.runs else POLL_SECONDS
+            found = api.journal(environment, app, number, after=seen, known=known, seconds=patience)
             away_since = None
         except Unavailable:
             away_since = clock.monotonic() if away_since is None else away_since
@@ -57,21 +59,61 @@ def follow(api: Client, environment: str, app: str, number: int, progress: Progr
         for entry in found.entries:
             if isinstance(entry, Started):
                 first = entry.previous is None
+            if task is not None:
+                task.see(entry)
             if not isinstance(entry, Ended) or entry.verdict is Verdict.GOOD:
                 _show(entry, progress, first=first)
             if isinstance(entry, Ended):
                 progress.goes_on("")
                 return entry
         seen += len(found.entries)
+        if task is not None and task.runs:
+            task.echo()
         known = found.waits_for
         progress.waiting(f"waiting for {known}" if known else "")
 
 
+class _TaskOutput:
+    """What the release task writes, shown as it comes."""
+
+    def __init__(self, environment: str, task: str, progress: Progress) -> None:
+        self.runs = False
+        self._environment = environment
+        self._task = task
+        self._progress = progress
+        self._shown = 0
+
+    def see(self, entry: Entry) -> None:
+        if isinstance(entry, TaskStarted):
+            self.runs = True
+        elif self.runs:
+            self.echo()
+            self.runs = False
+
+    def echo(self) -> None:
+        from homeport import wiring
+        from homeport.cli import place
+        from homeport.ports.engine import LogQuery
+
+        try:
+            lines = list(
+                wiring.local_logs(place.home(), self._environment, LogQuery(instance=self._task), follow=False)
+            )
+        except HomeportError:
+            return  # it is kept, and shown by `deployment show`
+        for each in lines[self._shown :]:
+            self._progress.say(f"    {printable(each.text)}")
+        self._shown = max(self._shown, len(lines))
+
+
 def left(outcome: Outcome) -> str:
     """What to say of a deployment that has begun and that nobody waits for."""
+    from homeport import wiring
+
     environment, number = outcome.environment, outcome.deployment
+    what = "goes on" if wiring.remote() is None else "waits for somebody who carries it on"
     follow_it = f"homeport deployment show {number} --follow -e {environment}"
-    return f"deployment {number} of {outcome.app} {outcome.release} goes on: {follow_it}"
+    return f"deployment {number} of {outcome.app} {outcome.release} {what}: {follow_it}"
 
 
 def take_back(
