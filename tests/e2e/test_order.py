@@ -139,7 +139,7 @@ def scenario_of_stop_commands(directory: Path, uid: int | None) -> tuple[dict[st
         "finishes": ProcessType(stop=STOPS["finishes"], after=("deaf",)),
     }
     environment = [("common", {"COLOUR": "red "})]
-    grace = timedelta(seconds=6)
+    grace = timedelta(seconds=4)
     with acting(directory, uid, processes, types, stop_grace=grace, environment=environment) as generation:
         wait_for(lambda: sum(each.endswith("begins") for each in order(generation)) == len(processes), "all")
         supervision.stop(generation.services)
@@ -159,7 +159,7 @@ def test_stop_commands(role: Role) -> None:
     assert sorted(found["finishes"][1:]) == sorted(["finishes its job", OVER, f"{ports['finishes']} red "])
     assert found["fails"] == ["begins", "before", "[homeport] the stop command ended with exit code 3", "SIGTERM", OVER]
     assert found["missing"][2:] == ["[homeport] the stop command ended with exit code 127", "SIGTERM", OVER]
-    assert found["hangs"] == ["begins", "[homeport] the stop command took longer than 4.5 s", "SIGTERM", OVER]
+    assert found["hangs"] == ["begins", "[homeport] the stop command took longer than 3 s", "SIGTERM", OVER]
     assert found["signals"] == ["begins", "SIGUSR1", "the line goes on", OVER]
     assert found["quits"] == ["begins", "SIGQUIT", OVER]
     assert found["deaf"][:2] == ["begins", "15"]
