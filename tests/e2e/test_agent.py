@@ -40,7 +40,7 @@ EDITS = {
     "homeport.toml": FILE.replace('grace = "5s"', 'grace = "30s"\nsettle = "200ms"').replace("[deploy]", WORKER),
     "Procfile": "web: exec python3 web.py\nworker: exec python3 worker.py\n",
 }
-ON_EC2 = {"agent.keep_identity", "agent.leave_last_words", "agent.tell_ready", "agent.tell_release"}
+ON_EC2 = {"agent.keep_identity", "agent.leave_last_words", "agent.tell_ready", "agent.tell_release", "agent.tell_task"}
 """Done by no other server: tests/aws."""
 
 
