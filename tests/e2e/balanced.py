@@ -21,7 +21,7 @@ from homeport.engines.local.haproxy import Runtime
 from homeport.engines.local.watch_tree import WatchTree
 from homeport.model.platform import Health
 from homeport.plan.balancer import Backend, Balancer, Forward, Frontend, Server, ServerState, public_name
-from homeport.plan.balancer_change import difference
+from homeport.plan.balancer_change import Change, difference
 from homeport.plan.balancer_text import ROUTES
 from homeport.system.clock import pause
 from homeport.system.home import Home
@@ -191,11 +191,18 @@ class Proxy:
         assert self.runtime.processes().workers[0] != workers[0], "there was no reload"
 
     def equal(self) -> bool:
-        """Whether the running HAProxy is what is desired."""
+        """Whether the running HAProxy is what is desired. A removed server stays while it ends connections: the next
+        sync removes it."""
+        end = time.monotonic() + 30
+        while (left := self._left()).removed and time.monotonic() < end:
+            self.balancer.sync(self.desired)
+        return not left
+
+    def _left(self) -> Change:
         fingerprint = self.runtime.fingerprint()
         assert f"description homeport {fingerprint}\n" in (self.home.runtime / "haproxy.cfg").read_text()
         running = self.runtime.running(str(self.home.runtime / ROUTES))
-        return not difference(self.desired, fingerprint, running)
+        return difference(self.desired, fingerprint, running)
 
     def get(self, path: str = "/", *, method: str = "GET", **headers: str) -> Response:
         return get(self.port, path, method=method, **headers)
