@@ -332,7 +332,7 @@ STEPS = (Weight(percent=10, pause=timedelta(seconds=2)), Weight(percent=50, paus
 
 
 def test_canary(site: Site) -> None:
-    before = site.deployment.started.release
+    (before,) = {each.release for each in site.serving()}
     after = site.release("canary", deploy={"steps": STEPS, "min_requests": 20}, APP_CANARY="good")
     with load(site.world.url, rate=200) as running:
         site.begin(after)
