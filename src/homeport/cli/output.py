@@ -49,7 +49,7 @@ def table(
     too narrow goes without the columns `spare`, the first of them first; then the columns `cut` are cut, then the last
     one."""
     lines = [list(headers), *([_cell(each) for each in row] for row in rows)]
-    room = _room() - len(indent)
+    room = columns() - len(indent)
     for name in spare:
         if _width(lines) <= room:
             break
@@ -76,7 +76,7 @@ def line(text: str, *, hanging: int = 2, error: bool = False) -> None:
     never broken, for they may be something to copy. `error`: on standard error."""
     stream = sys.stderr if error else sys.stdout
     text = printable(text)
-    room = _room(stream)
+    room = columns(stream)
     if NARROWEST <= room < len(text):
         import textwrap
 
@@ -97,7 +97,7 @@ def live() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not os.environ.get("CI")
 
 
-def _room(stream: TextIO | None = None) -> int:
+def columns(stream: TextIO | None = None) -> int:
     """Columns that there are to print on: as many as one likes where that isn't a terminal."""
     if not (stream or sys.stdout).isatty():
         return sys.maxsize

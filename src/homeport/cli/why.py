@@ -1,6 +1,5 @@
 """`homeport why`: the chain of causes of an instance, a group, a deployment or a session."""
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +13,6 @@ from homeport.system.clock import SystemClock
 if TYPE_CHECKING:
     from homeport.model.why import Cause, Why
 
-COLUMNS = 80
-"""Where it isn't printed to a terminal, which says how many it has."""
 NARROWEST = 40
 LONGEST_LINE = 400
 """Characters of a line that a program wrote."""
@@ -44,7 +41,7 @@ def why(environment: str | None, directory: Path, as_json: bool, subject: str, a
     if as_json:
         output.emit(found)
         return
-    for line in told(found, _columns()):
+    for line in told(found, max(NARROWEST, output.columns())):
         print(line)
 
 
@@ -57,14 +54,6 @@ def _found(directory: Path, environment: str | None, subject: str, app: str | No
         return wiring.past_why(home, place.stored_environment(directory, environment), subject, app)
     api = place.client()
     return api.why(place.environment_id(directory, environment, api), subject, app=app)
-
-
-def _columns() -> int:
-    if not sys.stdout.isatty():
-        return COLUMNS
-    import shutil
-
-    return max(NARROWEST, shutil.get_terminal_size().columns)
 
 
 def told(found: "Why", columns: int) -> Iterator[str]:
