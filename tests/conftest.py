@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from homeport.system import process
 from tests.bucket import Bucket, Server
 from tests.e2e.role import wait_for
 
@@ -73,17 +74,20 @@ def bucket(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 
 def _left(directory: bytes) -> list[str]:
-    return [found for process in Path("/proc").glob("[0-9]*") if (found := _names(process, directory))]
+    # who started this run may name the directory too: --basetemp
+    parents, ours = process.parents(), [os.getpid()]
+    while (parent := parents.get(ours[-1], 0)) > 0:
+        ours.append(parent)
+    entries = (each for each in Path("/proc").glob("[0-9]*") if int(each.name) not in ours)
+    return [found for each in entries if (found := _names(each, directory))]
 
 
-def _names(process: Path, directory: bytes) -> str | None:
-    if process.name == str(os.getpid()):
-        return None
+def _names(entry: Path, directory: bytes) -> str | None:
     try:
-        command = (process / "cmdline").read_bytes()
-        where = os.readlink(os.fsencode(process / "cwd"))
+        command = (entry / "cmdline").read_bytes()
+        where = os.readlink(os.fsencode(entry / "cwd"))
     except OSError:
         return None  # gone meanwhile
     if directory not in command and not where.startswith(directory):
         return None
-    return f"{process.name}: {command.replace(bytes(1), b' ').decode(errors='replace')}"
+    return f"{entry.name}: {command.replace(bytes(1), b' ').decode(errors='replace')}"
