@@ -7,7 +7,7 @@ What AWS doesn't remember by itself is in the object store (`kept`). It decides 
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -316,7 +316,8 @@ class AwsEngine(Diskless):
                 if action.instance not in self._told:
                     self._told[action.instance] = self.clock.now()
                     argv = ("homeport-agent", "stop")
-                    self.commands.send([action.instance], argv, seconds=STOP_SECONDS, why="its group ends it")
+                    with suppress(NotFound):  # it has gone meanwhile
+                        self.commands.send([action.instance], argv, seconds=STOP_SECONDS, why="its group ends it")
             case Terminate():
                 self.fleet.terminate(action.instance)
 

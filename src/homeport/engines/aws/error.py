@@ -25,7 +25,8 @@ THROTTLED = {
 MISSING = {
     "ChangeSetNotFound", "ChangeSetNotFoundException", "StackNotFoundException", "ParameterNotFound",
     "ResourceNotFoundException", "RepositoryNotFoundException", "ImageNotFoundException", "NoSuchBucket", "NoSuchKey",
-    "InvalidGroup.NotFound", "InvalidAMIID.NotFound", "InvalidInstanceID.NotFound", "404",
+    "InvalidGroup.NotFound", "InvalidAMIID.NotFound", "InvalidInstanceID.NotFound", "InvalidInstanceId",
+    "404",
 }  # fmt: skip
 BUSY = {
     "AlreadyExistsException", "InvalidChangeSetStatus", "InvalidChangeSetStatusException",
