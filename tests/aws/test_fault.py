@@ -1,0 +1,206 @@
+"""Wherever the driver of an environment dies, it comes to where it was told to go, or back: nothing is doubled or lost.
+
+The driver runs in this process, so that it can die at each call that changes AWS.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from homeport.control.control import Control
+from homeport.engines.aws.cloud import AwsCloud
+from homeport.engines.aws.engine import AwsEngine
+from homeport.errors import Conflict, HomeportError
+from homeport.model.deployment import Verdict
+from homeport.model.release import Release
+from homeport.model.stack import Target
+from homeport.plan.release import release_key
+from homeport.releases.catalogue import Catalogue
+from homeport.releases.publish import encode
+from homeport.simulation.aws.simulator import Simulator
+from homeport.stores.objects import open_store
+from homeport.system import effect
+from homeport.system.clock import SystemClock
+from tests.app_repository import make_repository
+from tests.aws.test_environment import FILE, WEB, asked_all_the_time, public
+from tests.aws.weather import DRIVER
+from tests.e2e.person import Person
+
+APP, PLACE = "plain", "plain/production"
+PATIENCE_SECONDS = 400
+TEXT = FILE.replace('grace = "4s"', 'grace = "30s"')
+REACHED = {"aws.deregister", "aws.forget", "aws.keep", "aws.register", "aws.send_command", "aws.set_capacity"}
+"""Of the engine's labels; the others are one call each that changes nothing when it is repeated."""
+
+
+class Killed(BaseException):
+    """Nobody in the driver may catch it, as nobody catches SIGKILL."""
+
+
+class Deaths:
+    """Stands where the program would be killed: before and after each labelled call, once. Who has died does nothing
+    more."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.armed = self.dead = False
+
+    def __call__(self, label: str, when: str) -> None:
+        if not self.armed or threading.current_thread() is not threading.main_thread():
+            return
+        name = f"{label}:{when}"
+        if self.dead or name not in self.seen:
+            self.seen.add(name)
+            self.dead = True
+            raise Killed(name)
+
+
+class Operator:
+    """Gives commands, and is there again whenever the driver has died."""
+
+    def __init__(self, aws: Simulator, person: Person, deaths: Deaths) -> None:
+        self.aws = aws
+        self.deaths = deaths
+        self.mortal = False
+        self.cloud = AwsCloud()
+        self.store = open_store(f"s3://homeport-plain-{aws.account}-{aws.region}")
+        self.first = Catalogue(self.store).get(APP, "production", 1)
+        self.place = self.first.resolved.place
+        self.control = self.driver()
+
+    def driver(self) -> Control:
+        self.deaths.dead = False
+        target = Target(self.aws.account, self.aws.region)
+        engine = AwsEngine(
+            self.place,
+            client=lambda service: self.cloud.client(service, target),
+            store=self.store,
+            clock=SystemClock(),
+            url=lambda: "http://public.example.net",
+        )
+        return Control(engine, self.store, SystemClock(), holder="the operator")
+
+    def release(self, number: int, web: str) -> Release:
+        """It lies in the store."""
+        resolved = replace(self.first.resolved, processes={"web": web})
+        made = replace(self.first, number=number, origin=number, resolved=resolved)
+        self.store.create(release_key(APP, "production", number), encode(made))
+        return made
+
+    def until(self, done: Callable[[Control], bool], command: Callable[[Control], object] = lambda _: None) -> None:
+        """`command` is given again where nobody knows whether it was carried out."""
+        self.deaths.armed = self.mortal
+        try:
+            self._until(done, command)
+        finally:
+            self.deaths.armed = False
+
+    def _until(self, done: Callable[[Control], bool], command: Callable[[Control], object]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        asked = False
+        while True:
+            assert time.monotonic() < deadline, self.state()
+            try:
+                if not asked:
+                    with suppress(Conflict):  # it was carried out, and the answer got lost
+                        command(self.control)
+                    asked = True
+                self.control.tick()
+                for app in [app for each in self.control.environments.values() for app in each.apps.values()]:
+                    app.beat()
+                if done(self.control):
+                    return
+                time.sleep(0.05)
+            except Killed:
+                self.control = self.reborn()
+            except HomeportError:
+                time.sleep(0.05)
+
+    def reborn(self) -> Control:
+        while True:
+            try:
+                return self.driver()
+            except Killed:
+                continue
+
+    def deploy(self, number: int, web: str = "exec python3 web.py") -> Verdict:
+        self.release(number, f"{web} # {number}")
+
+        def begin(control: Control) -> None:
+            control.deploy(self.place, APP, number, by="somebody", why="")
+
+        def ended(control: Control) -> bool:
+            newest = control.newest(PLACE, APP)
+            return newest is not None and newest.started.release == number and newest.ended is not None
+
+        self.until(ended, begin)
+        newest = self.control.newest(PLACE, APP)
+        assert newest is not None
+        assert newest.ended is not None
+        return newest.ended.verdict
+
+    def running(self) -> list[tuple[str, int]]:
+        """(id, release) of the instances that carry traffic, if there are no others."""
+        seen = [each for each in self.control.engine.observe(PLACE).instances if each.state.value != "Terminated"]
+        carrying = [each for each in seen if each.state.value == "InService" and each.check.value == "healthy"]
+        return [(each.id, each.release) for each in carrying] if len(carrying) == len(seen) else []
+
+    def state(self) -> str:
+        try:
+            seen = self.control.engine.observe(PLACE).instances
+            troubles = [each.trouble for each in self.control.environments.values()]
+            waits = [app.waits_for for each in self.control.environments.values() for app in each.apps.values()]
+            return (
+                f"{troubles} {waits} {[(each.id, each.state, each.check, each.release, each.reason) for each in seen]}"
+            )
+        except HomeportError as error:
+            return error.message
+
+
+@pytest.fixture
+def deaths(monkeypatch: pytest.MonkeyPatch) -> Deaths:
+    found = Deaths()
+    monkeypatch.setattr(effect, "crash_point", found)
+    return found
+
+
+@pytest.fixture
+def person(aws: Simulator, tmp_path: Path) -> Iterator[Person]:
+    app = make_repository("plain", tmp_path, edits={"homeport.toml": TEXT, "Procfile": WEB})
+    found = Person(app, tmp_path / "home", environ=aws.variables)
+    try:
+        found("up", "--yes")
+        yield found
+    finally:
+        aws.door.weather = None
+        found.begin("down", "--yes", "--purge").communicate(timeout=240)
+
+
+@pytest.fixture
+def operator(aws: Simulator, person: Person, deaths: Deaths, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    for name, value in (aws.variables | {"AWS_ACCESS_KEY_ID": DRIVER}).items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return Operator(aws, person, deaths)
+
+
+def test_who_drives_may_die_before_and_after_each_call(
+    aws: Simulator, person: Person, operator: Operator, deaths: Deaths
+) -> None:
+    operator.mortal = True
+    with asked_all_the_time(public(aws, person)) as wrong:
+        assert operator.deploy(2) is Verdict.GOOD
+        assert operator.deploy(3, "echo going under; exit 3") is Verdict.FAILED
+        assert [number for _, number in operator.running()] == [2, 2]
+    assert wrong == []
+    numbers = [each[0].release for each in operator.control.environments[PLACE].apps[APP].journals()]
+    assert numbers == [1, 2, 3], "each deployment is there once"
+    operator.until(lambda control: not control.environments, lambda control: control.down(PLACE))
+    labels = {each.split(":")[0] for each in deaths.seen}
+    assert labels >= REACHED
