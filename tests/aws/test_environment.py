@@ -125,8 +125,8 @@ def test_credentials_of_another_account_change_nothing(aws: Simulator, person: P
 
 
 def test_what_engine_aws_cannot_do_is_said_before_anything_is_made(aws: Simulator, person: Person) -> None:
-    commit(person.app, {"homeport.toml": FILE.replace("[deploy]", '[deploy]\nstrategy = "canary"')})
+    commit(person.app, {"homeport.toml": FILE.replace("[deploy]", '[deploy]\nstrategy = "blue-green"')})
     refused = person("up", "--yes", code=2)
-    assert "deploy: strategy canary; rolling and replace work" in refused
+    assert "deploy: strategy blue-green; rolling and replace work" in refused
     names = [each["StackName"] for each in aws.client("cloudformation").describe_stacks()["Stacks"]]
     assert set(names) <= {"homeport-plain-store"}, "which outlives its environments"
