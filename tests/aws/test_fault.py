@@ -1,4 +1,5 @@
-"""Wherever the driver of an environment dies, it comes to where it was told to go, or back: nothing is doubled or lost.
+"""Whatever goes wrong between a driver and AWS, an environment comes to where it was told to go, or back: nothing is
+doubled or lost.
 
 The driver runs in this process, so that it can die at each call that changes AWS.
 """
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -22,15 +24,17 @@ from homeport.model.stack import Target
 from homeport.plan.release import release_key
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.publish import encode
+from homeport.simulation.aws.service import Knock
 from homeport.simulation.aws.simulator import Simulator
 from homeport.stores.objects import open_store
 from homeport.system import effect
 from homeport.system.clock import SystemClock
 from tests.app_repository import make_repository
 from tests.aws.test_environment import FILE, WEB, asked_all_the_time, public
-from tests.aws.weather import DRIVER
+from tests.aws.weather import DRIVER, Weather
 from tests.e2e.person import Person
 
+WRITES = ("Create", "Set", "Send", "Register", "Deregister", "Terminate", "Put", "Suspend", "Resume")
 APP, PLACE = "plain", "plain/production"
 PATIENCE_SECONDS = 400
 TEXT = FILE.replace('grace = "4s"', 'grace = "30s"')
@@ -190,6 +194,51 @@ def operator(aws: Simulator, person: Person, deaths: Deaths, monkeypatch: pytest
     return Operator(aws, person, deaths)
 
 
+def every(step: int, answer: tuple[str, str, int], *, times: int, writes: bool = False) -> Callable[[Knock], Any]:
+    """Each so manieth call of ours, or of those that change something; so often at most: whoever is throttled again and
+    again asks ever more slowly."""
+    count = [0]
+
+    def fault(knock: Knock) -> tuple[str, str, int] | None:
+        if not knock.operation or (writes and not knock.operation.startswith(WRITES)):
+            return None
+        count[0] += 1
+        return answer if count[0] % step == 0 and count[0] <= step * times else None
+
+    return fault
+
+
+THROTTLED = ("ThrottlingException", "Rate exceeded", 400)
+FAILED = ("InternalFailure", "We encountered an internal error", 500)
+EXPIRED = ("ExpiredTokenException", "The security token included in the request is expired", 400)
+
+
+def test_bad_weather_is_sat_out_and_somebody_else_goes_on(aws: Simulator, person: Person, operator: Operator) -> None:
+    with asked_all_the_time(public(aws, person)) as wrong:
+        # throttled, answered with 500 after it was carried out, and told what was a moment ago
+        bad = Weather(refused=every(9, THROTTLED, times=6), lost=every(2, FAILED, times=4, writes=True), lag=1)
+        aws.door.weather = bad
+        assert operator.deploy(2) is Verdict.GOOD
+        assert {release for _, release in operator.running()} == {2}
+        assert {each.split()[0] for each in bad.seen} == {"refused", "lost", "lagged"}, bad.seen
+
+        # credentials end in the middle
+        begun = operator.release(3, "exec python3 web.py # 3")
+        sent = aws.door.calls["ssm.SendCommand"]
+        operator.until(
+            lambda _: aws.door.calls["ssm.SendCommand"] > sent,
+            lambda control: control.deploy(operator.place, APP, begun.number, by="somebody", why=""),
+        )
+        aws.door.weather = Weather(refused=lambda _: EXPIRED)
+        for _ in range(5):
+            operator.control.tick()
+        assert "expired" in next(iter(operator.control.environments.values())).trouble
+        aws.door.weather = None
+        operator.control = operator.driver()
+        operator.until(lambda control: {number for _, number in operator.running()} == {3} and not going_on(control))
+    assert wrong == []
+
+
 def test_who_drives_may_die_before_and_after_each_call(
     aws: Simulator, person: Person, operator: Operator, deaths: Deaths
 ) -> None:
@@ -204,3 +253,8 @@ def test_who_drives_may_die_before_and_after_each_call(
     operator.until(lambda control: not control.environments, lambda control: control.down(PLACE))
     labels = {each.split(":")[0] for each in deaths.seen}
     assert labels >= REACHED
+
+
+def going_on(control: Control) -> bool:
+    newest = control.newest(PLACE, APP)
+    return newest is not None and newest.ended is None
