@@ -26,8 +26,9 @@ def say(what):
         file.write(f"{name} {what}\\n")
 
 def end(number, _):
+    signal.signal(number, signal.SIG_IGN)  # it may be told twice, and Python's own end undoes handlers
     say(signal.Signals(number).name)
-    sys.exit(0)
+    os._exit(0)
 
 for each in ("TERM", "INT", "QUIT", "USR1"):
     deaf = lambda number, _: print(number, flush=True)
