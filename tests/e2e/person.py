@@ -99,9 +99,11 @@ class Person:
             extra_groups=groups,
         )
 
-    def leave(self) -> None:
-        """Whatever this person has started has ended, however far they came."""
-        out, _ = self.begin("down", "--yes", "--json").communicate(timeout=PATIENCE_SECONDS)
+    def leave(self, *environments: str) -> None:
+        """Whatever this person has started has ended, however far they came: the only environment, or those named."""
+        said: list[tuple[str, ...]] = [("-e", each) for each in environments]
+        for words in said or [()]:
+            out, _ = self.begin("down", *words, "--yes", "--json").communicate(timeout=PATIENCE_SECONDS)
         if '"engine_stopped": true' not in out:
             self.begin("engine", "stop").communicate(timeout=PATIENCE_SECONDS)
 

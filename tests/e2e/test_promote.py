@@ -30,9 +30,7 @@ def person(tmp_path: Path) -> Iterator[Person]:
     try:
         yield found
     finally:
-        found.begin("down", "-e", "production", "--yes").communicate(timeout=120)
-        found.begin("down", "-e", "staging", "--yes").communicate(timeout=120)
-        found.leave()
+        found.leave("production", "staging")
 
 
 def layers(person: Person, name: str, environment: str) -> Any:
