@@ -11,7 +11,7 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet --quiet
-# Two at a time: half of what tests do is waiting. One at a time: make test PYTEST_ARGS=-n0
+# Two at a time, the long files first: half of what tests do is waiting. One at a time: make test PYTEST_ARGS=-n0
 PYTEST_ARGS ?= -n2
 INPUTS := pyproject.toml constraints.txt
 
@@ -25,7 +25,7 @@ up: $(VENV)/.run ## Install what is missing, bring up examples/shop, print its U
 
 test: $(VENV)/.dev .sceptre/.done lint ## Install what is missing, run every check and test
 	@scripts/packages npm g++ zsh fish packer
-	@$(BIN)/pytest --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/pytest --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bare: ## Prove `make up`, deploy, rollback, down in a bare Debian 12 (as root, or through sudo)
 	@scripts/packages debootstrap

@@ -24,6 +24,8 @@ ORDER = (
     "side_by_side_drain",
     "strategies",
     "soak",
+    "aws_calls",
+    "aws_time",
 )
 INTRODUCTION = """# Results
 

@@ -168,12 +168,17 @@ def until(ready: Callable[[], object]) -> float:
 
 def by_hand(place: Site, count: int) -> float:
     """Seconds until `count` processes of the app, started from a shell's place at once, have all answered 200."""
+    return started_by_hand(place.app, place.web, count)
+
+
+def started_by_hand(app: Path, web: Callable[[int], tuple[str, ...]], count: int) -> float:
+    """As `by_hand`. `web`: from a port to what is typed."""
     ports = [free_port() for _ in range(count)]
     begun = time.monotonic()
     started = [
         subprocess.Popen(
-            place.web(port),
-            cwd=place.app,
+            web(port),
+            cwd=app,
             env={**os.environ, "HOST": "127.0.0.1", "PORT": str(port)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

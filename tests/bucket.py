@@ -41,7 +41,7 @@ class Server:
                 env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE), **environ},
                 cwd=ROOT,
             )
-        wait_for(lambda: b"Running on" in log.read_bytes(), "moto listens", 30)
+        wait_for(lambda: b"Running on" in log.read_bytes(), "moto listens", 120)
         found = re.search(rb"http://127\.0\.0\.1:(\d+)", log.read_bytes())
         assert found
         self.port = int(found[1])

@@ -32,7 +32,6 @@ import homeport.agent.status
 import homeport.cli.config
 import homeport.cli.main
 import homeport.cli.release
-from homeport import wiring
 from homeport.control.control import Control
 from homeport.control.fleet import Fleets
 from homeport.engines.local.balancer import HaproxyBalancer
@@ -45,8 +44,9 @@ from homeport.model.platform import Place
 from homeport.system.clock import SystemClock
 from homeport.system.home import Home
 from homeport.testing.world import APP
+from homeport.wiring import storage
 
-SECONDS = 30.0
+SECONDS = 120.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -112,11 +112,11 @@ def daemon(home: Home, goal: Goal) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     lock = home.lock.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)  # whoever died a moment ago lets go of it when its last thread has ended
-    clock, store = SystemClock(), wiring.store(home)
+    clock, store = SystemClock(), storage.store(home)
     tree = WatchTree(home)
     tree.start(("/bin/sleep", "infinity"), {})
     engine = LocalEngine(
-        home, store=store, encryption=wiring.encryption(home), clock=clock, balancer=HaproxyBalancer(home)
+        home, store=store, encryption=storage.encryption(home), clock=clock, balancer=HaproxyBalancer(home)
     )
     watchman = Watchman(engine, tree)
     watchman.look()
@@ -171,7 +171,7 @@ def one_life(work: Callable[[], int]) -> int:
 
 
 def main(what: str, *words: str) -> int:
-    home = wiring.home()
+    home = storage.home()
     match what:
         case "daemon":
             goal = msgspec.json.decode(words[0], type=Goal)

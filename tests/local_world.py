@@ -10,7 +10,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from homeport import wiring
 from homeport.engines.local.balancer import HaproxyBalancer
 from homeport.engines.local.engine import LocalEngine
 from homeport.engines.local.watch_tree import WatchTree
@@ -24,6 +23,7 @@ from homeport.releases.source import open_source
 from homeport.system.clock import SystemClock
 from homeport.system.home import Home
 from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY
+from homeport.wiring import engine, storage
 from tests.app_repository import make_repository
 
 CONFIGS: dict[int, dict[str, str]] = {
@@ -40,12 +40,12 @@ class Published:
 
     def __init__(self, home: Home, tmp_path: Path, *, file: Callable[[str], str] = lambda text: text) -> None:
         self.home = home
-        self.store = wiring.store(home)
+        self.store = storage.store(home)
         repository = make_repository("plain", tmp_path)
         described = platform.parse(file((repository / "homeport.toml").read_text()))
         processes = procfile.parse((repository / "Procfile").read_text())
         self.resolved: Resolved = platform.resolve(described, environment="staging", app=APP, procfile=processes)
-        builder = wiring.builder(home, self.store)
+        builder = engine.builder(home, self.store)
         self.slug: Slug = builder.build(APP, open_source(repository), described.build, progress=lambda _: None)
         self.releases: dict[int, Release] = {}
 
@@ -92,7 +92,7 @@ class LocalWorld:
         self.engine = LocalEngine(
             home,
             store=self.store,
-            encryption=wiring.encryption(home),
+            encryption=storage.encryption(home),
             clock=self.clock,
             balancer=HaproxyBalancer(home),
         )
@@ -106,7 +106,7 @@ class LocalWorld:
     def release(self, number: int) -> Release:
         return self.published.releases[number]
 
-    def until(self, ready: Callable[[Observation], bool], seconds: float = 30) -> Observation:
+    def until(self, ready: Callable[[Observation], bool], seconds: float = 60) -> Observation:
         deadline = self.clock.monotonic() + seconds
         while True:
             self.changed.clear()
@@ -151,7 +151,7 @@ def home_in(path: Path) -> Iterator[Home]:
     before = os.environ.get("HOMEPORT_HOME")
     os.environ["HOMEPORT_HOME"] = str(path / "home")
     try:
-        yield wiring.home()
+        yield storage.home()
     finally:
         if before is None:
             del os.environ["HOMEPORT_HOME"]
@@ -164,8 +164,9 @@ def local_world(path: Path, *, rolled: int | None = None) -> Iterator[LocalWorld
     """`rolled`: number of one more release, deployed in place."""
     path.mkdir(parents=True, exist_ok=True)
     with home_in(path) as home:
-        settled = "[groups.web]"
-        published = Published(home, path, file=lambda text: text.replace(settled, f'settle = "200ms"\n\n{settled}', 1))
+        # who gets healthy may take its time on a busy machine
+        patient = 'grace = "60s"\nsettle = "200ms"'
+        published = Published(home, path, file=lambda text: text.replace('grace = "10s"', patient, 1))
         for number, values in CONFIGS.items():
             published.publish(values, soon_given_up(published.resolved) if number == NEVER_HEALTHY else None)
         if rolled is not None:

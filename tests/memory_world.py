@@ -12,7 +12,7 @@ from homeport.model.platform import Deploy, Group, Health, Instances, Place, Res
 from homeport.ports.objects import ObjectStore
 from homeport.stores.objects import open_store
 from homeport.testing.builder import put_release, release
-from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, MemoryWorld
+from homeport.testing.world import APP, BAD_TASK, BETTER, DEAF, GOOD, NEVER_HEALTHY, HealingMemoryWorld, MemoryWorld
 
 TASK = "python3 task.py"
 
@@ -72,6 +72,7 @@ def memory_world(
     *,
     same_code: Collection[int] = (),
     store: ObjectStore | None = None,
+    heals: bool = False,
 ) -> MemoryWorld:
     """Releases 1 to 9, in the store and on the engine; all good ones but for the named. Each has code of its own, those
     of `same_code` that of the first."""
@@ -83,7 +84,7 @@ def memory_world(
     releases |= {number: msgspec.structs.replace(releases[number], slug=releases[1].slug) for number in same_code}
     for each in releases.values():
         put_release(store, each)
-    world = MemoryWorld(releases, store)
+    world = (HealingMemoryWorld if heals else MemoryWorld)(releases, store)
     world.memory.behaviours |= dict(behaviours or {})
     return world
 

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from homeport import __version__, wiring
+from homeport import __version__
 from homeport.errors import Conflict, Unavailable
 from homeport.system.home import Home
+from homeport.wiring import storage
 
 if TYPE_CHECKING:
     from homeport.engines.local.boot import Installed
@@ -34,7 +35,7 @@ def begin(home: Home) -> None:
     """As `start`, but the API may have yet to answer: for whoever has other things to do in the meantime."""
     from homeport.engines.local.watch_tree import WatchTree
 
-    wiring.choose_store(home)
+    storage.choose_store(home)
     if not running(home):
         WatchTree(home).start(_program("run"), _environment(home), _store_environment(home))
 
@@ -147,7 +148,9 @@ def run(home: Home) -> None:
     from homeport.engines.local.watch_tree import WatchTree
     from homeport.engines.local.watchman import Watchman
     from homeport.system.clock import SystemClock
+    from homeport.system.memory import tidied_as_usual
 
+    tidied_as_usual()
     # Its supervisor gone, it would be started a second time.
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -158,9 +161,9 @@ def run(home: Home) -> None:
         raise Conflict(f"another engine holds {home.lock}", hint="homeport engine status") from error
     clock = SystemClock()
     # What runs is kept well without the store. Fetching layers holds nobody up, and may take its time.
-    objects, layers = (wiring.store(home, must_exist=False, hurried=each) for each in (True, False))
+    objects, layers = (storage.store(home, must_exist=False, hurried=each) for each in (True, False))
     tree = WatchTree(home)
-    balancer, encryption = HaproxyBalancer(home), wiring.encryption(home)
+    balancer, encryption = HaproxyBalancer(home), storage.encryption(home)
     engine = LocalEngine(home, store=layers, encryption=encryption, clock=clock, balancer=balancer)
     watchman = Watchman(engine, tree)
     watchman.look()

@@ -26,7 +26,7 @@ METHODS = {"write_text", "write_bytes", "unlink", "touch", "chmod", "rmdir", "sy
 EXCEPTIONS = {
     "engines/local/balancer.py:_validate": "asks HAProxy about a text; nothing is changed",
     "instance/sandbox.py:_memory_file": "memory of this process only",
-    "instance/sandbox.py:_status_pipe": "a pipe of this process only",
+    "instance/sandbox.py:_pipe": "a pipe of this process only",
     "instance/sandbox.py:start": "opens the files that the labelled spawn is given",
     "instance/assemble.py:_run": "called by labelled functions only",
     "releases/mirror.py:_alone": "called by a labelled function only",

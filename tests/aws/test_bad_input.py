@@ -11,21 +11,20 @@ from homeport.engines.aws import premises
 from homeport.errors import Invalid
 from homeport.model.platform import Aws, Place
 from homeport.simulation.aws.simulator import Simulator
-from tests.app_repository import commit, make_repository
-from tests.aws import test_environment as environment
+from tests.app_repository import commit
+from tests.aws import environment
 from tests.e2e.person import Person
 
 FILE = environment.FILE.replace('app = "plain"', 'app = "guarded"')
 BUCKET = "homeport-guarded-123456789012-eu-west-1"
-NETWORK = "homeport-guarded-production-network"
+NETWORK = "homeport-guarded--production-network"
 
 
 @pytest.fixture
 def person(aws: Simulator, tmp_path: Path) -> Iterator[Person]:
     """Who has brought nothing up, and can't."""
-    app = make_repository("plain", tmp_path, edits={"homeport.toml": FILE, "Procfile": environment.WEB})
     before = stacks(aws)
-    yield Person(app, tmp_path / "home", environ=aws.variables)
+    yield environment.person_of(aws, tmp_path, FILE)
     assert stacks(aws) == before
 
 
@@ -38,6 +37,14 @@ def refused(person: Person, code: int, *words: str) -> dict[str, Any]:
     assert all(each in error["message"] for each in words), error
     assert error["hint"], "what to do is said"
     return error
+
+
+def test_what_was_never_brought_up(person: Person) -> None:
+    for command in ("ps", "release list"):
+        error = person.document(*command.split(), code=3)["error"]
+        assert "guarded/production" in error["message"]
+        assert "isn't up" in error["message"]
+        assert error["hint"] in ("homeport up -e guarded/production", "homeport up -e production")
 
 
 def test_no_credentials(person: Person, tmp_path: Path) -> None:
@@ -82,6 +89,11 @@ def test_a_machine_image_that_is_not_there(aws: Simulator, person: Person, value
     assert error["hint"].startswith("make image REGION=eu-west-1")
 
 
+def test_a_python_that_is_not_here_to_build_with(person: Person) -> None:
+    commit(person.app, {"requirements.txt": "", ".python-version": "3.2\n"})
+    refused(person, 2, ".python-version asks for Python 3.2")
+
+
 def test_a_stack_of_that_name_that_is_somebody_elses(aws: Simulator, person: Person) -> None:
     formation = aws.client("cloudformation")
     body = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'
@@ -103,3 +115,9 @@ def test_a_bucket_that_is_not_of_its_stack(aws: Simulator, person: Person, accou
         refused(person, 4, f"the bucket {BUCKET} {said}")
     finally:
         buckets.delete_bucket(BUCKET)
+
+
+def test_what_engine_aws_cannot_do(person: Person) -> None:
+    commit(person.app, {"homeport.toml": FILE.replace("[deploy]", '[deploy]\nstrategy = "blue-green"')})
+    error = refused(person, 2, "guarded asks for what engine aws can't do yet")
+    assert error["details"] == ["deploy: strategy blue-green; rolling and replace work"]

@@ -74,7 +74,7 @@ def test_tags_choose_and_errors_end_it_within_their_limit(aws: Simulator, fleet:
 
 
 def test_a_script_that_takes_too_long_is_ended_and_one_can_be_cancelled(aws: Simulator, fleet: list[str]) -> None:
-    asked = {"commands": ["echo begun; sleep 600"], "executionTimeout": ["1"]}
+    asked = {"commands": ["echo begun; sleep 600"], "executionTimeout": ["3"]}
     command = send(aws, "", InstanceIds=fleet[:1], Parameters=asked)
     assert ended(aws, command)["Status"] in ("TimedOut", "Failed")
     assert states(aws, command) == {fleet[0]: "ExecutionTimedOut"}

@@ -1,7 +1,7 @@
 """What people ask of an environment on the simulated AWS, beside bringing it up: release tasks, each on an instance of
 its own; deployments that another terminal drives; commands, standby, cycles, maintenance.
 
-One environment for all of them, in this order.
+One environment for all of them, in this order, of an app that no other file has: AWS shows what has ended for a while.
 """
 
 import signal
@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from homeport.simulation.aws.simulator import Simulator
-from tests.app_repository import commit, make_repository
-from tests.aws.test_environment import FILE, WEB, get, public
+from tests.app_repository import commit
+from tests.aws.environment import FILE as PLAIN
+from tests.aws.environment import WEB, get, leaving, person_of, public
 from tests.aws.world import until
 from tests.e2e.person import Person
 
+FILE = PLAIN.replace('app = "plain"', 'app = "errands"').replace('stop_grace = "2s"', 'stop_grace = "2m"')
+"""Who ends has the time to leave its log."""
 TASK = "release: echo $HOMEPORT_INSTANCE runs $HOMEPORT_RELEASE with $TOKEN; exit ${TASK_EXIT:-0}\n"
 SMOKE = '[[deploy.alarms]]\ncommand = "echo smoke of $HOMEPORT_RELEASE"\n'
 HANGS = "release: trap 'echo told to end' TERM; echo begun; while :; do sleep 0.1; done\n"
@@ -27,16 +30,13 @@ HANGS = "release: trap 'echo told to end' TERM; echo begun; while :; do sleep 0.
 @pytest.fixture(scope="module")
 def person(running_aws: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     directory: Path = tmp_path_factory.mktemp("task")
-    app = make_repository("plain", directory, edits={"homeport.toml": FILE, "Procfile": WEB + TASK})
-    found = Person(app, directory / "home", environ=running_aws.variables)
-    hook = app / ".homeport/hooks/post-deploy"
+    found = person_of(running_aws, directory, FILE, procfile=WEB + TASK)
+    hook = found.app / ".homeport/hooks/post-deploy"
     hook.parent.mkdir(parents=True)
     hook.write_text('#!/bin/sh\necho "$HOMEPORT_RELEASE" >"$HOMEPORT_HOME/hooked"\n')
     hook.chmod(0o755)
-    try:
+    with leaving(found):
         yield found
-    finally:
-        found.begin("down", "--yes", "--purge").communicate(timeout=120)
 
 
 def launched_for(aws: Simulator, task: str) -> list[str]:
@@ -70,19 +70,20 @@ def ended(terminal: "subprocess.Popen[str]") -> tuple[int, str]:
 
 def test_a_release_task_runs_once_before_the_release_and_its_exit_code_decides(aws: Simulator, person: Person) -> None:
     said = person("up", "--yes")
-    assert "plain r1 is good" in said
-    assert said.index("release task started") < said.index("plain-release-d1 runs r1") < said.index("release task done")
-    written = person("logs", "--instance", "plain-release-d1")
-    assert written.count("plain-release-d1 runs r1 with") == 1
-    assert launched_for(aws, "plain-release-d1") == ["terminated"]
+    assert "errands r1 is good" in said
+    order = ("release task started", "errands-release-d1 runs r1", "release task done")
+    assert sorted(order, key=said.index) == list(order)
+    written = person("logs", "--instance", "errands-release-d1")
+    assert written.count("errands-release-d1 runs r1 with") == 1
+    assert launched_for(aws, "errands-release-d1") == ["terminated"]
 
     error: Any = person.document("config", "set", "TOKEN=s3cret", "TASK_EXIT=3", "--secret", code=6)["error"]
     assert "the release task ended with status 3" in error["message"]
-    assert error["details"][0] == "plain-release-d2 runs r2 with s3cret"
+    assert error["details"][0] == "errands-release-d2 runs r2 with s3cret"
     assert releases(person) == {"r1"}
-    assert launched_for(aws, "plain-release-d2") == ["terminated"]
+    assert launched_for(aws, "errands-release-d2") == ["terminated"]
     page = person.document("deployment", "show", "2")
-    assert page["task"]["lines"][0]["text"] == "plain-release-d2 runs r2 with s3cret"
+    assert page["task"]["lines"][0]["text"] == "errands-release-d2 runs r2 with s3cret"
 
 
 def test_another_terminal_lets_a_deployment_go_on(aws: Simulator, person: Person) -> None:
@@ -94,7 +95,7 @@ def test_another_terminal_lets_a_deployment_go_on(aws: Simulator, person: Person
     code, said = ended(driver)
     assert code == 0, said
     assert releases(person) == {"r3"}
-    assert "smoke of r3" in person("logs", "--instance", "plain-alarm-d3-1")
+    assert "smoke of r3" in person("logs", "--instance", "errands-alarm-d3-1")
     assert (person.home / "hooked").read_text() == "r3\n"
 
 
@@ -128,6 +129,7 @@ def test_an_instance_is_put_aside_and_comes_back_and_all_are_replaced(aws: Simul
     left = until(lambda: len(seen := person.instances()) == 2 and seen, "the old have gone")
     third = {each["id"] for each in left}
     assert not third & second
+    assert "listens on" in person("logs", "--instance", min(second)), "what is gone can still be read"
 
 
 def test_maintenance_answers_everybody_but_those_who_are_let_through(aws: Simulator, person: Person) -> None:
@@ -138,7 +140,7 @@ def test_maintenance_answers_everybody_but_those_who_are_let_through(aws: Simula
     with pytest.raises(urllib.error.HTTPError, match="503") as refused:
         get(f"{url}/healthz")
     assert "Back soon" in refused.value.read().decode()
-    person("maintenance", "on", "--allow", "127.0.0.0/8", "--allow", "198.19.0.0/16")
+    person("maintenance", "on", "--allow", "127.0.0.0/8", "--allow", "198.18.0.0/16")
     until(lambda: status(url) == 200, "we are let through")
     person("maintenance", "on", "--allow", "192.0.2.7")
     until(lambda: status(url) == 503, "others aren't")
@@ -149,11 +151,11 @@ def test_maintenance_answers_everybody_but_those_who_are_let_through(aws: Simula
 def test_another_terminal_takes_back_what_nobody_drives_any_more(aws: Simulator, person: Person) -> None:
     commit(person.app, {"Procfile": WEB + HANGS})
     driver = person.begin("deploy")
-    until(lambda: "begun" in person("logs", "--instance", "plain-release-d4"), "its release task runs")
+    until(lambda: "begun" in person("logs", "--instance", "errands-release-d4"), "its release task runs")
     driver.send_signal(signal.SIGKILL)
     ended(driver)
     said = person("deployment", "abort", "--why", "it hangs")
     assert "it hangs; the release task was interrupted: what it did can't be known" in said
     assert "told to end" in said
-    assert launched_for(aws, "plain-release-d4") == ["terminated"]
+    assert launched_for(aws, "errands-release-d4") == ["terminated"]
     assert releases(person) == {"r3"}

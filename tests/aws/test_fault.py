@@ -1,7 +1,8 @@
 """Whatever goes wrong between a driver and AWS, an environment comes to where it was told to go, or back: nothing is
 doubled or lost.
 
-The driver runs in this process, so that it can die at each call that changes AWS.
+The driver runs in this process, so that it can die at each call that changes AWS. One environment for all of them, in
+this order.
 """
 
 import threading
@@ -29,15 +30,13 @@ from homeport.simulation.aws.simulator import Simulator
 from homeport.stores.objects import open_store
 from homeport.system import effect
 from homeport.system.clock import SystemClock
-from tests.app_repository import make_repository
-from tests.aws.test_environment import FILE, WEB, asked_all_the_time, public
+from tests.aws.environment import asked_all_the_time, leaving, person_of, public
 from tests.aws.weather import DRIVER, Weather
 from tests.e2e.person import Person
 
 WRITES = ("Create", "Set", "Send", "Register", "Deregister", "Terminate", "Put", "Suspend", "Resume")
 APP, PLACE = "plain", "plain/production"
 PATIENCE_SECONDS = 400
-TEXT = FILE.replace('grace = "4s"', 'grace = "30s"')
 REACHED = {"aws.deregister", "aws.forget", "aws.keep", "aws.register", "aws.send_command", "aws.set_capacity"}
 """Of the engine's labels; the others are one call each that changes nothing when it is repeated."""
 
@@ -173,25 +172,27 @@ def deaths(monkeypatch: pytest.MonkeyPatch) -> Deaths:
     return found
 
 
-@pytest.fixture
-def person(aws: Simulator, tmp_path: Path) -> Iterator[Person]:
-    app = make_repository("plain", tmp_path, edits={"homeport.toml": TEXT, "Procfile": WEB})
-    found = Person(app, tmp_path / "home", environ=aws.variables)
-    try:
+@pytest.fixture(scope="module")
+def person(running_aws: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    directory: Path = tmp_path_factory.mktemp("fault")
+    with leaving(person_of(running_aws, directory)) as found:
         found("up", "--yes")
         yield found
-    finally:
-        aws.door.weather = None
-        found.begin("down", "--yes", "--purge").communicate(timeout=240)
+
+
+@pytest.fixture(scope="module")
+def url(running_aws: Simulator, person: Person) -> str:
+    return public(running_aws, person)
 
 
 @pytest.fixture
-def operator(aws: Simulator, person: Person, deaths: Deaths, monkeypatch: pytest.MonkeyPatch) -> Operator:
+def operator(aws: Simulator, person: Person, deaths: Deaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operator]:
     for name, value in (aws.variables | {"AWS_ACCESS_KEY_ID": DRIVER}).items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    return Operator(aws, person, deaths)
+    yield Operator(aws, person, deaths)
+    aws.door.weather = None
 
 
 def every(step: int, answer: tuple[str, str, int], *, times: int, writes: bool = False) -> Callable[[Knock], Any]:
@@ -213,13 +214,13 @@ FAILED = ("InternalFailure", "We encountered an internal error", 500)
 EXPIRED = ("ExpiredTokenException", "The security token included in the request is expired", 400)
 
 
-def test_bad_weather_is_sat_out_and_somebody_else_goes_on(aws: Simulator, person: Person, operator: Operator) -> None:
-    with asked_all_the_time(public(aws, person)) as wrong:
+def test_bad_weather_is_sat_out_and_somebody_else_goes_on(aws: Simulator, url: str, operator: Operator) -> None:
+    with asked_all_the_time(url) as wrong:
         # throttled, answered with 500 after it was carried out, and told what was a moment ago
         bad = Weather(refused=every(9, THROTTLED, times=6), lost=every(2, FAILED, times=4, writes=True), lag=1)
         aws.door.weather = bad
         assert operator.deploy(2) is Verdict.GOOD
-        assert {release for _, release in operator.running()} == {2}
+        operator.until(lambda _: {number for _, number in operator.running()} == {2})
         assert {each.split()[0] for each in bad.seen} == {"refused", "lost", "lagged"}, bad.seen
 
         # credentials end in the middle
@@ -240,16 +241,20 @@ def test_bad_weather_is_sat_out_and_somebody_else_goes_on(aws: Simulator, person
 
 
 def test_who_drives_may_die_before_and_after_each_call(
-    aws: Simulator, person: Person, operator: Operator, deaths: Deaths
+    aws: Simulator, url: str, operator: Operator, deaths: Deaths
 ) -> None:
     operator.mortal = True
-    with asked_all_the_time(public(aws, person)) as wrong:
-        assert operator.deploy(2) is Verdict.GOOD
-        assert operator.deploy(3, "echo going under; exit 3") is Verdict.FAILED
-        assert [number for _, number in operator.running()] == [2, 2]
+    with asked_all_the_time(url) as wrong:
+        assert operator.deploy(4) is Verdict.GOOD
+        assert operator.deploy(5, "echo going under; exit 3") is Verdict.FAILED
+        newest = operator.control.newest(PLACE, APP)
+        assert newest is not None
+        assert newest.ended is not None
+        assert "web keeps ending" in str(newest.ended.evidence), "nobody waits for that"
+        operator.until(lambda _: [number for _, number in operator.running()] == [4, 4])
     assert wrong == []
-    numbers = [each[0].release for each in operator.control.environments[PLACE].apps[APP].journals()]
-    assert numbers == [1, 2, 3], "each deployment is there once"
+    numbers = [each[0].release for each in operator.control.environments[PLACE].apps[APP].journals.all()]
+    assert numbers == [1, 2, 3, 4, 5], "each deployment is there once"
     operator.until(lambda control: not control.environments, lambda control: control.down(PLACE))
     labels = {each.split(":")[0] for each in deaths.seen}
     assert labels >= REACHED

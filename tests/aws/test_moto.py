@@ -12,7 +12,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from moto.s3.models import S3Backend
+from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.models.tags import TagBackend
+from moto.s3.models import S3Backend, s3_backends
 from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
@@ -48,19 +50,78 @@ def test_moto_gives_instances_addresses_that_are_not_here(aws: Simulator, monkey
         ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
         return str(made["PrivateIpAddress"])
 
-    assert launched().startswith(("127.", "198.19."))
+    assert launched().startswith(("127.", "198.18."))
     monkeypatch.setattr(moto_patch.Subnet, "get_available_subnet_ip", moto_patch._ORIGINAL)
-    assert not launched().startswith(("127.", "198.19."))
+    assert not launched().startswith(("127.", "198.18."))
+
+
+def test_moto_leaves_addresses_with_instances_that_are_gone(aws: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    ec2 = aws.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    allocation = ec2.allocate_address(Domain="vpc")["AllocationId"]
+
+    def association() -> str:
+        """After the instance that had it was terminated; empty: nobody's."""
+        made = ec2.run_instances(ImageId=IMAGE, SubnetId=subnet, MinCount=1, MaxCount=1)["Instances"][0]
+        ec2.associate_address(AllocationId=allocation, InstanceId=made["InstanceId"], AllowReassociation=False)
+        ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+        return str(ec2.describe_addresses(AllocationIds=[allocation])["Addresses"][0].get("AssociationId", ""))
+
+    assert association() == ""
+    monkeypatch.setattr(moto_patch.Instance, "terminate", moto_patch._TERMINATE)
+    left = association()
+    assert left
+    ec2.disassociate_address(AssociationId=left)
+    ec2.release_address(AllocationId=allocation)
+
+
+def test_moto_looks_through_all_tags_for_those_of_one(aws: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Any] = []
+    look = TagBackend.describe_tags
+
+    def looked(backend: Any, filters: Any = None) -> Any:
+        looks.append(filters)
+        return look(backend, filters)
+
+    monkeypatch.setattr(TagBackend, "describe_tags", looked)
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+
+    def tags(name: str) -> list[dict[str, str]]:
+        ec2.create_tags(Resources=[vpc], Tags=[{"Key": "Name", "Value": name}, {"Key": "of", "Value": "one"}])
+        found: list[dict[str, str]] = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["Tags"]
+        return found
+
+    try:
+        assert tags("ours") == [{"Key": "Name", "Value": "ours"}, {"Key": "of", "Value": "one"}]
+        assert looks == []
+        monkeypatch.setattr(TaggedEC2Resource, "get_tags", moto_patch._TAGS)
+        assert tags("moto's") == [{"Key": "Name", "Value": "moto's"}, {"Key": "of", "Value": "one"}]
+        assert looks != []
+    finally:
+        ec2.delete_vpc(VpcId=vpc)
+
+
+def test_moto_shows_everybody_every_bucket(aws: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = s3_backends["210987654321"]["aws"]
+    theirs.create_bucket("theirs", aws.region)
+    try:
+        with pytest.raises(ClientError, match="403"):
+            aws.client("s3").head_bucket(Bucket="theirs")
+        monkeypatch.setenv("MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS", "true")
+        aws.client("s3").head_bucket(Bucket="theirs")
+    finally:
+        theirs.delete_bucket("theirs")
 
 
 def test_moto_has_two_create_the_same_object(aws: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    both_looked = Barrier(2)
+    both_looked, patience = Barrier(2), [1]
     look = S3Backend.get_object
 
     def waiting(*args: Any, **kwargs: Any) -> Any:
         found = look(*args, **kwargs)
         with suppress(BrokenBarrierError):  # the other isn't let in before this one has written
-            both_looked.wait(1)
+            both_looked.wait(patience[0])
         return found
 
     s3 = aws.client("s3")
@@ -79,6 +140,7 @@ def test_moto_has_two_create_the_same_object(aws: Simulator, monkeypatch: pytest
         for name, original in moto_patch._WRITES.items():
             monkeypatch.setattr(S3Response, name, original)
         both_looked.reset()
+        patience[0] = 60
         assert sum(pool.map(create, ("b", "b"))) == 2
 
 

@@ -1,4 +1,4 @@
-"""Instances may what their role's policies say, and nothing else; everybody else may everything."""
+"""Who has a role's credentials may what its policies say, and nothing else; everybody else may everything."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,8 +7,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from homeport.simulation.aws.rights import Rights, Wish, s3_wish
+from homeport.simulation.aws.rights import Rights
 from homeport.simulation.aws.simulator import Simulator
+from homeport.simulation.aws.wish import Wish, s3_wish
 from tests.aws.world import TRUST, policy
 
 PLACE = "arn:aws:autoscaling:eu-west-1:1:autoScalingGroup:0:autoScalingGroupName/web"
@@ -84,6 +85,9 @@ class Policies:
     def __call__(self, service: str) -> "Policies":
         return self
 
+    def get_role(self, RoleName: str) -> dict[str, Any]:
+        return {"Role": {}}
+
     def list_role_policies(self, RoleName: str) -> dict[str, Any]:
         return {"PolicyNames": ["only"]}
 
@@ -106,7 +110,7 @@ OWN = {
 )
 def test_conditions_choose_by_tags(id: str, key: str, allowed: bool) -> None:
     rights = of(policy("ec2:CreateTags", on="arn:aws:ec2:eu-west-1:1:instance/*", Condition=OWN))
-    (wish,) = rights.wishes("ec2", "CreateTags", {"Resources": [id], "Tags": [{"Key": key, "Value": "r1"}]})
+    (wish,) = rights.wishes.of("ec2", "CreateTags", {"Resources": [id], "Tags": [{"Key": key, "Value": "r1"}]})
     assert rights.granted("server", wish) is allowed
 
 

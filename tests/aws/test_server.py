@@ -119,7 +119,9 @@ def test_a_hook_that_nobody_completes_ends_by_its_default(aws: Simulator, stack:
     hooks = [{**HOOK, "HeartbeatTimeout": 30, "DefaultResult": "CONTINUE"}]
     body = template(group={"DesiredCapacity": "1", "LifecycleHookSpecificationList": hooks})
     assert stack.apply(body, create=True) == "CREATE_COMPLETE", stack.failures()
-    assert until(stack.in_service, "the time is over")
+    (id,) = until(stack.in_service, "the time is over")
+    said = [each for each in aws.hurried if each.startswith(f"{id}: ")]
+    assert ["within its 30 s, which are 3 s at --pace 10;" in each for each in said] == [True], "and why is said"
 
 
 def test_standby_is_out_of_traffic_and_comes_back(aws: Simulator, stack: Stack) -> None:

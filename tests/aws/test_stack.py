@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from homeport.simulation.aws.simulator import Simulator
+from homeport.simulation.aws.stack_type import TYPES, Made, Type
 from tests.aws.world import Stack, att, ref, resource, template
 
 
@@ -81,6 +82,13 @@ def test_a_create_that_fails_goes_back_and_says_why(aws: Simulator, stack: Stack
     assert len(aws.client("sns").list_topics()["Topics"]) == topics
     with pytest.raises(ClientError, match="ROLLBACK_COMPLETE state and can not be updated"):
         stack.change_set(small())
+
+
+def test_what_is_made_without_an_id_fails_its_stack(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless = Type(create=lambda scene, said: Made(""), delete=lambda scene, id, said: None)
+    monkeypatch.setitem(TYPES, "AWS::Test::Nameless", nameless)
+    assert stack.apply(small(Thing=resource("Test::Nameless")), create=True) == "ROLLBACK_COMPLETE"
+    assert stack.failures() == ["Thing: LookupError: it was made, and nobody knows its id"]
 
 
 def test_an_update_that_fails_leaves_everything_as_it_was(aws: Simulator, stack: Stack) -> None:

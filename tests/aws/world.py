@@ -10,7 +10,7 @@ from homeport.simulation.aws.rights import AGENT
 from homeport.simulation.aws.simulator import Simulator
 
 PACE = 10.0
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],

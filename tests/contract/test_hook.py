@@ -17,7 +17,7 @@ from homeport.model.platform import Hook
 from homeport.plan.hook import verdict
 from homeport.ports.engine import LogQuery
 from homeport.system import process
-from homeport.testing.contract import healthy, run, when
+from homeport.testing.step import healthy, run, when
 from homeport.testing.world import GOOD
 from tests.contract.test_local import machine, world
 from tests.local_world import LocalWorld
@@ -69,8 +69,8 @@ def commands(world: LocalWorld, instance: Instance) -> list[bytes]:
 
 
 def test_each_line_is_a_heartbeat(world: LocalWorld) -> None:
-    command = "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.25; done"
-    hook = Hook(command=command, heartbeat=timedelta(seconds=1.8))
+    command = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo $i; sleep 0.3; done"
+    hook = Hook(command=command, heartbeat=timedelta(seconds=3))
     assert judged(world, asked(world, hook)) == "CONTINUE"
 
 

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from homeport.errors import Invalid
 from homeport.model.asked import MaintenanceAsked
-from homeport.testing.contract import EngineContract, healthy
+from homeport.testing.contract import EngineContract
+from homeport.testing.contract_single import SingleActionContract
+from homeport.testing.step import healthy
 from tests.local_world import LocalWorld, local_world
 
 
@@ -26,7 +28,7 @@ def world(machine: LocalWorld) -> Iterator[LocalWorld]:
     machine.clear()
 
 
-class TestLocalEngine(EngineContract):
+class TestLocalEngine(EngineContract, SingleActionContract):
     def test_logs_of_the_ended_are_pruned_and_those_of_the_living_are_not(self, world: LocalWorld) -> None:
         healthy(world)
         old = world.home.logs / world.place.id / "web-0" / "web" / "current"

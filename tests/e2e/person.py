@@ -18,7 +18,7 @@ FILE = """app = "plain"
 [health]
 path = "/healthz"
 interval = "100ms"
-grace = "5s"
+grace = "30s"
 [groups.web]
 run = ["web"]
 instances = 2

@@ -6,9 +6,9 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,6 +16,9 @@ ROOT = os.getuid() == 0
 ROLES = ("root", "user") if ROOT else ("user",)
 USER = 61999
 SANDBOX_UID = 70999
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Role:
@@ -77,6 +80,16 @@ def role(request: pytest.FixtureRequest) -> Iterator[Role]:
         yield made
     finally:
         shutil.rmtree(directory)
+
+
+def until_enough(limits: Iterable[T], attempt: Callable[[T], R], enough: Callable[[R], object]) -> R:
+    """What the attempt gave with the first limit that was enough, or with the last. For what ends by time: how long a
+    busy machine needs to get as far as is told of, nobody knows."""
+    for limit in limits:
+        found = attempt(limit)
+        if enough(found):
+            break
+    return found
 
 
 def wait_for(condition: Callable[[], Any], what: str, limit_seconds: float = 30) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app_repository import commit, make_repository
+from tests.app_repository import commit, make_repository, replaced
 from tests.bucket import Answer, Bucket, Server, between, said
 from tests.e2e.person import FILE, Person, get
 from tests.e2e.role import wait_for
@@ -111,7 +111,9 @@ def test_without_the_bucket_what_runs_heals(person: Person, bucket: Bucket, fron
 
 def test_a_deployment_goes_on_when_the_bucket_is_back(person: Person, front: Front) -> None:
     wait_for(lambda: not person.document("status")["store"]["problem"], "the engine knows that it is there", 30)
-    commit(person.app, {"news": "y"})
+    # long enough for the bucket to go before it is over
+    longer = replaced(person.app, "homeport.toml", 'bake = "2s"', 'bake = "5s"')
+    commit(person.app, {"news": "y"} | longer)
     newest = len(person.document("release", "list")["releases"]) + 1
     url = person.url()
     terminal = person.begin("deploy")

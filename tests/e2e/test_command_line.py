@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from homeport.system import process
 from tests.app_repository import commit, make_repository
 from tests.e2e.person import FILE, Person
+from tests.e2e.role import wait_for
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def test_the_main_job(person: Person) -> None:
     instances = person.document("ps")["instances"]
     promised = "id app group zone state release address port pid"
     assert [" ".join(list(each)[:9]) for each in instances] == [promised] * 2
-    assert all(Path(f"/proc/{each['pid']}").exists() for each in instances)
+    assert all(process.start_time(each["pid"]) for each in instances)
 
     again = person.document("up")
     assert (again["release"], again["changed"]) == ("r1", False)
@@ -55,7 +57,7 @@ def test_the_main_job(person: Person) -> None:
     assert "nobody is here to confirm" in person("down", code=2)
     pids = [each["pid"] for each in person.document("ps")["instances"]]
     assert person.document("down", "--yes")["engine_stopped"]
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert not any(process.start_time(pid) for pid in pids)
     assert "isn't running" in person("ps", code=5)
     gone = person.document("why", "web-1")
     assert (gone["causes"][0]["rule"], gone["causes"][0]["because"][0]["at"] is not None) == ("launch", True)
@@ -142,7 +144,7 @@ def test_the_terminal_may_die(person: Person) -> None:
     _, said = terminal.communicate(timeout=60)
     assert terminal.returncode == 130
     assert "deployment show 2" in said
-    assert "goes on, launch" in person("deployment", "show")
+    wait_for(lambda: "goes on, launch" in person("deployment", "show"), "it launches")
     person("deployment", "continue")
     assert "good" in person("deployment", "show", "2", "--follow")
     (app,) = person.document("status")["apps"]

@@ -21,7 +21,7 @@ import pytest
 from msgspec.structs import replace
 
 import homeport
-from homeport.control.journal import journals, read
+from homeport.control.journal import Journals
 from homeport.daemon import running as answers
 from homeport.engines.local.haproxy import Runtime
 from homeport.engines.local.record import RELEASE, Records
@@ -75,7 +75,12 @@ ELSEWHERE = {
     "agent.leave_last_words": "as agent.keep_identity",
     "agent.tell_ready": "as agent.keep_identity",
     "agent.tell_release": "as agent.keep_identity",
+    "agent.change_name": "as agent.keep_identity",
+    "agent.let_address_go": "as agent.keep_identity",
+    "agent.take_address": "as agent.keep_identity",
     "agent.tell_task": "as agent.keep_identity",
+    "aws.cancel_command": "as aws.deregister",
+    "aws.clear_diary": "as aws.deregister",
     "aws.close_route": "as aws.deregister",
     "aws.deregister": "an engine of no daemon; repeated by the next command: tests/aws",
     "aws.end_one_off": "as aws.deregister",
@@ -88,12 +93,15 @@ ELSEWHERE = {
     "aws.open_route": "as aws.deregister",
     "aws.put_identity": "as aws.deregister",
     "aws.register": "as aws.deregister",
+    "aws.remove_name": "as aws.deregister",
     "aws.send_command": "as aws.deregister",
     "aws.set_capacity": "as aws.deregister",
     "aws.suspend": "as aws.deregister",
     "aws.tag": "as aws.deregister",
     "aws.tell_task": "as aws.deregister",
     "aws.terminate": "as aws.deregister",
+    "aws.unprotect": "as aws.deregister",
+    "aws.write_diary": "as aws.deregister",
     "environment_stacks.remove": "as aws.deregister",
     "environment_stacks.write": "as aws.deregister",
     "bucket.copy": "one request each, as the directory's one rename: tests/unit/stores/test_s3.py, test_hurried.py",
@@ -215,7 +223,7 @@ class Machine:
         return [each.ended.verdict for each in self.deployments() if each.ended is not None]
 
     def deployments(self) -> list[Deployment]:
-        return [fold(each) for each in journals(self.published.store, APP, self.place.name)]
+        return [fold(each) for each in Journals(self.published.store, APP, self.place.name).all()]
 
     def task_runs(self, deployment: Deployment) -> int:
         """How often its release task began, by its log."""
@@ -328,7 +336,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
                 text.replace('interval = "200ms"', short)
                 .replace('stop_grace = "3s"', 'stop_grace = "1s"')
                 .replace('bake = "500ms"', 'bake = "200ms"')
-                .replace('grace = "10s"', 'grace = "4s"', 1)
+                .replace('grace = "10s"', 'grace = "15s"', 1)
                 .replace("[deploy]", f"{BUILD}[deploy]")
                 + "[retention]\nreleases = 1\n"
             ),
@@ -418,7 +426,7 @@ def by_every_strategy(machine: Machine, port: int) -> int:
     for number, release in ((5, unknown), (6, slow), (7, green), (8, alarming)):
         machine.reach(deployment=number, release=release)
         machine.agrees()
-    fifth = read(machine.published.store, APP, machine.place.name, 5)
+    fifth = Journals(machine.published.store, APP, machine.place.name).read(5)
     assert [len([each for each in fifth if isinstance(each, kind)]) for kind in (Judged, Continued)] == [1, 1]
     summaries = [each.ended.evidence.summary for each in machine.deployments() if each.ended is not None]
     assert "of its requests" in summaries[5] or "ms" in summaries[5]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.app_repository import commit, make_repository, replaced
 from tests.e2e.person import Person
-from tests.e2e.role import wait_for
+from tests.e2e.role import until_enough, wait_for
 
 HOST = "notes.example.net"
 MINE = "http.server.of.the.test"
@@ -25,7 +25,7 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.certificate, self.key = directory / "site.pem", directory / "site.key"
         app = make_repository("django", directory)
-        edit = replaced(app, "homeport.toml", 'path = "/healthz"', 'path = "/healthz"\ngrace = "3s"')
+        edit = replaced(app, "homeport.toml", 'path = "/healthz"', 'path = "/healthz"\ngrace = "30s"')
         commit(app, {"homeport.toml": edit["homeport.toml"].replace("instances = 2", "instances = 1")})
         self.person = Person(app, directory / "home")
 
@@ -72,7 +72,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_without_tls_the_redirect_is_explained(site: Site) -> None:
-    error = site.person.document("up", code=6)["error"]
+    def error_of(grace: str) -> dict[str, Any]:
+        commit(site.person.app, {"homeport.toml": file.replace('"30s"', f'"{grace}"')})
+        return dict(site.person.document("up", code=6)["error"])
+
+    file = (site.person.app / "homeport.toml").read_text()
+    error = until_enough(("3s", "12s", "60s"), error_of, lambda error: "answered 301" in "\n".join(error["details"]))
+    commit(site.person.app, {"homeport.toml": file})
     said = "\n".join(error["details"])
     assert f"Host {HOST}: answered 301" in said
     assert f"location: https://{HOST}/healthz" in said
@@ -83,7 +89,7 @@ def test_without_tls_the_redirect_is_explained(site: Site) -> None:
 def test_with_a_certificate_it_is_good(site: Site) -> None:
     site.certify("first")
     person = site.person
-    file = (person.app / "homeport.toml").read_text().replace('grace = "3s"', 'grace = "30s"')
+    file = (person.app / "homeport.toml").read_text()
     tls = f'tls = {{ certificate = "{site.certificate}", key = "{site.key}" }}\n'
     commit(person.app, {"homeport.toml": file + tls})
     said = person("up")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.app_repository import make_repository
+from tests.app_repository import commit, make_repository
 from tests.e2e.person import FILE, Person
 
-SOON = FILE.replace('grace = "5s"', 'grace = "1200ms"').replace("instances = 2", "instances = 1")
+PATIENT = FILE.replace("instances = 2", "instances = 1")
+SOON = PATIENT.replace('grace = "30s"', 'grace = "1200ms"')
 PROCFILE = "web: exec python3 web.py\nrelease: exec python3 task.py\n"
 
 
@@ -41,6 +42,7 @@ def test_a_first_release_that_is_not_good(person: Person) -> None:
         assert "homeport deployment show 1 -e staging" in refused
 
     person("config", "set", "APP_HEALTH=200")
+    commit(person.app, {"homeport.toml": PATIENT})
     assert person.document("up")["release"] == "r2"
     assert person.get().startswith("plain")
 
@@ -51,5 +53,6 @@ def test_a_first_release_that_is_not_good(person: Person) -> None:
     if os.getuid() == 0:
         for path in written:
             os.chown(path, 1, 1)
+    commit(person.app, {"homeport.toml": SOON})
     error = person.document("up", code=6)["error"]
     assert "web-3 wasn't healthy" in error["message"], "its release task ended well"

@@ -130,7 +130,7 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("fleet")
     database = Database()
-    file = FILE.replace('grace = "5s"', 'timeout = "700ms"\ngrace = "3s"\nunhealthy_after = "4s"')
+    file = FILE.replace('grace = "30s"', 'timeout = "700ms"\ngrace = "8s"\nunhealthy_after = "4s"')
     size = f'instances = {{ min = 1, desired = {WEB}, max = 9 }}\nmemory = "80MB"\nsurge = 2'
     edits = {
         "homeport.toml": file.replace("instances = 2", size),

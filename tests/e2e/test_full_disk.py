@@ -171,10 +171,11 @@ def test_an_instance_that_cannot_write_is_told_from_a_sick_one(disk: Disk, perso
 
 
 def test_no_release_is_blamed_for_a_full_disk(disk: Disk, person: Person) -> None:
-    """That the release fills it itself makes the test simple, and nobody can know."""
-    greedy = "web: dd if=/dev/zero of=/home/fat bs=64k status=none; sync; sleep 0.3; exit 1\n"
+    """That the release fills it itself makes the test simple, and nobody can know. By the verdict there is room."""
+    fills = "dd if=/dev/zero of=/home/fat bs=64k status=none; sync; sleep 4; rm /home/fat"
+    greedy = f"web: test -e /home/once || {{ {fills}; touch /home/once; }}; exec sleep 60\n"
     before = person.get("/").split()[2]
-    commit(person.app, {"Procfile": greedy})
+    commit(person.app, {"Procfile": greedy} | replaced(person.app, "homeport.toml", 'grace = "30s"', 'grace = "7s"'))
     error = person.document("deploy", code=6)["error"]
     assert "on a full disk" in error["message"]
     assert error["hint"] == "make room, then deploy again: homeport gc"

@@ -120,6 +120,7 @@ def test_it_goes_by_itself_after_a_good_deployment_and_numbers_go_on(person: Per
     person("rollback")
     wait_for(lambda: releases(person) == ["r5", "r4", "r3"], "kept: current, previous, where it would go")
     assert person.get("/").startswith("plain 1 r5 ")
+    wait_for(lambda: cleaned(person), "nobody removes anything any more")
     let_age(person)
     commit(person.app, {"news": "four"})
     person("deploy")
@@ -131,6 +132,7 @@ def test_it_goes_by_itself_after_a_good_deployment_and_numbers_go_on(person: Per
 
 
 def test_nothing_goes_that_something_unreadable_could_name(person: Person) -> None:
+    wait_for(lambda: cleaned(person), "nobody removes anything any more")
     person("gc")
     let_age(person)
     number = releases(person)[0]

@@ -14,7 +14,7 @@ from homeport.system.home import Home
 from tests.app_repository import commit, make_repository
 from tests.e2e.person import FILE, Person, get
 from tests.e2e.program import program_for
-from tests.e2e.role import ROOT, as_uid
+from tests.e2e.role import ROOT, as_uid, wait_for
 
 USER = 61997
 """Nobody's: whatever runs with it was started here."""
@@ -52,7 +52,7 @@ def user() -> Iterator[Person]:
         finally:
             if (person.home / "engine.lock").exists():  # else there never was an engine
                 person.leave()
-        assert not ROOT or running(USER) == []
+        wait_for(lambda: not ROOT or running(USER) == [], "the end of all that they have started")
     finally:
         shutil.rmtree(directory)
         if ROOT:
@@ -97,7 +97,8 @@ def test_a_user_works_beside_root_and_they_never_meet(user: Person, root: Person
     assert work(user, "rollback") == "r3"
 
     assert user.document("down", "--yes")["engine_stopped"]
-    assert not ROOT or running(USER) == []
+    # whoever waits for a sandbox ends a moment after it
+    wait_for(lambda: not ROOT or running(USER) == [], "the end of all that they have started")
     if root is not None:
         now = [(each["id"], each["pid"]) for each in root.instances()]
         assert now == [(each["id"], each["pid"]) for each in theirs], "root's weren't touched"

@@ -17,7 +17,7 @@ from homeport.instance.cgroup import Cgroups
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.ports.sandbox import Mount, SandboxSpec
 from homeport.system import process
-from tests.e2e.role import Role, as_uid, wait_for
+from tests.e2e.role import Role, as_uid, until_enough, wait_for
 from tests.e2e.role import role as role  # a fixture
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
@@ -229,7 +229,10 @@ def test_output_comes_as_it_is_written(role: Role) -> None:
 def test_timeout_ends_the_whole_tree(role: Role) -> None:
     marker = f"{os.getpid()}{role.inside}"
     spec = inside(role.uid, "bash", "-c", f"setsid --fork sleep 60.{marker}; echo began; exec sleep 60.{marker}")
-    assert role.call(said, spec, timedelta(seconds=1.5)) == (124, "began\n")
+    found = until_enough(
+        (1.5, 6, 30), lambda seconds: role.call(said, spec, timedelta(seconds=seconds)), lambda found: found[1]
+    )
+    assert found == (124, "began\n")
     assert not sleepers(marker)
 
 
@@ -256,6 +259,38 @@ def test_a_run_dies_with_its_caller(role: Role) -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(caller, 0)[1]) == -signal.SIGKILL
     wait_for(lambda: not sleepers(marker), "the end of the sandbox")
+
+
+def caller_of(role: Role, marker: str) -> int:
+    """Pid of a process that runs a sandbox, in which something sleeps for long."""
+    caller = os.fork()
+    if caller == 0:
+        if role.name == "user" and os.getuid() == 0:
+            os.setgid(role.inside)
+            os.setuid(role.inside)
+        BwrapSandbox().run(inside(role.uid, "sleep", f"60.{marker}"))
+        os._exit(1)
+    return caller
+
+
+def test_a_run_whose_caller_dies_before_bubblewrap_begins_leaves_nothing(
+    role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = f"{os.getpid()}{role.inside}2"
+    monkeypatch.setenv("HOMEPORT_CRASH", "sandbox.run:after")
+    for _ in range(5):
+        assert os.waitstatus_to_exitcode(os.waitpid(caller_of(role, marker), 0)[1]) == -signal.SIGKILL
+    wait_for(lambda: not sleepers(marker), "the end of the sandboxes")
+
+
+def test_a_run_whose_caller_dies_while_bubblewrap_begins_leaves_nothing(role: Role) -> None:
+    marker = f"{os.getpid()}{role.inside}3"
+    for several in (1, 2, 3, 4, 5) * 2:
+        caller = caller_of(role, marker)
+        wait_for(lambda caller=caller, least=several: len(process.descendants(caller)) >= least, f"{several} processes")
+        os.kill(caller, signal.SIGKILL)
+        os.waitpid(caller, 0)
+    wait_for(lambda: not sleepers(marker), "the end of the sandboxes")
 
 
 def failures(directory: Path, uid: int | None) -> list[tuple[str, ...]]:

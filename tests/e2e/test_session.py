@@ -261,6 +261,7 @@ def test_what_cannot_be_is_said(person: Person) -> None:
         (("exec", "web-1", "--", "/app", "x"), 126, "can't be executed"),
         (("exec", "web-1", "echo $HOMEPORT_INSTANCE; exit 9"), 9, "web-1"),
         (("exec", "--timeout", "soon", "web-1", "ls"), 2, "--timeout: expected a duration"),
+        (("exec", "web-1", "-e", "live", "--", "ls"), 2, "homeport exec -e live web-1 -- ls"),
         (("exec", "web-11"), 3, 'did you mean "web-1"?'),
         (("exec", "--process", "worker", "web-1"), 3, "runs no process type 'worker'; there is web"),
         (("run", "--release", "r7", "ls"), 3, "no release r7"),

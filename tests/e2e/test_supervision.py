@@ -154,7 +154,7 @@ def scenario_of_killed_process(directory: Path, uid: int | None) -> None:
         os.kill(server, signal.SIGKILL)
         wait_for(lambda: (seen := generation.process()).exits == 1 and seen.up, "the restart")
         assert generation.process().last_exit == "signal 9 (SIGKILL)"
-        assert not set(stragglers) & set(process.descendants(generation.pid))
+        wait_for(lambda: not set(stragglers) & set(process.descendants(generation.pid)), "the stragglers' end")
         generation.wait_until_up(times=2)
         url = f"http://127.0.0.1:{generation.port()}/server.py"
         with urllib.request.urlopen(url, timeout=30) as response:
@@ -167,13 +167,17 @@ def test_a_killed_process_is_back_without_stragglers(role: Role) -> None:
     role.call(scenario_of_killed_process, role.directory, role.uid)
 
 
+def servers(generation: Generation) -> int:
+    return sum(process.name(each) == "python3" for each in process.descendants(generation.pid))
+
+
 def scenario_of_killed_runsv(directory: Path, uid: int | None) -> None:
     with running(assembly_of(directory, uid, "python3 server.py")) as generation:
         generation.wait_until_up()
         [runsv] = [each for each in process.descendants(generation.pid) if process.name(each) == "runsv"]
         os.kill(runsv, signal.SIGKILL)
         generation.wait_until_up(times=2)
-        assert sum(process.name(each) == "python3" for each in process.descendants(generation.pid)) == 1
+        wait_for(lambda: servers(generation) == 1, "the end of the one before")
         supervision.stop(generation.services)
         generation.wait_until_gone()
         assert generation.lines()[-2] == "server got TERM"

@@ -21,7 +21,7 @@ from homeport.model.fleet import Run, State, Target
 from homeport.model.platform import Place
 from homeport.plan.balancer import backend_name
 from homeport.plan.balancer_text import ROUTES
-from homeport.testing.contract import find, healthy, launch, run, when
+from homeport.testing.step import find, healthy, launch, run, when
 from homeport.testing.world import APP, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.e2e.balanced import until
 from tests.local_world import LocalWorld, local_world

@@ -93,9 +93,9 @@ class Turns:
             each.start()
         while True:
             with self._changed:
-                assert self._changed.wait_for(lambda: not self._granted and self._waiting >= self._alive, timeout=30), (
-                    f"stuck: {self._alive - self._waiting}"
-                )
+                assert self._changed.wait_for(
+                    lambda: not self._granted and self._waiting >= self._alive, timeout=120
+                ), f"stuck: {self._alive - self._waiting}"
                 if not self._alive:
                     return
                 self.after_each()

@@ -36,9 +36,10 @@ class Deployment:
         self.listen = listen
         self.say = say
 
-    def deploy(self, wanted: Bound) -> Generation:
+    def deploy(self, wanted: Bound, *, patient: bool = False) -> Generation:
         """The generation of that release that serves. Raises `Failed` where it doesn't become healthy: the old one
-        serves again then; any other error before something was stopped."""
+        serves again then; any other error before something was stopped. `patient`: its processes may end and begin
+        again as often as they like in the grace time: what they need may be coming up as well."""
         record = self.records.load()
         if record.refused is not None and record.refused.bound == wanted:
             self.say(f"{wanted.name} was refused a moment ago: going on with the way back")
@@ -52,7 +53,7 @@ class Deployment:
         self._restore(wanted)
         self.generations.check(generation, record.generation)
         record = self.records.save(replace(record, trying=wanted, refused=None))
-        refusal = self._bring(record, generation)
+        refusal = self._bring(record, generation, patient=patient)
         record = self.records.load()
         if refusal is not None:
             raise self._go_back(record, refusal)
@@ -85,7 +86,7 @@ class Deployment:
             and look(self.generations, running).well
         )
 
-    def _bring(self, record: Record, generation: Generation) -> Refusal | None:
+    def _bring(self, record: Record, generation: Generation, *, patient: bool = True) -> Refusal | None:
         """It runs instead of what ran, and is healthy: None."""
         running = record.generation
         try:
@@ -95,7 +96,7 @@ class Deployment:
                 generation = running
                 self.say(f"{generation.bound.name} was started before: going on")
             self.say(f"waiting until {generation.bound.name} is healthy")
-            return wait(self.generations, generation)
+            return wait(self.generations, generation, patient=patient)
         except HomeportError as error:
             return Refusal(
                 bound=generation.bound,
@@ -129,7 +130,7 @@ class Deployment:
             if record.generation is not None:
                 self._end(record.generation)
             self._settle(record, generation=None)
-            return _failed(refusal, "nothing served before, and nothing runs now")
+            return _failed(refusal, "nothing served on this server before, and nothing runs on it now")
         if old == refusal.bound:
             # It was good once, and may become so again: what it needs is perhaps away.
             self._settle(record)

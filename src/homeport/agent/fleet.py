@@ -1,38 +1,43 @@
-"""What an instance of an Auto Scaling group tells AWS about itself: which release it runs, that it is ready, or why it
-never will be. Called by `agent.main`; botocore is imported only here, and only on such an instance.
+"""What an instance of an Auto Scaling group tells AWS about itself: which release it runs, where it is reached, that it
+is ready, or why it never will be. Called by `agent.main`; botocore is imported only here, and only on such an instance.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
+from homeport.agent.elastic_ip import ElasticIps
 from homeport.agent.metadata import Metadata
-from homeport.errors import Conflict, HomeportError, Unavailable
-from homeport.plan.instance_file import InstanceFile, of_tags
-from homeport.plan.last_words import LastWords, last_words_key
-from homeport.stores.objects import open_store
+from homeport.agent.name import Name
+from homeport.errors import Unavailable
+from homeport.plan.instance_file import of_tags
 from homeport.system.clock import pause
 from homeport.system.effect import effect
 
 HOOK, LAST_HOOK = "homeport-launching", "homeport-terminating"
 RELEASE = "homeport-release"
 _PATIENCE_SECONDS = 120
+_METADATA_SECONDS, _METADATA_ATTEMPTS = 5, 4
 
 
 class Member(Struct, frozen=True, kw_only=True):
-    """Who this instance is. `fleet`: its Auto Scaling group; `identity`: the parameter with the age identity."""
+    """Who this instance is. `fleet`: its Auto Scaling group; `identity`: the parameter with the age identity. `name`,
+    and the zone that it is in; `addresses`: the parameter with the ids of Elastic IPs; empty: its group has none."""
 
     instance: str
+    address: str
+    """Its private one."""
     region: str
     fleet: str
     identity: str
+    name: str
+    name_zone: str
+    addresses: str
     said: dict[str, str]
     """Its tags, in the words of the instance file."""
 
@@ -42,13 +47,17 @@ def member(metadata: Metadata) -> Member | None:
     tags = metadata.tags("homeport-")
     if "homeport-fleet" not in tags:
         return None
-    instance = metadata.instance
+    instance, address = metadata.instance, metadata.address
     return Member(
         instance=instance,
+        address=address,
         region=metadata.region,
         fleet=tags["homeport-fleet"],
         identity=tags.get("homeport-identity", ""),
-        said=of_tags(tags, instance=instance, zone=metadata.zone, address=metadata.address),
+        name=tags.get("homeport-name", ""),
+        name_zone=tags.get("homeport-names", ""),
+        addresses=tags.get("homeport-addresses", ""),
+        said=of_tags(tags, instance=instance, zone=metadata.zone, address=address),
     )
 
 
@@ -66,7 +75,14 @@ class Fleet:
             raise Unavailable(
                 "botocore, which tells AWS, isn't installed", hint="pip install 'homeport[aws]'"
             ) from error
-        return botocore.session.get_session()
+        from homeport.agent.service import OwnModels
+
+        session = botocore.session.get_session()
+        session.register_component("data_loader", OwnModels())
+        # by default one question of 1 s: on a machine that is just beginning to serve, that is soon over
+        session.set_config_variable("metadata_service_timeout", _METADATA_SECONDS)
+        session.set_config_variable("metadata_service_num_attempts", _METADATA_ATTEMPTS)
+        return session
 
     def _client(self, service: str) -> Any:
         from botocore.config import Config
@@ -118,6 +134,39 @@ class Fleet:
         answer = self._client("autoscaling").describe_auto_scaling_instances(InstanceIds=[self.member.instance])
         return any(each["LifecycleState"].startswith("Pending") for each in answer["AutoScalingInstances"])
 
+    def take_address(self, say: Callable[[str], None]) -> None:
+        """The instance has one of its group's Elastic IP addresses, where that has any."""
+        if self.member.addresses:
+            with self._translated(f"an Elastic IP address for {self.member.instance}"):
+                say(f"goes out from {self._elastic_ips(say).take()}")
+
+    def take_name(self, say: Callable[[str], None]) -> None:
+        """Its private name leads to it, where its group has one."""
+        if (name := self._name()) is not None:
+            with self._translated(f"the name {name.name}"):
+                gone = name.take()
+            say(f"{name.name} leads here" + (f", and no longer to {', '.join(gone)}" if gone else ""))
+
+    def give_name_back(self) -> None:
+        if (name := self._name()) is not None:
+            with self._translated(f"the name {name.name}"):
+                name.give_back()
+
+    def let_address_go(self, say: Callable[[str], None]) -> None:
+        if self.member.addresses:
+            with self._translated(f"the Elastic IP address of {self.member.instance}"):
+                self._elastic_ips(say).let_go()
+
+    def _name(self) -> Name | None:
+        said = self.member
+        if not said.name:
+            return None
+        return Name(self._client, zone=said.name_zone, name=said.name, instance=said.instance, address=said.address)
+
+    def _elastic_ips(self, say: Callable[[str], None]) -> ElasticIps:
+        said = self.member
+        return ElasticIps(self._client, parameter=said.addresses, instance=said.instance, say=say)
+
     def bring_identity(self, path: Path) -> None:
         """What decrypts secrets lies at `path`."""
         if path.exists() or not self.member.identity:
@@ -135,31 +184,6 @@ class Fleet:
             yield
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             raise Unavailable(f"{what}: {error}") from error
-
-
-def last_words(said: InstanceFile, error: HomeportError, at: datetime, release: int | None) -> None:
-    """Why the instance isn't to be had lies in the store, for when it is gone. Raises `Unavailable`."""
-    if said.store is None or said.app is None or said.environment is None or said.instance is None:
-        return
-    words = LastWords(
-        instance=said.instance,
-        group=said.group or "",
-        at=at,
-        release=release,
-        message=error.message,
-        details=error.details,
-    )
-    _leave(
-        open_store(said.store), last_words_key(said.app, said.environment, said.instance), msgspec.json.encode(words)
-    )
-
-
-@effect("agent.leave_last_words")
-def _leave(store: Any, key: str, data: bytes) -> None:
-    try:
-        store.create(key, data)
-    except Conflict:  # it has said so before
-        return
 
 
 @effect("agent.keep_identity")

@@ -6,6 +6,7 @@ Whoever starts one has recorded it before; whoever finds one recorded learns her
 import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -77,6 +78,11 @@ class Generations:
     def info(self, generation: Generation) -> Path:
         return self.directory(generation) / f"bwrap-{generation.number}.json"
 
+    @cached_property
+    def _uid(self) -> int | None:
+        """Whose rights its processes have; None: ours."""
+        return Addresses(self.home, self.clock).uid("agent") if os.getuid() == 0 else None
+
     def assembly(self, generation: Generation) -> Assembly:
         """What its sandbox is made from, secrets in clear. Raises `Unavailable` where one can't be decrypted, `Invalid`
         for groups that can't be on one instance."""
@@ -95,7 +101,7 @@ class Generations:
                 "HOMEPORT_INSTANCE": generation.instance,
                 "HOMEPORT_ZONE": generation.zone,
             },
-            uid=Addresses(self.home, self.clock).uid("agent") if os.getuid() == 0 else None,
+            uid=self._uid,
             memory_bytes=None if None in limits else sum(each for each in limits if each is not None),
             turns=Turns(
                 types=bound.release.resolved.types,

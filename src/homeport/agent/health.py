@@ -13,6 +13,7 @@ from homeport.instance.probe import AGAIN_SECONDS, QUICK_SECONDS, Target, ask
 from homeport.model.fleet import Probe, Process
 from homeport.model.platform import Group
 from homeport.plan.diagnosis import Patient, explain
+from homeport.plan.illness import LOOPING_EXITS
 from homeport.plan.route import first_host
 from homeport.ports.engine import LogQuery
 from homeport.system.clock import pause
@@ -51,8 +52,9 @@ def look(generations: Generations, generation: Generation) -> Seen:
     return Seen(alive=True, well=up and settled and all(each.ok for each in probes), processes=processes, probes=probes)
 
 
-def wait(generations: Generations, generation: Generation) -> Refusal | None:
-    """None: it is healthy. Else why it isn't: its grace time has passed, or it has ended."""
+def wait(generations: Generations, generation: Generation, *, patient: bool = True) -> Refusal | None:
+    """None: it is healthy. Else why it isn't: its grace time has passed, or it has ended, or, unless `patient`, one of
+    its processes keeps ending."""
     clock = generations.clock
     grace = max(each.health.grace for each in groups(generation.bound))
     until = clock.monotonic() + grace.total_seconds()
@@ -62,6 +64,9 @@ def wait(generations: Generations, generation: Generation) -> Refusal | None:
             return None
         if not seen.alive:
             return _refusal(generations, generation, seen, f"has ended: {generations.why_dead(generation)}")
+        looping = next((each for each in seen.processes if each.exits >= LOOPING_EXITS), None)
+        if looping is not None and not patient:
+            return _refusal(generations, generation, seen, f"isn't healthy: {looping.name} keeps ending")
         if clock.monotonic() >= until:
             return _refusal(generations, generation, seen, f"isn't healthy after {grace.total_seconds():g} s")
         failing = seen.failing

@@ -7,22 +7,15 @@ rest.
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
-import msgspec
 
 from homeport import __version__
+from homeport.agent.here import Here, emit, printable
 from homeport.errors import Bug, HomeportError, Invalid, Unavailable
-
-if TYPE_CHECKING:
-    from homeport.agent.deployment import Deployment
-    from homeport.agent.fleet import Fleet
-    from homeport.agent.record import Bound
-    from homeport.agent.status import StatusView
-    from homeport.plan.release_url import ReleaseUrl
+from homeport.system.memory import tidied_seldom
 
 
 def _options(*, waits: bool) -> Callable[[Any], Any]:
@@ -66,7 +59,7 @@ def deploy(url: str, wait: str, as_json: bool) -> None:
     from homeport.plan.release_url import parse
 
     named = parse(url if "://" in url else os.path.abspath(url))
-    server = _Server(as_json=as_json)
+    server = Here(as_json=as_json)
     with server.alone(wait):
         server.bring(fetch(named, server.said, server.home, server.say))
 
@@ -88,11 +81,11 @@ def boot(wait: str, as_json: bool) -> None:
     """
     from homeport.agent.fetch import fetch, newest
 
-    server = _Server(as_json=as_json)
+    server = Here(as_json=as_json)
     with server.alone(wait):
         last = server.records.load().good
         if last is not None and server.said.store is None and server.said.app is None:
-            server.bring(last)
+            server.bring(last, patient=True)
             return
         with server.launching():
             try:
@@ -103,7 +96,7 @@ def boot(wait: str, as_json: bool) -> None:
                     raise
                 server.say(f"{error.message}: starting what served here last")
                 wanted = last
-            server.bring(wanted)
+            server.bring(wanted, patient=True)
 
 
 @cli.command()
@@ -114,11 +107,17 @@ def stop(wait: str, as_json: bool) -> None:
     \b
     homeport-agent stop
     """
-    server = _Server(as_json=as_json)
+    server = Here(as_json=as_json)
     with server.alone(wait):
+        fleet = server.fleet
+        if fleet is not None:
+            server.attempt(fleet.give_name_back)
         ended = server.deployment().stop()
-        if server.fleet is not None:
-            server.fleet.gone()
+        if fleet is not None:
+            # its app may speak to others to its very end
+            server.attempt(lambda: fleet.let_address_go(server.say))
+            server.leave()
+            fleet.gone()
         server.show(f"{ended.bound.name} has ended" if ended is not None else "nothing runs")
 
 
@@ -139,7 +138,7 @@ def task(url: str, id: str, line: str, wait: str, as_json: bool) -> None:
     """
     from homeport.plan.release_url import parse
 
-    server = _Server(as_json=as_json)
+    server = Here(as_json=as_json)
     with server.alone(wait):
         server.run_task(parse(url if "://" in url else os.path.abspath(url)), id, line)
 
@@ -158,10 +157,10 @@ def exec_(name: str | None, timeout: str | None, command: tuple[str, ...]) -> in
     """
     from homeport.agent.inside import run
 
-    server = _Server(as_json=False)
+    server = Here(as_json=False)
     code, reason = run(server.generations, server.records.load().generation, name, command, timeout)
     if reason:
-        click.echo(_printable(reason), err=True)
+        click.echo(printable(reason), err=True)
     return code
 
 
@@ -176,7 +175,7 @@ def status(as_json: bool) -> None:
     """
     from homeport.agent.status import words
 
-    server = _Server(as_json=as_json)
+    server = Here(as_json=as_json)
     server.show(*words(server.status()))
 
 
@@ -195,151 +194,14 @@ def logs(last: int, since: str | None, process: str, grep: str, most: int | None
     """
     from homeport.agent.words import lines_of
 
-    server = _Server(as_json=as_json)
+    server = Here(as_json=as_json)
     for line in lines_of(server.home, last=last, since=since, process=process, pattern=grep, most=most, json=as_json):
-        click.echo(line if as_json else _printable(line))
-
-
-class _Server:
-    """What a command works with. `say` gets progress, `show` what was asked for."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        from homeport.agent import server
-        from homeport.agent.generation import Generations
-        from homeport.agent.record import Records
-        from homeport.instance.sandbox import BwrapSandbox
-        from homeport.system.clock import SystemClock
-
-        self.as_json = as_json
-        self.tried: int | None = None
-        self.clock = SystemClock()
-        self.fleet = _fleet()
-        self.said = server.stated(os.environ, self.fleet.member.said if self.fleet is not None else {})
-        self.home = server.place(self.said, os.environ)
-        self.instance = server.instance(self.said)
-        self.records = Records(self.home.root)
-        identity = server.identity(self.said, self.home)
-        self.generations = Generations(self.home, sandbox=BwrapSandbox(), identity=identity, clock=self.clock)
-
-    @contextmanager
-    def alone(self, wait: str) -> Iterator[None]:
-        from homeport.agent import server
-        from homeport.plan.quantity import parse_duration
-
-        patience = parse_duration(wait)
-        server.make(self.home)
-        with server.alone(self.home, patience, self.clock, self.say):
-            yield
-
-    def deployment(self) -> "Deployment":
-        from homeport.agent.deployment import Deployment
-
-        said = self.said
-        return Deployment(
-            self.records, self.generations, instance=self.instance, zone=said.zone, listen=said.listen, say=self.say
-        )
-
-    def bring(self, wanted: "Bound") -> None:
-        """It serves, and that has been told."""
-        from homeport.agent.health import asked_at
-        from homeport.agent.status import reached_at
-
-        self.tried = wanted.release.number
-
-        task = wanted.release.resolved.release_task
-        if task is not None:
-            self.say(f"{wanted.name} has a release task, which isn't run here: {task}")
-        self._bring_identity(wanted)
-        generation = self.deployment().deploy(wanted)
-        if self.fleet is not None:
-            self.fleet.tell(wanted.release.id)
-        address = reached_at(generation)
-        if address is None:
-            self.show(f"{wanted.name} runs; it listens on nothing")
-        elif asked_at(generation) == generation.address:
-            self.show(f"{wanted.name} serves on {address}")
-        else:
-            port = address.rpartition(":")[2]
-            self.show(f"{wanted.name} serves on {address}: http://{asked_at(generation)}:{port}/")
-
-    def run_task(self, url: "ReleaseUrl", id_: str, line: str) -> None:
-        """It has ended, and that has been told. Raises `Conflict` where it was begun before, and why it couldn't be."""
-        from homeport.agent.fetch import fetch
-        from homeport.agent.task import Told, run
-        from homeport.instance.task import NEVER_STARTED
-        from homeport.plan.task_object import task_prefix
-        from homeport.stores.objects import open_store
-
-        told = Told(open_store(url.store), task_prefix(url.app, url.environment, id_), self.clock)
-        told.begin(self.instance)
-        try:
-            bound = fetch(url, self.said, self.home, self.say)
-            self._bring_identity(bound)
-            self.say(f"running {id_} of {bound.name}: {line}")
-            ended = run(self.generations, bound, told, id_, line)
-        except HomeportError as error:
-            told.end(NEVER_STARTED, (error.message, *error.details))
-            raise
-        told.end(ended.exit_code, ended.tail)
-        self.say(f"{id_} ended with exit code {ended.exit_code}")
-
-    def _bring_identity(self, wanted: "Bound") -> None:
-        """What decrypts the release's secrets is here, where there are any."""
-        values = (each for group in wanted.snapshot.groups.values() for each in group.values())
-        if self.fleet is not None and any(each.secret for each in values):
-            self.fleet.bring_identity(self.generations.identity)
-
-    @contextmanager
-    def launching(self) -> Iterator[None]:
-        """The instance's Auto Scaling group, if it has one, hears how it went."""
-        try:
-            yield
-        except HomeportError as error:
-            if self.fleet is not None:
-                from homeport.agent.fleet import last_words
-
-                with suppress(HomeportError):  # what went wrong is said here as well
-                    last_words(self.said, error, self.clock.now(), self.tried)
-                self.fleet.ready(well=False)
-            raise
-        if self.fleet is not None:
-            self.fleet.ready(well=True)
-
-    def status(self) -> "StatusView":
-        from homeport.agent.status import status
-
-        return status(self.records.load(), self.generations, self.instance)
-
-    def say(self, text: str) -> None:
-        if not self.as_json:
-            click.echo(_printable(text))
-
-    def show(self, *lines: str) -> None:
-        """The lines; with `--json` the status instead."""
-        if self.as_json:
-            _emit(self.status())
-        for line in lines:
-            self.say(line)
-
-
-def _fleet() -> "Fleet | None":
-    """The Auto Scaling group of this instance; None: it isn't in one."""
-    from homeport.agent import metadata
-
-    found = metadata.here(os.environ)
-    if found is None:
-        return None
-    from homeport.agent.fleet import Fleet, member
-
-    who = member(found)
-    if who is None:
-        return None
-    os.environ.setdefault("AWS_REGION", who.region)  # the store is in its region, and nobody else says which that is
-    return Fleet(who)
+        click.echo(line if as_json else printable(line))
 
 
 def main() -> None:
     """Entry point of the program."""
+    tidied_seldom()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -373,25 +235,16 @@ def _refused(error: HomeportError, *, as_json: bool) -> int:
     if as_json:
         after = error.retry_after if isinstance(error, Unavailable) else None
         said = {"kind": error.kind, "message": error.message, "hint": error.hint, "details": error.details}
-        _emit({"error": said | {"retry_after_seconds": None if after is None else after.total_seconds()}})
+        emit({"error": said | {"retry_after_seconds": None if after is None else after.total_seconds()}})
     else:
         lines = [f"error: {error.message}", *(f"  {each}" for each in error.details)]
         lines += [f"→ {error.hint}"] if error.hint else []
-        click.echo("\n".join(_printable(each) for line in lines for each in line.splitlines()), err=True)
+        click.echo("\n".join(printable(each) for line in lines for each in line.splitlines()), err=True)
     if os.environ.get("HOMEPORT_DEBUG") == "1":
         import traceback
 
         traceback.print_exc()
     return error.exit_code
-
-
-def _emit(value: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def _printable(text: str) -> str:
-    """What apps wrote can't change the terminal."""
-    return "".join(each if each.isprintable() or each == "\t" else ascii(each)[1:-1] for each in text)
 
 
 if __name__ == "__main__":

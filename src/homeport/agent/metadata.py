@@ -9,11 +9,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from homeport.errors import Unavailable
+from homeport.system.clock import pause
 
 ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 _USUAL = "http://169.254.169.254"
 _VENDOR = Path("/sys/devices/virtual/dmi/id/sys_vendor")
 _SECONDS = 5.0
+_AGAIN = (429, 500, 502, 503, 504)
+ATTEMPTS, BETWEEN_SECONDS = 4, 1.0
+"""A machine that boots is slow, and the service throttles whoever asks it much."""
 
 
 class Metadata:
@@ -58,20 +62,30 @@ class Metadata:
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str]) -> str | None:
         """None: there is no such thing."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                status, body = self._answer(method, path, headers)
+            except (OSError, http.client.HTTPException, UnicodeDecodeError) as error:
+                if attempt == ATTEMPTS:
+                    raise Unavailable(f"the metadata service of this instance doesn't answer: {error}") from error
+            else:
+                if status == 200:
+                    return body
+                if status == 404:
+                    return None
+                if status not in _AGAIN or attempt == ATTEMPTS:
+                    break
+            pause(BETWEEN_SECONDS * attempt)
+        raise Unavailable(f"the metadata service of this instance answered {status} to {method} {path}")
+
+    def _answer(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str]:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=_SECONDS)
         try:
             connection.request(method, path, headers=dict(headers))
             answer = connection.getresponse()
-            body = answer.read().decode()
-        except (OSError, http.client.HTTPException, UnicodeDecodeError) as error:
-            raise Unavailable(f"the metadata service of this instance doesn't answer: {error}") from error
+            return answer.status, answer.read().decode()
         finally:
             connection.close()
-        if answer.status == 404:
-            return None
-        if answer.status != 200:
-            raise Unavailable(f"the metadata service of this instance answered {answer.status} to {method} {path}")
-        return body
 
 
 def here(environ: Mapping[str, str]) -> Metadata | None:

@@ -1,7 +1,9 @@
 """What `up` and `deploy` share: from code to releases that run. Called by them, `rollback` and `config`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar
 
 from homeport.cli import follow, freeze, place, publish
 from homeport.cli.client import Client
@@ -9,22 +11,26 @@ from homeport.cli.code import Asked, Code
 from homeport.cli.follow import Outcome
 from homeport.cli.hook import Hooks
 from homeport.cli.output import Progress, size
-from homeport.console.views import AppView, StatusView
+from homeport.console.views import AppView, DeploymentView, StatusView
 from homeport.errors import Conflict, Failed, HomeportError, Invalid, NotFound, Unavailable
 from homeport.model.platform import Resolved
 from homeport.model.release import Release
 from homeport.plan.release import parse_number, shared_name
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.source import Source, tag_release
-from homeport.system.clock import SystemClock
+from homeport.system.clock import SystemClock, pause
 
 PREPARE_SECONDS = 20.0
 """How long one question after it waits for an answer."""
+LOOK_SECONDS = 1.0
+PATIENCE = timedelta(seconds=5)
+"""Beyond what somebody who may be dead is waited for: the first look comes after their last sign of life."""
+T = TypeVar("T")
 
 
 def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalogue) -> tuple[Release, bool]:
     """The release that is exactly what is asked for, and whether it was made just now."""
-    from homeport import wiring
+    from homeport.wiring import engine, storage
 
     wanted = code.wanted
     check_alone(wanted.resolved.place.id, code.app)
@@ -36,11 +42,16 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
         tag_release(wanted.source, release.app, release.environment, release.number, alone=wanted.alone)
         return release, False
     freeze.check(catalogue.store, wanted.resolved.place.id, asked.over_freeze)
-    home = wiring.home()
+    home = storage.home()
+    current = catalogue.current(code.app, wanted.environment)
+    engine.check_certificate(wanted.resolved.place, None if current is None else current.resolved.place)
     what = "the work tree" if wanted.source.dirty else f"{wanted.source.commit[:10]} {wanted.source.subject}"
     where = f" of {wanted.source.url}" if wanted.source.url else ""
     progress.say(f"building {code.app} from {what}{where}")
-    progress.goes_on(f"nothing of {code.app} is released; what runs goes on", "homeport deploy   # takes it up again")
+    progress.goes_on(
+        f"nothing of {code.app} is released; what runs goes on",
+        f"homeport deploy -e {wanted.environment}   # takes it up again",
+    )
     by = place.person(asked.directory)
     now = SystemClock().now()
 
@@ -51,11 +62,10 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
         progress.passing(f"    {line}")
 
     hooks = _hooks(asked, wanted.resolved, progress, by=by, commit=wanted.source.commit)
-    current = catalogue.current(code.app, wanted.environment)
     hooks.told["HOMEPORT_PREVIOUS"] = "" if current is None else current.id
     with hooks.failing("pre-build"):
         hooks.before("pre-build", f"nothing of {code.app} is built")
-    builder = wiring.builder(home, catalogue.store)
+    builder = engine.builder(home, catalogue.store)
     with hooks.failing("build"):
         release = publish.create(wanted, builder, catalogue, by=by, why=asked.why, now=now, say=say, output=heard)
     progress.say(f"released {release.id} of {release.app}")
@@ -69,9 +79,9 @@ def make_release(code: Code, asked: Asked, progress: Progress, catalogue: Catalo
 def check_alone(environment: str, app: str) -> None:
     """Asked before anything is kept for it: releases and config are those of another platform's environment of that
     name, where the app is up there. The engine looks again before it deploys. Raises `Conflict`."""
-    from homeport import wiring
+    from homeport.cli import remote
 
-    if wiring.remote() is not None:
+    if remote.chosen() is not None:
         return  # each platform there has a bucket of its own
     api = place.client()
     with suppress(NotFound, Unavailable):  # no engine runs, or that environment has just ended
@@ -102,16 +112,33 @@ def leaves_rollback(running: Release, source: Source) -> str | None:
 
 def bring(api: Client, release: Release, asked: Asked, *, by: str, progress: Progress) -> Outcome:
     """The release runs in its environment; with `force`, in new instances only; with `detach`, is on its way there.
-    Raises `Failed` with the evidence, or
-    where a hook says no, `Conflict` where another deployment goes on, or the environment is frozen."""
+    Raises `Failed` with the evidence, or where a hook says no, `Conflict` where another deployment goes on, or the
+    environment is frozen."""
     if asked.detach and api.inside:
         raise Invalid("--detach: nobody would carry it on, since on this engine that is what the command does")
     environment = release.resolved.place.id
-    before = launched(api, environment, release.app)
-    if before == release.id and going_on(api, environment, release.app) is None:
+    try:
+        found = _app(api, environment, release.app)
+    except NotFound:
+        before, goes_on = None, None
+    else:
+        before, goes_on = found.release, _unfinished(found)
+    if before == release.id and goes_on is None:
+        if api.inside:
+            with suppress(Conflict):  # they live: what is left to do they do
+                _patiently(lambda: api.settle(environment, app=release.app), progress)
         return _outcome(api, release, None, "good", changed=False)
     hooks = _hooks(asked, release.resolved, progress, by=by, commit=release.slug.commit)
     hooks.told |= {"HOMEPORT_RELEASE": release.id, "HOMEPORT_PREVIOUS": before or ""}
+    as_it_is = not asked.force and asked.pause_after is None
+    if goes_on is not None and goes_on.release == release.id and as_it_is:
+        progress.say(f"deployment {goes_on.number} of {release.id} of {release.app} goes on: by {goes_on.by}")
+        hooks.skip(("post-deploy", "on-failure"), "another command began the deployment")
+        if asked.detach:
+            return _outcome(api, release, goes_on.number, None, changed=True)
+        ended = follow.see_through(api, environment, release.app, goes_on.number, progress)
+        follow.verdict(ended, app=release.app, release=release.id, number=goes_on.number, environment=environment)
+        return _outcome(api, release, goes_on.number, ended.verdict.value, changed=True)
     progress.goes_on(
         f"{release.id} of {release.app} isn't deployed", f"homeport deploy --release {release.id} -e {environment}"
     )
@@ -120,26 +147,45 @@ def bring(api: Client, release: Release, asked: Asked, *, by: str, progress: Pro
     with hooks.failing("deploy"):
         if before is not None and not api.inside:
             _check_usable(api, release, progress)
-        number = api.deploy(
-            environment,
-            app=release.app,
-            release=release.number,
-            by=by,
-            why=asked.why,
-            restart=asked.force,
-            pause_after=asked.pause_after,
-            over_freeze=asked.over_freeze,
-        )
+
+        def begin() -> int:
+            return api.deploy(
+                environment,
+                app=release.app,
+                release=release.number,
+                by=by,
+                why=asked.why,
+                restart=asked.force,
+                pause_after=asked.pause_after,
+                over_freeze=asked.over_freeze,
+            )
+
+        number = _patiently(begin, progress) if api.inside else begin()
         if asked.detach:
             hooks.skip(("post-deploy", "on-failure"), "nobody waits for its end")
             return _outcome(api, release, number, None, changed=True)
-        ended = follow.follow(api, environment, release.app, number, progress)
-        progress.clear()
+        ended = follow.see_through(api, environment, release.app, number, progress)
         hooks.told |= {"HOMEPORT_DEPLOYMENT": str(number), "HOMEPORT_VERDICT": ended.verdict.value}
         follow.verdict(ended, app=release.app, release=release.id, number=number, environment=environment)
     outcome = _outcome(api, release, number, ended.verdict.value, changed=True)
     hooks.after(HOMEPORT_URL=" ".join(outcome.urls))
     return outcome
+
+
+def _patiently(call: Callable[[], T], progress: Progress) -> T:
+    """What it gives, once it is known that who was first is dead: a command that was killed. Raises `Conflict` where
+    they live."""
+    clock = SystemClock()
+    begun = clock.monotonic()
+    while True:
+        try:
+            return call()
+        except Conflict as error:
+            patience = error.retry_after
+            if patience is None or clock.monotonic() - begun > (patience + PATIENCE).total_seconds():
+                raise
+            progress.waiting(f"{error.message}: waiting for a sign of life, {patience.total_seconds():g} s")
+        pause(LOOK_SECONDS)
 
 
 def _check_usable(api: Client, release: Release, progress: Progress) -> None:
@@ -153,7 +199,8 @@ def _check_usable(api: Client, release: Release, progress: Progress) -> None:
         if found.failed:
             raise Failed(
                 f"{release.app} {release.id} for {environment} can't be deployed: {found.failed}",
-                hint="homeport deploy --force   # builds it again; what is damaged must be removed from the store",
+                hint=f"homeport deploy --force -e {release.resolved.place.name}   "
+                "# builds it again; what is damaged must be removed from the store",
             )
         progress.waiting(f"fetching {release.id} of {release.app}")
 
@@ -172,14 +219,6 @@ def _hooks(asked: Asked, resolved: Resolved, progress: Progress, *, by: str, com
     return Hooks(asked.directory, progress, limit=resolved.deploy.hook_timeout, told=told)
 
 
-def launched(api: Client, environment: str, app: str) -> str | None:
-    """The release that new instances get, as "r3"; None: the app, or the environment, isn't up."""
-    try:
-        return _app(api, environment, app).release
-    except NotFound:
-        return None
-
-
 def running_release(api: Client, catalogue: Catalogue, environment: str, app: str) -> Release:
     """The release that new instances get. Raises `NotFound`."""
     found = _app(api, environment, app)
@@ -193,7 +232,7 @@ def no_release(environment: str, app: AppView) -> NotFound:
     name = environment.partition("/")[2]
     said = f"{app.app} has no good release in {environment} yet"
     if app.deployment is None:
-        return NotFound(said, hint="homeport deploy")
+        return NotFound(said, hint=f"homeport deploy -e {name}")
     number, went = app.deployment.number, app.deployment.verdict
     if not went:
         hint = f"homeport deployment show {number} --follow -e {name}"
@@ -231,10 +270,14 @@ def running_if_up(catalogue: Catalogue, environment: str, app: str) -> Release |
         return None
 
 
-def going_on(api: Client, environment: str, app: str) -> int | None:
-    """Number of the app's deployment that has no verdict yet; None: there is none. Raises `NotFound`."""
-    deployment = _app(api, environment, app).deployment
-    return deployment.number if deployment is not None and not deployment.verdict else None
+def going_on(api: Client, environment: str, app: str) -> DeploymentView | None:
+    """The app's deployment that has no verdict yet; None: there is none. Raises `NotFound`."""
+    return _unfinished(_app(api, environment, app))
+
+
+def _unfinished(app: AppView) -> DeploymentView | None:
+    found = app.deployment
+    return found if found is not None and not found.verdict else None
 
 
 def _notes(found: StatusView) -> tuple[str, ...]:

@@ -101,13 +101,13 @@ def deployments(context: click.Context, _: click.Parameter, incomplete: str) -> 
     """The newest first."""
 
     def names() -> list[str]:
-        from homeport import wiring
         from homeport.cli import place
         from homeport.console.derive import deployment_view
-        from homeport.control.journal import journals
+        from homeport.control.journal import Journals
+        from homeport.wiring import storage
 
         _, app, environment = _stored(context)
-        found = journals(wiring.store(place.home()), app, environment)
+        found = Journals(storage.store(place.home()), app, environment).all()
         return [str(deployment_view(each).number) for each in reversed(found)]
 
     return _offered(names, incomplete)
@@ -172,22 +172,22 @@ def _config_keys(context: click.Context) -> list[str]:
 
 def _stored(context: click.Context) -> "tuple[Catalogue, str, str]":
     """Where releases and config are looked up, the app, and its environment."""
-    from homeport import wiring
     from homeport.cli import place
+    from homeport.wiring import storage
 
     asked = context.params.get("environment") or context.params.get("source")  # `promote` takes one of its source
     where = place.stored_environment(_directory(context), asked)
     app = place.app_name(_directory(context), where, context.params.get("app"))
-    return wiring.catalogue(wiring.store(place.home())), app, where.partition("/")[2]
+    return storage.catalogue(storage.store(place.home())), app, where.partition("/")[2]
 
 
 def stacks(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Of the project, and directories of them."""
 
     def names() -> list[str]:
-        from homeport import wiring
+        from homeport.wiring import stacks
 
-        ids = list(wiring.stack_project(_directory(context)).entries)
+        ids = list(stacks.project(_directory(context)).entries)
         directories = {f"{id.rpartition('/')[0]}/" for id in ids if "/" in id}
         return [*sorted(directories), *ids]
 

@@ -36,6 +36,10 @@ class Door(Protocol):
         """Nobody but this very process carries on what it was asked for."""
         ...
 
+    def heard(self) -> list[tuple[str, str]]:
+        """Instances, and what they wrote about what they were told, since this was asked last."""
+        ...
+
     def ask(
         self,
         kind: type[T] | None,
@@ -56,6 +60,7 @@ class Client:
     def __init__(self, door: Door) -> None:
         self._door = door
         self.inside = door.inside
+        self.heard = door.heard
 
     def daemon(self) -> views.VersionView:
         """Answers whatever its version is."""
@@ -106,6 +111,11 @@ class Client:
         """Number of the deployment that goes back."""
         body = Word(app=app, number=number, by=by, why=why)
         return self._door.ask(views.Begun, "abort", environment, body).number
+
+    def settle(self, environment: str, *, app: str) -> None:
+        """Only where the control plane is inside: what whoever drove the app's newest deployment left undone at its end
+        is done. Raises `Conflict` with `retry_after` while they may still be there."""
+        self._door.ask(None, "settle", environment, app=app)
 
     def deployments(self, environment: str, app: str) -> tuple[views.DeploymentView, ...]:
         return self._door.ask(views.DeploymentList, "deployments", environment, app=app).deployments

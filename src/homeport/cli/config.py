@@ -206,16 +206,16 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _value(key: str, text: str, *, secret: bool) -> "ConfigValue":
-    from homeport import wiring
     from homeport.cli.publish import check_storable
     from homeport.model.release import ConfigValue
     from homeport.model.secret import Secret
     from homeport.plan.config import check_key, check_value
+    from homeport.wiring import storage
 
     check_key(key)
     check_value(key, text)
     if secret:
-        return ConfigValue(text=wiring.encryption(wiring.home()).encrypt(Secret(text)), secret=True)
+        return ConfigValue(text=storage.encryption(storage.home()).encrypt(Secret(text)), secret=True)
     value = ConfigValue(text=text)
     check_storable(key, value)
     return value
@@ -232,16 +232,16 @@ def _change(
     """A page in the store; then a release with it, deployed, where the app runs."""
     from msgspec.structs import replace
 
-    from homeport import wiring
     from homeport.cli import bring, freeze, hook, publish
     from homeport.cli.deploy import finish
     from homeport.releases.catalogue import ConfigPage
     from homeport.system.clock import SystemClock
+    from homeport.wiring import storage
 
     directory = asked.directory
     where = place.stored_environment(directory, asked.environment)
     app = place.app_name(directory, where, asked.app)
-    catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    catalogue = storage.catalogue(storage.store(storage.home()))
     bring.check_alone(where, app)
     running = bring.running_if_up(catalogue, where, app)
     if group is not None:
@@ -282,11 +282,11 @@ def _check_group(directory: Path, known: list[str], group: str) -> None:
 
 
 def _layers(directory: Path, where: str, app: str, group: str) -> "list[ConfigLayer]":
-    from homeport import wiring
     from homeport.plan.config import repository_layers
+    from homeport.wiring import storage
 
     name = where.partition("/")[2]
-    catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    catalogue = storage.catalogue(storage.store(storage.home()))
     files = _files(catalogue, directory, where, app)
     return [
         *repository_layers(files, environment=name, group=group),

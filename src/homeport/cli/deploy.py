@@ -117,12 +117,12 @@ def _share(said: str | None) -> "Amount | None":
 
 
 def _deploy_existing(environment: str | None, app: str | None, name: str, asked: "Asked", *, as_json: bool) -> None:
-    from homeport import wiring
     from homeport.cli import bring
+    from homeport.wiring import storage
 
     where = place.stored_environment(asked.directory, environment)
     app = place.app_name(asked.directory, where, app)
-    catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    catalogue = storage.catalogue(storage.store(storage.home()))
     release = catalogue.get(app, where.partition("/")[2], name)
     bring.check_platform(release, where)
     finish(asked, release, as_json=as_json)

@@ -1,13 +1,17 @@
 """`homeport deployment`: how releases came to run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homeport.cli import candidates, options, output, place
 from homeport.cli.commands import Commands
-from homeport.errors import HomeportError
+from homeport.errors import HomeportError, NotFound
 from homeport.model.deployment import Entry
+
+if TYPE_CHECKING:
+    from homeport.control.journal import Journals
 
 
 @click.group(cls=Commands)
@@ -28,14 +32,11 @@ def deployment() -> None:
 @options.common
 def list_(environment: str | None, directory: Path, as_json: bool, lines: int, app: str | None) -> None:
     """List deployments, newest first. They are read from the store: the engine needn't run."""
-    from homeport import wiring
     from homeport.console.derive import deployment_view
-    from homeport.control.journal import journals
 
     where = place.stored_environment(directory, environment)
     app = place.app_name(directory, where, app)
-    store = wiring.store(wiring.home())
-    found = [deployment_view(each) for each in journals(store, app, where.partition("/")[2])][::-1][:lines]
+    found = [deployment_view(each) for each in _journals(where, app).all()][::-1][:lines]
     if as_json:
         output.emit({"app": app, "environment": where, "deployments": found})
         return
@@ -162,34 +163,38 @@ def continue_(environment: str | None, directory: Path, as_json: bool, number: i
 
     Ends with the verdict, as `deploy` does.
     """
-    from homeport.cli.follow import follow as look_on
-    from homeport.cli.follow import verdict
+    from homeport.cli.follow import see_through, verdict
 
     api = place.running_engine()
     where = place.environment_id(directory, environment, api)
     app = place.app_name(directory, where, app)
     found = api.go_on(where, app=app, number=number, by=place.person(directory))
     with output.Progress(quiet=as_json) as progress:
-        ended = look_on(api, where, app, found, progress)
+        ended = see_through(api, where, app, found, progress)
     verdict(ended, app=app, release="the release", number=found, environment=where)
     if as_json:
         output.emit(ended)
 
 
 def _newest(where: str, app: str) -> int:
-    from homeport import wiring
-    from homeport.control.journal import newest
-
-    return newest(wiring.store(wiring.home()), app, where.partition("/")[2])
+    found = _journals(where, app).newest()
+    if not found:
+        name = where.partition("/")[2]
+        raise NotFound(f"{app} was never deployed to {name}", hint=f"homeport deploy -e {name}")
+    return found
 
 
 def _journal(where: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]:
     """From the engine, which knows what is waited for; else from the store."""
-    from homeport import wiring
-    from homeport.control.journal import read
-
     try:
         found = place.client().journal(where, app, number)
         return found.entries, found.waits_for
     except HomeportError:
-        return read(wiring.store(wiring.home()), app, where.partition("/")[2], number), ""
+        return _journals(where, app).read(number), ""
+
+
+def _journals(where: str, app: str) -> "Journals":
+    from homeport.control.journal import Journals
+    from homeport.wiring import storage
+
+    return Journals(storage.store(storage.home()), app, where.partition("/")[2])

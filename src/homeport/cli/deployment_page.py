@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from homeport.cli import difference, output, place, standing
+from homeport.cli import difference, hint, output, place, standing
 from homeport.console.derive import deployment_view
 from homeport.console.views import DeploymentView
 from homeport.errors import HomeportError, NotFound
@@ -99,13 +99,13 @@ class Page(Struct, frozen=True, kw_only=True):
 
 def page_of(directory: Path, where: str, entries: tuple[Entry, ...], waits_for: str, *, lines: int) -> Page:
     """`lines`: of each instance and of the release task, so many at most."""
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    home = wiring.home()
+    home = storage.home()
     found = fold(entries)
     started = found.started
     unknown: list[str] = []
-    catalogue = wiring.catalogue(wiring.store(home))
+    catalogue = storage.catalogue(storage.store(home))
     commits, changes = _changes(directory, catalogue, found, unknown)
     until_at = found.ended.at if found.ended is not None else None
     members = _members(where, found, until_at, lines, unknown)
@@ -156,9 +156,9 @@ def _changes(
         except NotFound:
             unknown.append(f"r{number} isn't in the store any more: what changed from it, or to it, isn't known")
             return None, None
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    encryption = wiring.encryption(wiring.home())
+    encryption = storage.encryption(storage.home())
     old, new = releases
     try:
         changes = difference_of(*(side_of(each, catalogue.store, encryption) for each in releases))
@@ -197,12 +197,12 @@ def _members(
 
 def _wrote(where: str, instance: str, since_at: datetime, until_at: datetime | None, last: int) -> tuple[Wrote, ...]:
     """The last lines of a time; empty where there are none, or they are gone."""
-    from homeport import wiring
     from homeport.ports.engine import LogQuery
+    from homeport.wiring import engine
 
     found: deque[Wrote] = deque(maxlen=last)
     query = LogQuery(instance=instance, since_at=since_at)
-    for each in wiring.local_logs(place.home(), where, query, follow=False):
+    for each in engine.logs(place.home(), where, query, follow=False):
         if until_at is None or each.at <= until_at:
             found.append(Wrote(at=each.at, process=each.process, text=each.text))
     return tuple(found)
@@ -240,7 +240,7 @@ def show(found: Page) -> None:
     for each in found.timeline:
         output.line(f"  {output.when(each.at)} {'+' + _seconds(each.seconds):>9}  {each.text}", hanging=4)
     if found.waits_for:
-        output.line(f"  now: waits for {found.waits_for}", hanging=4)
+        output.line(f"  now: waits for {hint.completed(found.waits_for)}", hanging=4)
     if found.task is not None:
         _show_task(found.task)
     if found.instances:
@@ -277,7 +277,7 @@ def _show_evidence(evidence: Evidence) -> None:
     for each in evidence.lines:
         output.line(f"    {each}")
     if evidence.hint:
-        print(f"    → {output.printable(evidence.hint)}")
+        print(f"    → {output.printable(hint.completed(evidence.hint))}")
 
 
 def _seconds(number: float) -> str:

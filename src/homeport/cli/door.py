@@ -63,6 +63,9 @@ class SocketDoor:
         self.socket_path = socket_path
         self.version = version
 
+    def heard(self) -> list[tuple[str, str]]:
+        return []  # instances here are told nothing that they could answer
+
     def ask(
         self,
         kind: type[T] | None,
@@ -98,36 +101,29 @@ class SocketDoor:
         return msgspec.json.decode(answer, type=kind) if kind is not None else None  # type: ignore[return-value]
 
     def _answer(self, request: bytes, timeout: float, *, again: bool) -> tuple[http.Head, bytes]:
-        """Raises `OSError`, ValueError. `again`: it may be asked once more of a daemon that was killed meanwhile."""
-        try:
-            return http.whole(self._exchange(request, timeout))
-        except (ConnectionResetError, BrokenPipeError, ValueError):
-            if not again:
-                raise
-            return self._answer(request, timeout, again=False)
+        """A daemon that ends takes its socket away. Where nobody listens on it, or what does breaks off, it was killed,
+        and is soon back. Raises `OSError`, ValueError. `again`: what it may have begun can be asked once more."""
+        waited = 0.0
+        while True:
+            try:
+                return http.whole(self._exchange(request, timeout))
+            except (ConnectionRefusedError, ConnectionResetError, BrokenPipeError, ValueError) as error:
+                nothing_begun = isinstance(error, ConnectionRefusedError)
+                if waited >= BACK_SECONDS or not (again or nothing_begun):
+                    raise
+            pause(LOOK_SECONDS)
+            waited += LOOK_SECONDS
 
     def _exchange(self, request: bytes, timeout: float) -> bytes:
         """All that comes. Raises `OSError`."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
-            self._connect(connection)
+            connection.connect(str(self.socket_path))
             connection.sendall(request)
             received = bytearray()
             while piece := connection.recv(65536):
                 received += piece
         return bytes(received)
-
-    def _connect(self, connection: socket.socket) -> None:
-        """A daemon that ends takes its socket away. Where nobody listens on it, it was killed, and is soon back."""
-        waited = 0.0
-        while True:
-            try:
-                return connection.connect(str(self.socket_path))
-            except ConnectionRefusedError:
-                if waited >= BACK_SECONDS:
-                    raise
-            pause(LOOK_SECONDS)
-            waited += LOOK_SECONDS
 
 
 def _route(call: str, **named: str | float | None) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import candidates, options, output, place
+from homeport.cli import candidates, hint, options, output, place, remote
 from homeport.cli.client import Client
 from homeport.errors import Invalid, NotFound, Unavailable
 
@@ -34,9 +34,9 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
     Instances, balancer and addresses go; releases are kept unless --purge. The engine ends with the last environment.
     One of several apps ends alone: its routes hold no longer, requests that it has are answered, the others go on.
     """
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    home = wiring.home()
+    home = storage.home()
     api = place.running_engine()
     try:
         where = place.environment_id(directory, environment, api)
@@ -44,7 +44,7 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
         if app is not None:
             _one(api, where, app, apps, purge=purge, yes=yes, as_json=as_json)
             return
-        if apps is not None or purge or wiring.remote() is not None:
+        if apps is not None or purge or remote.chosen() is not None:
             _confirm(where, yes=yes, purge=purge)
         if apps is not None:
             with output.Progress(quiet=as_json) as progress:
@@ -68,14 +68,13 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
     if purge:
         print(f"removed {output.plural(removed, 'object')} of {where} from the store")
     elif apps:
-        print(f"its releases are kept in {wiring.store(home).place}; homeport up brings it back")
+        back = hint.completed("homeport up brings it back")
+        print(f"its releases are kept in {storage.store(home).place}; {back}")
 
 
 def _take_down(directory: Path, *, as_json: bool) -> tuple[str, ...]:
     """Names of the stacks of AWS that went with it."""
-    from homeport import wiring
-
-    if wiring.remote() is None:
+    if remote.chosen() is None:
         return ()
     from homeport.cli import environment_stacks
 
@@ -86,7 +85,7 @@ def _one(
     api: Client, where: str, app: str, apps: tuple[str, ...] | None, *, purge: bool, yes: bool, as_json: bool
 ) -> None:
     """`app` ends, and nothing else."""
-    from homeport import wiring
+    from homeport.wiring import storage
 
     if apps is None or app not in apps:
         there = ", ".join(apps or ()) or "nothing"
@@ -104,7 +103,7 @@ def _one(
     if purge:
         print(f"removed {output.plural(removed, 'object')} of it from the store")
     else:
-        print(f"its releases are kept in {wiring.home().store}")
+        print(f"its releases are kept in {storage.home().store}")
 
 
 def _apps(api: Client, where: str) -> tuple[str, ...] | None:
@@ -161,9 +160,9 @@ def _wait(api: Client, where: str, progress: output.Progress, app: str | None = 
 
 def _purge(where: str, apps: tuple[str, ...]) -> int:
     """How many objects were removed: everything of the environment, and layers that no other environment may need."""
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    store = wiring.store(wiring.home())
+    store = storage.store(storage.home())
     name = where.partition("/")[2]
     removed = 0
     for app in apps:

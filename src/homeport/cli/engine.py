@@ -38,9 +38,9 @@ def engine() -> None:
 @options.as_json
 def start(store: str | None, as_json: bool) -> None:
     """Start the engine; what ran before it comes back."""
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    wiring.choose_store(wiring.home(), store)
+    storage.choose_store(storage.home(), store)
     with _waiting("the engine starts", as_json=as_json):
         api = place.running_engine()
     _told(as_json, "the engine runs", pid=api.daemon().pid)
@@ -50,14 +50,15 @@ def start(store: str | None, as_json: bool) -> None:
 @options.as_json
 def stop(as_json: bool) -> None:
     """Stop daemon and balancer. Instances run on, unwatched and without traffic; `engine start` takes them back."""
-    from homeport import daemon, wiring
+    from homeport import daemon
+    from homeport.wiring import storage
 
     try:
         up = [each.environment for each in place.client().environments()]
     except HomeportError:
         up = []
     with _waiting("the engine stops", as_json=as_json):
-        daemon.stop(wiring.home())
+        daemon.stop(storage.home())
     _told(as_json, "the engine is stopped", environments=up)
     if up and not as_json:
         print(f"still there, but not served: {', '.join(up)}; homeport engine start brings them back")
@@ -67,9 +68,10 @@ def stop(as_json: bool) -> None:
 @options.as_json
 def restart(as_json: bool) -> None:
     """Start the engine anew, such as after an upgrade. Instances run on; the balancer is away for a moment."""
-    from homeport import daemon, wiring
+    from homeport import daemon
+    from homeport.wiring import storage
 
-    home = wiring.home()
+    home = storage.home()
     with _waiting("the engine starts anew", as_json=as_json):
         daemon.stop(home)
         daemon.start(home)
@@ -167,31 +169,33 @@ def logs(as_json: bool, lines: int, follow: bool) -> None:
 
     In order of time. With --json, one document a line.
     """
-    from homeport import wiring
     from homeport.cli.logs import show
     from homeport.ports.engine import LogQuery
+    from homeport.wiring import engine
 
-    show(wiring.engine_logs(place.home(), LogQuery(last=lines), follow=follow), as_json=as_json, flush=follow)
+    show(engine.own_logs(place.home(), LogQuery(last=lines), follow=follow), as_json=as_json, flush=follow)
 
 
 @engine.command(hidden=True, epilog=options.example("homeport engine run   # what runit does"))
 @options.as_json
 def run(as_json: bool) -> None:
     """Be the daemon, in the foreground, until TERM."""
-    from homeport import daemon, wiring
+    from homeport import daemon
+    from homeport.wiring import storage
 
     os.umask(0o077)
-    daemon.run(wiring.home())
+    daemon.run(storage.home())
 
 
 @engine.command(hidden=True, epilog=options.example("homeport engine boot   # what systemd does"))
 @options.as_json
 def boot(as_json: bool) -> None:
     """Be the root of the tree that keeps the engine running, in the foreground."""
-    from homeport import daemon, wiring
+    from homeport import daemon
+    from homeport.wiring import storage
 
     os.umask(0o077)
-    daemon.boot(wiring.home())
+    daemon.boot(storage.home())
 
 
 def _installed(as_json: bool, done: "Installed", text: str) -> None:

@@ -1,10 +1,12 @@
 """`homeport exec`: a command inside a live instance."""
 
+import shlex
 from pathlib import Path
 
 import click
 
 from homeport.cli import candidates, options, place, session
+from homeport.errors import Invalid
 
 
 @click.command(
@@ -44,16 +46,20 @@ def exec_(
     changed; all that the command has started ends with it. One word is a line for bash, terminal and exit code are as
     with `homeport run`.
     """
-    from homeport import wiring
     from homeport.ports.session import Asked
+    from homeport.wiring import engine
 
+    if command[:1] != ("--",) and "".join(command[:1]).startswith("-"):
+        end = command.index("--") if "--" in command else len(command)
+        better = shlex.join(("homeport", "exec", *command[:end], instance, *command[end:]))
+        raise Invalid(f"no command is called {command[0]}: options come before the instance", hint=better)
     where = place.environment_id(directory, environment, place.client())
     words = command[command[:1] == ("--",) :]
     argv = session.argv(words) if words else ("bash",)
     asked = Asked(
         argv=argv, shown=session.shown(words or argv), by=place.person(directory), timeout=session.time_limit(timeout)
     )
-    ended = wiring.sessions(place.home()).exec(
+    ended = engine.sessions(place.home()).exec(
         where, asked, instance=instance, process_type=process, streams=session.streams(as_json=as_json)
     )
     return session.show(ended, as_json=as_json)

@@ -69,7 +69,7 @@ def _say(
     names = ", ".join(each.value for each in chosen)
     output.line(f"{names}: {verb}{'d' if resume else 'ed'} in {group.in_words(named)}")
     if not resume:
-        print(f"→ homeport fleet resume {process}{''.join(f' {each}' for each in groups)}")
+        output.line(f"→ homeport fleet resume {process}{''.join(f' {each}' for each in groups)}")
 
 
 def _processes(text: str, *, resume: bool) -> tuple[Suspendable, ...]:

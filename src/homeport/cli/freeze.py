@@ -56,14 +56,14 @@ def freeze(
 @options.common
 def unfreeze(environment: str | None, directory: Path, as_json: bool) -> None:
     """Let deploy again to an environment that was frozen. Harmless where it isn't."""
-    from homeport import wiring
     from homeport.model.freeze import Freeze
     from homeport.plan.freeze import in_words
     from homeport.system.clock import SystemClock
+    from homeport.wiring import storage
 
     where = place.stored_environment(directory, environment)
     now = SystemClock().now()
-    before = _holding(wiring.store(wiring.home()), where, now)
+    before = _holding(storage.store(storage.home()), where, now)
     if before is not None:
         _say(where, Freeze(at=now, by=place.person(directory), why="lifted", until_at=None))
     if as_json:
@@ -96,9 +96,9 @@ def _holding(store: "ObjectStore", environment: str, now: datetime) -> "Freeze |
 
 
 def _say(environment: str, said: "Freeze") -> None:
-    from homeport import wiring
     from homeport.releases.freeze import Freezes
+    from homeport.wiring import storage
 
-    Freezes(wiring.store(wiring.home())).say(environment, said)
+    Freezes(storage.store(storage.home())).say(environment, said)
     with contextlib.suppress(HomeportError):  # it holds, whether or not an engine of here tells of it
         place.client().note_freeze(environment)

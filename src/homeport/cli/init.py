@@ -63,7 +63,10 @@ def init(
     if engine == "aws":
         block = _on_aws(environment, region=region, account=account)
         path, lines = _add(directory, block, environment, app=app, force=force)
-        next_ = f"homeport up -e {environment}   # shows what it will make, and asks"
+        next_ = (
+            f"homeport up -e {environment}   # shows what it will make, and asks\n"
+            f"without an account: homeport simulate aws -e {environment}   # rehearses it on this machine"
+        )
     else:
         if region is not None or account is not None:
             raise Invalid("--region and --account are for --engine aws", hint="homeport init --help")

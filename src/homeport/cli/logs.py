@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from homeport.cli import candidates, options, output, place
-from homeport.errors import Invalid, Unavailable
+from homeport.errors import HomeportError, Invalid, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from homeport.ports.engine import LogLine
 
 DEFAULT_LINES = 200
+TASK = re.compile(r"-d\d+$")
+"""How names of a deployment's tasks end, which nobody lists once they have."""
 
 
 @click.command(
@@ -71,10 +73,10 @@ def logs(
 
     In order of time. With --json, one document a line.
     """
-    from homeport import wiring
     from homeport.plan.quantity import parse_duration
     from homeport.ports.engine import LogQuery
     from homeport.system.clock import SystemClock
+    from homeport.wiring import engine
 
     try:
         re.compile(grep)
@@ -93,18 +95,37 @@ def logs(
         pattern=grep,
         last=lines if lines is not None or since is not None else DEFAULT_LINES,
     )
-    found = wiring.local_logs(place.home(), _environment(directory, environment), query, follow=follow)
-    show(found, as_json=as_json, flush=follow)
+    where = _environment(directory, environment)
+    count = show(engine.logs(place.home(), where, query, follow=follow), as_json=as_json, flush=follow)
+    if instance and not (count or follow or process or since or grep):
+        _check_known(where, instance)
 
 
-def show(lines: Iterable["LogLine"], *, as_json: bool, flush: bool) -> None:
-    """Print them as they come; nothing where there are none. Also called by `engine logs`."""
-    for line in lines:
+def _check_known(where: str, name: str) -> None:
+    """Nothing, where what wrote nothing is an instance, a person's command or a task, or that can't be found out.
+    Raises `NotFound`."""
+    try:
+        found = place.client().instances(where, ended=True)
+    except HomeportError:
+        return
+    ids = [each.id for each in found.instances]
+    ids += [*(each.id for each in found.sessions), *(each.id for each in found.tasks)]
+    if name not in ids and not TASK.search(name):
+        from homeport.plan.mistake import instead
+
+        raise NotFound(f"{where} has no instance {name!r}{instead(name, ids)}", hint="homeport ps --all")
+
+
+def show(lines: Iterable["LogLine"], *, as_json: bool, flush: bool) -> int:
+    """How many there were: printed as they come. Also called by `engine logs`."""
+    count = 0
+    for count, line in enumerate(lines, 1):  # noqa: B007 - the number of the last one
         if as_json:
             output.emit_line(line)
         else:
             text = output.printable(line.text)
             print(f"{output.timestamp(line.at)} {line.instance} {line.process} | {text}", flush=flush)
+    return count
 
 
 def _environment(directory: Path, asked: str | None) -> str:

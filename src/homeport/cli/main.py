@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from homeport import __version__
+from homeport.cli import hint
 from homeport.cli.commands import LazyCommands
 from homeport.cli.output import show_error
 from homeport.errors import Bug, HomeportError, Invalid
+from homeport.system.memory import tidied_seldom
 
 SECTIONS = {
     "Start": {
@@ -57,6 +59,7 @@ SECTIONS = {
         "gc": "gc:gc",
     },
     "Infrastructure as code": {
+        "operator": "operator:operator",
         "simulate": "simulate:simulate",
         "stack": "stack:stack",
     },
@@ -117,6 +120,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the program."""
+    tidied_seldom()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -124,6 +128,7 @@ def run(arguments: list[str]) -> int:
     """The exit code, after everything was printed."""
     before_the_rest = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json = "--json" in before_the_rest
+    hint.speak_of(None)
     try:
         code = cli.main(arguments, prog_name="homeport", standalone_mode=False)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from homeport.cli import candidates
+from homeport.errors import NoStore, NotUp
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,10 +54,16 @@ def common(function: F) -> F:
 
     @functools.wraps(function)
     def settled(*words: Any, **said: Any) -> Any:
-        from homeport.cli import place  # with all that asks a daemon: commands on stacks need none
+        from homeport.cli import hint, place  # with all that asks a daemon: commands on stacks need none
 
+        hint.speak_of(said.get("environment"))
         place.choose(said["directory"], said.get("environment"))
-        return function(*words, **said)
+        try:
+            return function(*words, **said)
+        except (NotUp, NoStore) as error:
+            from homeport.cli import remote
+
+            raise remote.explained(error) from error
 
     decorated = environment(directory(as_json(settled)))
     return cast(F, decorated)

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
+from msgspec.structs import replace
 
+from homeport.cli import hint
 from homeport.errors import HomeportError
 from homeport.system.clock import SystemClock
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 LEAST_OF_A_COLUMN = 4
 WORTH_READING = 20
 """Characters of a last column, before others are left out or cut for it."""
+ARROW = "→ "
+"""Before what is to be typed."""
 NARROWEST = 30
 """Columns; where there are fewer, lines are left to the terminal."""
 SAY_AGAIN_SECONDS = 30.0
@@ -72,10 +76,12 @@ def shortened(text: str, most: int) -> str:
 
 
 def line(text: str, *, hanging: int = 2, error: bool = False) -> None:
-    """The text without control characters. A terminal gets it wrapped between words, further lines moved in; words are
-    never broken, for they may be something to copy. `error`: on standard error."""
+    """The text without control characters; what is to be typed names the environment. A terminal gets it wrapped
+    between words, further lines moved in; words are never broken, for they may be something to copy. `error`: on
+    standard error."""
     stream = sys.stderr if error else sys.stdout
-    text = printable(text)
+    said, arrow, typed = printable(text).partition(ARROW)
+    text = said + arrow + hint.completed(typed)
     room = columns(stream)
     if NARROWEST <= room < len(text):
         import textwrap
@@ -170,13 +176,16 @@ def show_error(error: HomeportError, *, as_json: bool) -> None:
     if as_json:
         from homeport.console.views import error_body
 
-        emit(error_body(error))
+        body = error_body(error)
+        if body.error.hint:
+            body = replace(body, error=replace(body.error, hint=hint.completed(body.error.hint)))
+        emit(body)
         return
     said = [f"error: {error.message}", *(f"  {each}" for each in error.details)]
     for each in (one for text in said for one in text.splitlines()):
         line(each, error=True)
     if error.hint:
-        print(f"→ {printable(error.hint)}", file=sys.stderr)  # whole: it is to be typed
+        print(f"→ {printable(hint.completed(error.hint))}", file=sys.stderr)  # whole: it is to be typed
 
 
 class Progress:
@@ -201,7 +210,7 @@ class Progress:
                 print(file=sys.stderr)  # the terminal has shown ^C
             self.clear()
             line(f"stopped: {self._goes_on}", error=True)
-            print(f"→ {printable(self._hint)}", file=sys.stderr)
+            print(f"→ {printable(hint.completed(self._hint))}", file=sys.stderr)
         self.clear()
 
     def goes_on(self, text: str, hint: str = "") -> None:

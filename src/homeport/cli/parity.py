@@ -29,10 +29,10 @@ def places(directory: Path, names: tuple[str, str]) -> tuple[str, str]:
 
 def show_standing(directory: Path, names: tuple[str, str], app: str | None, *, as_json: bool) -> int:
     """Prints how what runs in the one differs from what runs in the other; the exit code where that matters."""
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    home = wiring.home()
-    catalogue, encryption = wiring.catalogue(wiring.store(home)), wiring.encryption(home)
+    home = storage.home()
+    catalogue, encryption = storage.catalogue(storage.store(home)), storage.encryption(home)
     both = places(directory, names)
     app = place.app_name(directory, both[0], app)
     stands = [standing.stand(catalogue, each, app) for each in both]
@@ -124,10 +124,10 @@ def _document(each: Standing) -> dict[str, Any]:
 def show_config(directory: Path, names: tuple[str, str], app: str | None, *, as_json: bool) -> int:
     """Prints how the variables that the next release of each environment gets differ; the exit code where that
     matters. Asks no engine."""
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    home = wiring.home()
-    catalogue, encryption = wiring.catalogue(wiring.store(home)), wiring.encryption(home)
+    home = storage.home()
+    catalogue, encryption = storage.catalogue(storage.store(home)), storage.encryption(home)
     both = places(directory, names)
     app = place.app_name(directory, both[0], app)
     one, other = (comparable(_next(directory, each, app, catalogue), encryption) for each in both)

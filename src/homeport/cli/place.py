@@ -19,9 +19,9 @@ FILE = "homeport.toml"
 
 def home() -> Home:
     """From the environment; its directories needn't exist."""
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    return wiring.home(create=False)
+    return storage.home(create=False)
 
 
 def choose(directory: Path, environment: str | None) -> None:
@@ -43,12 +43,13 @@ def client() -> Client:
 def begin_engine() -> None:
     """The engine starts, if it didn't run: for a command that calls `begun_engine` later on. Raises `Conflict` where
     one of another version runs."""
-    from homeport import daemon, wiring
+    from homeport import daemon
     from homeport.cli import remote
+    from homeport.wiring import storage
 
     if remote.chosen() is not None:
         return
-    found = wiring.home()
+    found = storage.home()
     if daemon.running(found):
         Client(SocketDoor(found.socket)).environments()
     else:
@@ -69,28 +70,31 @@ def begun_engine() -> Client:
 
 def running_engine() -> Client:
     """A client of the engine, which is started if it didn't run."""
-    from homeport import daemon, wiring
+    from homeport import daemon
     from homeport.cli import remote
+    from homeport.wiring import storage
 
     if (inside := remote.client(drives=True)) is not None:
         return inside
-    found = wiring.home()
+    found = storage.home()
     daemon.start(found)
     return Client(SocketDoor(found.socket))
 
 
 def stop_if_empty(api: Client) -> bool:
     """Whether the engine was stopped, because nothing is up any more."""
-    from homeport import daemon, wiring
+    from homeport import daemon
+    from homeport.cli import remote
+    from homeport.wiring import storage
 
-    if wiring.remote() is not None:
+    if remote.chosen() is not None:
         return False
     try:
         if api.environments():
             return False
     except HomeportError:
         return False
-    daemon.stop(wiring.home())
+    daemon.stop(storage.home())
     return True
 
 

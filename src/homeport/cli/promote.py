@@ -91,26 +91,26 @@ class _Wanted:
         force: bool,
         dry_run: bool,
     ) -> None:
-        from homeport import wiring
         from homeport.cli import publish, standing
         from homeport.plan.difference import Difference, Side, difference, nothing_before
         from homeport.releases.side import comparable
+        from homeport.wiring import storage
 
         self.directory = directory
         self.source, self.target = _places(directory, source, target)
         _check_one_store(directory, self.source, self.target)
         place.choose(directory, self.target)
-        home = wiring.home()
+        home = storage.home()
         self.app = place.app_name(directory, self.source, app)
         self.typed_app = "" if app is None else f" --app {app}"
-        self.catalogue: Catalogue = wiring.catalogue(wiring.store(home))
+        self.catalogue: Catalogue = storage.catalogue(storage.store(home))
         self.release = _release(self.catalogue, self.source, self.app, release_name, force=force)
         name = self.target.partition("/")[2]
         self.promotion: Promotion = publish.promotion(self.release, name, self.catalogue)
         if not dry_run:
             place.running_engine()  # what runs decides whether there is anything to do
         self.standing: Standing = standing.stand(self.catalogue, self.target, self.app)
-        encryption = wiring.encryption(home)
+        encryption = storage.encryption(home)
         before = standing.compared(self.standing, self.catalogue, encryption)
         self.after = Side(
             resolved=self.promotion.resolved,

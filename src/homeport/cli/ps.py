@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import options, output, place, remote
 from homeport.cli.maintenance import closed_in_words
 from homeport.cli.watch import present
 from homeport.console.views import InstanceList, InstanceView
@@ -30,6 +30,8 @@ def ps(environment: str | None, directory: Path, as_json: bool, ended: bool, wat
 
 
 def _show(found: InstanceList) -> None:
+    if found.closing:
+        output.line(f"{found.environment}: {remote.going_down()}")
     for each in found.maintenance:
         output.line(closed_in_words(each))
     if found.instances:
@@ -46,8 +48,9 @@ def _show(found: InstanceList) -> None:
 
 def _show_instances(found: InstanceList) -> None:
     several = len({each.app for each in found.instances}) > 1
+    named = ("NAME", "PUBLIC") if any(each.name for each in found.instances) else ()
     output.table(
-        ("ID", "GROUP", "ZONE", "STATE", "RELEASE", "HEALTH", "TARGET", "ADDRESS", "PID", "UP", "WHY"),
+        ("ID", "GROUP", "ZONE", "STATE", "RELEASE", "HEALTH", "TARGET", "ADDRESS", *named, "PID", "UP", "WHY"),
         [
             (
                 each.id,
@@ -58,13 +61,14 @@ def _show_instances(found: InstanceList) -> None:
                 each.check,
                 each.target,
                 f"{each.address}:{each.port}" if each.port is not None else each.address,
+                *((each.name, each.public_address) if named else ()),
                 each.pid,
                 output.ago(each.started_at).removesuffix(" ago") if each.started_at else None,
                 _why(each),
             )
             for each in found.instances
         ],
-        spare=("PID", "ZONE", "TARGET", "ADDRESS"),
+        spare=("PID", *named[1:], "ZONE", "TARGET", "ADDRESS", *named[:1]),
     )
 
 

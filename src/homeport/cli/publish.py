@@ -323,5 +323,5 @@ def newest_of(catalogue: Catalogue, app: str, environment: str) -> Release:
     """The newest release. Raises `NotFound`."""
     found = catalogue.newest(app, environment)
     if found is None:
-        raise NotFound(f"{app} has no release in {environment}", hint="homeport deploy")
+        raise NotFound(f"{app} has no release in {environment}", hint=f"homeport deploy -e {environment}")
     return found

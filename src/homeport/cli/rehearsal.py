@@ -5,7 +5,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from homeport import wiring
 from homeport.cli import difference, output, place, publish, standing
 from homeport.cli.code import Asked, read_code
 from homeport.cli.standing import Standing
@@ -16,6 +15,7 @@ from homeport.plan.difference import difference as difference_of
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.git import Apart
 from homeport.releases.side import comparable, side_of
+from homeport.wiring import storage
 
 
 class Rehearsed(Struct, frozen=True, kw_only=True):
@@ -38,8 +38,8 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
 
 def rehearse(asked: Asked, *, as_json: bool) -> int:
     """Prints what `deploy` would change; 10 where it would do something, else 0."""
-    home = wiring.home()
-    catalogue = wiring.catalogue(wiring.store(home))
+    home = storage.home()
+    catalogue = storage.catalogue(storage.store(home))
     found = []
     for code in read_code(asked):
         wanted = code.wanted
@@ -54,7 +54,7 @@ def rehearse(asked: Asked, *, as_json: bool) -> int:
             platform_file=wanted.platform_file,
         )
         variables = publish.snapshot(wanted.config, catalogue, wanted.resolved)
-        config = comparable(variables, wiring.encryption(home))
+        config = comparable(variables, storage.encryption(home))
         unbuilt = Side(resolved=wanted.resolved, slug=slug, config=config, sizes=stand.sizes)
         notices = (*code.notices, *wanted.notices)
         found.append(_rehearsed(asked.directory, catalogue, stand, release or unbuilt, code.app, notices))
@@ -65,7 +65,7 @@ def rehearse_existing(directory: Path, environment: str | None, app: str | None,
     """As `rehearse`, for `deploy --release`."""
     where = place.stored_environment(directory, environment)
     app = place.app_name(directory, where, app)
-    catalogue = wiring.catalogue(wiring.store(wiring.home()))
+    catalogue = storage.catalogue(storage.store(storage.home()))
     release = catalogue.get(app, where.partition("/")[2], name)
     stand = standing.stand(catalogue, where, app)
     return _tell([_rehearsed(directory, catalogue, stand, release, app, ())], as_json=as_json)
@@ -74,7 +74,7 @@ def rehearse_existing(directory: Path, environment: str | None, app: str | None,
 def _rehearsed(
     directory: Path, catalogue: Catalogue, stand: Standing, new: Release | Side, app: str, notes: tuple[str, ...]
 ) -> Rehearsed:
-    encryption = wiring.encryption(wiring.home())
+    encryption = storage.encryption(storage.home())
     release = new if isinstance(new, Release) else None
     after = new if isinstance(new, Side) else side_of(new, catalogue.store, encryption, sizes=stand.sizes)
     before = standing.compared(stand, catalogue, encryption)

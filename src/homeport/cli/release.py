@@ -169,13 +169,13 @@ def diff(
     environment: str | None, directory: Path, as_json: bool, old: str, new: str, exit_code: bool, app: str | None
 ) -> int:
     """Show what changes from one release to another. Secrets are compared, and never shown."""
-    from homeport import wiring
     from homeport.cli import difference, standing
     from homeport.plan.difference import difference as difference_of
     from homeport.releases.side import side_of
+    from homeport.wiring import storage
 
     one, other = (_get(directory, environment, app, each) for each in (old, new))
-    store, encryption = _catalogue().store, wiring.encryption(wiring.home())
+    store, encryption = _catalogue().store, storage.encryption(storage.home())
     found = difference_of(side_of(one, store, encryption), side_of(other, store, encryption))
     apart = standing.commits(directory, one.app, one.slug.commit, other.slug.commit)
     if as_json:
@@ -207,12 +207,12 @@ def diff(
 @options.common
 def export(environment: str | None, directory: Path, as_json: bool, name: str, target: Path, app: str | None) -> None:
     """Write a release as a plain pair: a tar.gz, and a bash file of exports with every secret in clear."""
-    from homeport import wiring
     from homeport.releases.export import export as write
+    from homeport.wiring import storage
 
     found = _get(directory, environment, app, name)
-    home = wiring.home()
-    archive, variables = write(wiring.store(home), found, wiring.encryption(home), target)
+    home = storage.home()
+    archive, variables = write(storage.store(home), found, storage.encryption(home), target)
     if as_json:
         output.emit({"archive": str(archive), "variables": str(variables)})
         return
@@ -221,9 +221,9 @@ def export(environment: str | None, directory: Path, as_json: bool, name: str, t
 
 
 def _catalogue() -> "Catalogue":
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    return wiring.catalogue(wiring.store(wiring.home()))
+    return storage.catalogue(storage.store(storage.home()))
 
 
 def _get(directory: Path, environment: str | None, app: str | None, name: str) -> "Release":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from homeport.cli.client import Client
-from homeport.errors import HomeportError
+from homeport.errors import HomeportError, NoStore, NotUp
 
 if TYPE_CHECKING:
     from homeport.console.inside import Inside
@@ -20,10 +20,10 @@ _inside: "list[Inside]" = []
 def choose(directory: Path, asked: str | None) -> None:
     """This run works for the environment that is meant, if that is on AWS. What is wrong with the file is for the
     command to say."""
-    from homeport import wiring
     from homeport.cli.place import platform_here
     from homeport.plan.platform import place_of
     from homeport.plan.platform_name import environment_name
+    from homeport.wiring import storage
 
     try:
         platform = platform_here(directory)
@@ -36,30 +36,60 @@ def choose(directory: Path, asked: str | None) -> None:
     except HomeportError:
         return
     if place.engine == "aws":
-        wiring.work_for(place)
+        storage.work_for(place)
 
 
 def chosen() -> "Place | None":
     """None: the engine is this machine's."""
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    return wiring.remote()
+    return storage.remote()
 
 
 def client(*, drives: bool = False) -> "Client | None":
     """Of the control plane in this process, which is there until the process ends; None: the engine is this machine's.
     `drives`: deployments are carried on from now on. Raises `Invalid` without credentials, `Conflict` with those of
     another account."""
-    from homeport import wiring
+    from homeport.wiring import aws, storage
 
-    if wiring.remote() is None:
+    place = storage.remote()
+    if place is None:
         return None
     if not _inside:
-        _inside.append(wiring.control_inside())
+        _inside.append(aws.control_inside(place))
         atexit.register(leave)
     if drives:
         _inside[0].drive()
     return Client(_inside[0])
+
+
+def explained(error: NotUp | NoStore) -> HomeportError:
+    """What stands of the environment nevertheless: half of an `up`, or of a `down`. On AWS the bucket comes with the
+    first `up`, and nobody makes it by hand."""
+    from homeport.wiring import aws
+
+    place = chosen()
+    if place is None:
+        return error
+    if isinstance(error, NoStore):
+        error = NotUp(f"{place.id} isn't up: its bucket isn't there yet", hint=f"homeport up -e {place.name}")
+    try:
+        there = aws.standing(place)
+    except HomeportError:
+        return error
+    if not there:
+        return error
+    stand, them = ("stand", "them") if len(there) > 1 else ("stands", "it")
+    return NotUp(
+        f"{place.id} isn't up, but {len(there)} of its stacks {stand}: {', '.join(sorted(there))}",
+        hint=f"homeport down -e {place.name}, which takes {them} away; "
+        f"or homeport up -e {place.name}, which goes on with {them}",
+    )
+
+
+def going_down() -> str:
+    """What to say of an environment that goes down."""
+    return "going down" if chosen() is None else "going down  → homeport down sees it to its end, if nobody is at it"
 
 
 def leave() -> None:

@@ -50,16 +50,17 @@ def rollback(
     It becomes a new release: nothing is built, and the release task isn't run again. While a deployment goes on it is
     refused, before anything is done.
     """
-    from homeport import wiring
     from homeport.cli import bring, code, freeze, hook, publish, standing
     from homeport.cli.deploy import finish
     from homeport.system.clock import SystemClock
+    from homeport.wiring import storage
 
     api = place.running_engine()
     where = place.environment_id(directory, environment, api)
     app = place.app_name(directory, where, app)
-    catalogue = wiring.catalogue(wiring.store(wiring.home()))
-    number = bring.going_on(api, where, app)
+    catalogue = storage.catalogue(storage.store(storage.home()))
+    goes_on = bring.going_on(api, where, app)
+    number = None if goes_on is None else goes_on.number
     if number is None or target_name is not None:
         freeze.check(catalogue.store, where, over_freeze)
         hook.check(directory, output.Progress(quiet=as_json))

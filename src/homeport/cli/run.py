@@ -70,11 +70,11 @@ def run(
     terminal; else standard input, output and error are handed on as they are. Its exit code is homeport's; 124 at the
     time limit, 127 where the command isn't there.
     """
-    from homeport import wiring
     from homeport.ports.session import Asked
+    from homeport.wiring import engine
 
     where = place.environment_id(directory, environment, place.client())
-    sessions = wiring.sessions(place.home())
+    sessions = engine.sessions(place.home())
     if stop is not None:
         return _stop(sessions, where, stop, as_json=as_json)
     if not command:

@@ -6,6 +6,7 @@ import click
 
 from homeport.cli import candidates, group, options, output, place
 from homeport.cli.client import Client
+from homeport.cli.follow import echo
 from homeport.console.views import GroupView
 from homeport.errors import Failed, Invalid
 from homeport.model.deployment import Phase
@@ -82,6 +83,7 @@ def settle(
     clock = SystemClock()
     until = clock.monotonic() + seconds
     while True:
+        echo(api, progress)
         rows = {(app.app, row.name): row for app in api.status(where).apps for row in app.groups}
         left = [
             f"{app}/{name} {rows[(app, name)].healthy}/{count}"

@@ -5,13 +5,16 @@ What runs in it gets variables that lead there, and a home of its own: nothing o
 """
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,16 +95,34 @@ def run(
     except ImportError as error:
         raise Invalid(f"the simulator isn't installed: {error}", hint=EXTRA) from error
 
-    with simulator(region=region, account=account, pace=pace) as aws:
+    with _ended_in_order(), simulator(region=region, account=account, pace=pace) as aws:
         if where is not None and where.aws is not None:
             aws.keep_image(where.aws.image)
         variables = aws.variables | {"HOMEPORT_HOME": str(aws.root / "home")}
         if command:
-            return _call(command, directory, variables)
+            try:
+                return _call(command, directory, variables)
+            finally:
+                _tell_of_pace(aws)
         if serve:
             return _serve(aws, variables, as_json=as_json)
         assert where is not None
         return _rehearse(aws, directory, where, variables, as_json=as_json)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A terminal that is closed, or a TERM, ends it as Ctrl-C does: nothing of it is left on this machine."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _place(directory: Path, asked: str | None, *, needed: bool) -> "Place | None":
@@ -135,6 +156,14 @@ def _call(command: Sequence[str], directory: Path, variables: dict[str, str]) ->
     return status if status >= 0 else 128 - status
 
 
+def _tell_of_pace(aws: "Simulator", told: int = 0) -> int:
+    """How much of what happened because of `--pace` has been told by now. `told`: before."""
+    new = aws.hurried[told:]
+    for each in new:
+        output.line(f"note: {each}; a smaller --pace gives it longer", error=True)
+    return told + len(new)
+
+
 def _serve(aws: "Simulator", variables: dict[str, str], *, as_json: bool) -> int:
     """Until Ctrl-C; says where load balancers answer, as they come."""
     if as_json:
@@ -143,6 +172,7 @@ def _serve(aws: "Simulator", variables: dict[str, str], *, as_json: bool) -> int
         print("\n".join(f"export {name}={value}" for name, value in variables.items()))
         print("unset AWS_PROFILE AWS_SESSION_TOKEN   # in the shell that shall use it", flush=True)
     told: dict[str, str] = {}
+    hurried = 0
     stopped = threading.Event()
     try:
         while not stopped.wait(LOOK_SECONDS):
@@ -150,6 +180,7 @@ def _serve(aws: "Simulator", variables: dict[str, str], *, as_json: bool) -> int
                 if told.get(name) != url:
                     told[name] = url
                     print(f"{name} answers at {url}", file=sys.stderr, flush=True)
+            hurried = _tell_of_pace(aws, hurried)
     except KeyboardInterrupt:
         return 0
     return 0
@@ -171,6 +202,7 @@ def _rehearse(aws: "Simulator", directory: Path, where: "Place", variables: dict
         traffic.stop()
     if not steps[-1].status:
         steps.append(_step(commands[-1], copy, where.name, variables, quiet=as_json))
+    _tell_of_pace(aws)
     if as_json:
         output.emit({"steps": steps, "requests": traffic.sent, "failed": traffic.failed, "broken": aws.broken})
     else:
@@ -184,9 +216,11 @@ def _rehearse(aws: "Simulator", directory: Path, where: "Place", variables: dict
 
 
 def _copied(directory: Path, root: Path) -> Path:
-    """The same directory in a clone of its repository: releases are tagged there, not in the user's. Raises `Invalid`
-    outside of a repository."""
+    """The same directory in a clone of its repository: releases are tagged there, not in the user's. As everywhere, a
+    homeport.toml that isn't committed yet is taken as it lies there, and other changes aren't. Raises `Invalid` outside
+    of a repository."""
     from homeport.releases import git
+    from homeport.releases.source import committed_text
 
     top = git.run(directory, "rev-parse", "--show-toplevel")
     if top.returncode:
@@ -196,6 +230,11 @@ def _copied(directory: Path, root: Path) -> Path:
     made = git.run(root, "clone", "--quiet", "--no-tags", str(above), "repository")
     if made.returncode:
         raise Invalid(f"can't clone {above}: {made.stderr.decode().strip()}")
+    file = place.find_file(directory)
+    if file is not None and file.resolve().is_relative_to(above.resolve()) and committed_text(file) is None:
+        shutil.copy(file, root / "repository" / file.resolve().relative_to(above.resolve()))
+    elif git.is_dirty(above):
+        print("note: changes that aren't committed are left out", file=sys.stderr)
     return root / "repository" / directory.resolve().relative_to(above.resolve())
 
 

@@ -63,9 +63,9 @@ def stack() -> None:
 
 def planner(directory: Path) -> "Planner":
     """For the project of this directory. Raises `NotFound`."""
-    from homeport import wiring
+    from homeport.wiring import stacks
 
-    return wiring.stack_planner(wiring.stack_project(directory))
+    return stacks.planner(stacks.project(directory))
 
 
 def show_problems(problems: "tuple[Problem, ...]") -> int:

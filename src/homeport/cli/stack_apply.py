@@ -139,14 +139,14 @@ def _confirm(plan: "Plan", *, yes: bool, verb: str, as_json: bool) -> None:
 def _carry_out(
     found: "Planner", plan: "Plan", wishes: "Wishes", why: str, progress: output.Progress
 ) -> "tuple[Result, ...]":
-    from homeport import wiring
     from homeport.cli.place import person
     from homeport.cli.stack_words import event_line
+    from homeport.wiring import stacks
 
     def say(id: str, what: "StackEvent | str") -> None:
         progress.say(f"{id}  {what}" if isinstance(what, str) else event_line(id, what))
 
-    applier = wiring.stack_applier(found, say, who=person(found.project.root), why=why)
+    applier = stacks.applier(found, say, who=person(found.project.root), why=why)
     try:
         return applier.apply(plan, wishes)
     except KeyboardInterrupt:

@@ -185,15 +185,15 @@ def unlock(stack: str, skip: tuple[str, ...], directory: Path, as_json: bool) ->
     A rollback that failed goes on, change sets that were left are deleted, and so is a stack that never got beyond
     its review. Nothing that runs is disturbed.
     """
-    from homeport import wiring
     from homeport.cli.stack_words import event_line
+    from homeport.wiring import stacks
 
     found = planner(directory)
     ids = found.project.select((stack,))
     if len(ids) != 1:
         raise Invalid(f"{stack!r} means {len(ids)} stacks; expected one")
     with output.Progress(quiet=as_json) as progress:
-        done = wiring.stack_unlock(found, ids[0], skip, lambda event: progress.say(event_line(ids[0], event)))
+        done = stacks.unlock(found, ids[0], skip, lambda event: progress.say(event_line(ids[0], event)))
     if as_json:
         output.emit({"id": ids[0], "done": done})
         return

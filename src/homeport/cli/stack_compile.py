@@ -28,22 +28,22 @@ def compile_(stack: str | None, template: Path | None, directory: Path, as_json:
     """Print a template as CloudFormation gets it."""
     from msgspec.structs import replace
 
-    from homeport import wiring
     from homeport.plan.stack import template as writer
     from homeport.stacks.compose import Composer, given_by
     from homeport.stacks.package import packaged
+    from homeport.wiring import stacks
 
     if (stack is None) == (template is None):
         raise Invalid("expected either a stack or --template FILE", hint="homeport stack compile --template web.yaml")
     if template is not None:
-        composed = Composer(template.parent, remote=wiring.stack_remote()).compose(template.name)
+        composed = Composer(template.parent, remote=stacks.remote()).compose(template.name)
     else:
-        project = wiring.stack_project(directory)
+        project = stacks.project(directory)
         ids = project.select((stack or "",))
         if len(ids) != 1:
             raise Invalid(f"{stack!r} means {len(ids)} stacks; expected one", hint=f"homeport stack compile {ids[0]}")
         found = project.stack(ids[0])
-        composer = Composer(project.root, project.root.name, wiring.stack_remote())
+        composer = Composer(project.root, project.root.name, stacks.remote())
         composed = composer.compose(found.template, given_by(found))
         if found.bucket:  # else the places of nested templates are shown as they were written
             package = packaged(composed, found)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 @options.as_json
 def history(stack: str, last: int, directory: Path, as_json: bool) -> None:
     """Show what was done to a stack: who, when, why, and how it ended."""
-    from homeport import wiring
+    from homeport.wiring import stacks
 
     found = _one(directory, stack)
-    operations = wiring.stack_history().last(found.target, found.name, last)
+    operations = stacks.history().last(found.target, found.name, last)
     if as_json:
         output.emit(operations)
         return
@@ -57,12 +57,12 @@ def history(stack: str, last: int, directory: Path, as_json: bool) -> None:
 @options.as_json
 def show(stack: str, number: int, template: bool, directory: Path, as_json: bool) -> None:
     """Show one operation of a stack's history: plan, parameters and template as they were."""
-    from homeport import wiring
     from homeport.cli.stack_words import lines
     from homeport.model.stack_plan import Plan
+    from homeport.wiring import stacks
 
     found = _one(directory, stack)
-    operation = wiring.stack_history().get(found.target, found.name, number)
+    operation = stacks.history().get(found.target, found.name, number)
     begun = operation.begun
     if template:
         print(begun.template, end="" if begun.template.endswith("\n") else "\n")

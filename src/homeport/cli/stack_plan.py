@@ -90,17 +90,17 @@ def make(
     return found.plan(ids, progress.waiting if progress else lambda _: None)
 
 
-def pin(found: "Planner", stacks: tuple[str, ...], number: int | None) -> None:
+def pin(found: "Planner", words: tuple[str, ...], number: int | None) -> None:
     """Instead of what the project says, what an operation of the history sent. Raises `Invalid`, `NotFound`."""
     if number is None:
         return
-    from homeport import wiring
+    from homeport.wiring import stacks
 
-    ids = found.project.select(stacks) if stacks else ()
+    ids = found.project.select(words) if words else ()
     if len(ids) != 1:
         raise Invalid(f"--to goes with one stack; found {len(ids)}", hint="homeport stack plan production/web --to 3")
     stack = found.project.stack(ids[0])
-    begun = wiring.stack_history().get(stack.target, stack.name, number).begun
+    begun = stacks.history().get(stack.target, stack.name, number).begun
     if not begun.template:
         raise Invalid(f"operation {number} of {ids[0]} deleted it: there is nothing to go back to")
     found.pinned[ids[0]] = begun

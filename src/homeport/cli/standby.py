@@ -44,7 +44,7 @@ def enter(environment: str | None, directory: Path, as_json: bool, instance: str
         output.emit({"environment": where, "instance": instance, "standby": True, "changed": changed})
         return
     print(f"{instance} goes on standby" if changed else f"{instance} is on standby")
-    print(f"→ homeport exec {instance}; homeport standby exit {instance}")
+    print(f"→ homeport exec -e {where} {instance}; homeport standby exit -e {where} {instance}")
 
 
 @standby.command("exit", epilog=options.example("homeport standby exit web-2", see="standby enter, ps"))

@@ -84,9 +84,9 @@ def change_in_short(directory: Path, catalogue: Catalogue, old: Release, new: Re
     be found out."""
     if (old.environment, old.number) == (new.environment, new.number):
         return None
-    from homeport import wiring
+    from homeport.wiring import storage
 
-    encryption = wiring.encryption(wiring.home())
+    encryption = storage.encryption(storage.home())
     try:
         found = difference(side_of(old, catalogue.store, encryption), side_of(new, catalogue.store, encryption))
     except HomeportError:

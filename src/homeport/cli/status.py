@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from homeport.cli import candidates, options, output, place, zone
+from homeport.cli import candidates, hint, options, output, place, remote, zone
 from homeport.cli.care import care_in_words
 from homeport.cli.maintenance import closed_in_words
 from homeport.cli.watch import present
@@ -67,8 +67,9 @@ def status(
 
 
 def show(found: StatusView) -> None:
-    state = "  (going down)" if found.closing else ""
-    print(f"{found.environment}  {' '.join(found.urls)}{state}")
+    print(f"{found.environment}  {' '.join(found.urls)}")
+    if found.closing:
+        output.line(f"  {remote.going_down()}")
     if found.trouble:
         output.line(f"  trouble: {found.trouble}")
     for each in found.maintenance:
@@ -121,7 +122,7 @@ def in_short(deployment: DeploymentView) -> str:
     """A deployment in one line."""
     text = f"deployment {deployment.number} of {deployment.release}"
     if not deployment.verdict:
-        waits = f", waits for {deployment.waits_for}" if deployment.waits_for else ""
+        waits = f", waits for {hint.completed(deployment.waits_for)}" if deployment.waits_for else ""
         return f"{text}: {deployment.phase}{waits}; by {deployment.by}, begun {output.ago(deployment.started_at)}"
     when = output.ago(deployment.ended_at) if deployment.ended_at else ""
     why = f": {deployment.summary}" if deployment.summary and deployment.verdict != "good" else ""

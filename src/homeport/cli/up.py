@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from homeport.cli import options, output, place
+from homeport.cli import hint, options, output, place, remote
 
 if TYPE_CHECKING:
     from homeport.cli.code import Asked
@@ -60,25 +60,26 @@ def up(
 def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False, yes: bool = False) -> None:
     """Every app that is asked for runs; prints what became of it. `yes`: stacks of AWS may be changed unasked. Also
     called by `deploy`."""
-    from homeport import daemon, wiring
+    from homeport import daemon
     from homeport.cli import bring, hook, standing
     from homeport.cli.code import read_code
     from homeport.cli.follow import left
     from homeport.plan.route import in_order
+    from homeport.wiring import storage
 
-    if wiring.remote() is not None:
+    if (where := remote.chosen()) is not None:
         from homeport.cli import environment_stacks
 
-        environment_stacks.bring_up(read_code(asked), asked.directory, yes=yes, as_json=as_json)
+        environment_stacks.bring_up(asked, where, yes=yes, as_json=as_json)
     outcomes = []
     with output.Progress(quiet=as_json) as progress:
-        catalogue = wiring.catalogue(wiring.store(wiring.home()))
+        catalogue = storage.catalogue(storage.store(storage.home()))
         hook.check(asked.directory, progress)
         codes = read_code(asked, progress.say)
         place.begin_engine()
         # Nothing is deployed before everything is built; and the engine takes as long to start as a build.
         releases = {each.app: bring.make_release(each, asked, progress, catalogue)[0] for each in codes}
-        if wiring.remote() is None and not daemon.running(wiring.home()):
+        if remote.chosen() is None and not daemon.running(storage.home()):
             progress.waiting("waiting for the engine to start")
         api = place.begun_engine()
         up = {each.app: bring.running_if_up(catalogue, each.wanted.resolved.place.id, each.app) for each in codes}
@@ -97,7 +98,7 @@ def deploy_all(asked: "Asked", *, as_json: bool, notice_new: bool = False, yes: 
             outcomes.append(outcome)
             if not outcome.changed:
                 commit = release.slug.commit[:10]
-                anew = "; in new instances: homeport deploy --force" if notice_new else ""
+                anew = hint.completed("; in new instances: homeport deploy --force") if notice_new else ""
                 progress.say(f"{outcome.app} {outcome.release} ({commit}) already runs in {outcome.environment}{anew}")
             elif outcome.verdict is None:
                 progress.say(left(outcome))

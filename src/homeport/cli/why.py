@@ -47,11 +47,12 @@ def why(environment: str | None, directory: Path, as_json: bool, subject: str, a
 
 def _found(directory: Path, environment: str | None, subject: str, app: str | None) -> "Why":
     """Without an engine, from what it left on disk."""
-    from homeport import daemon, wiring
+    from homeport import daemon
+    from homeport.wiring import engine
 
     home = place.home()
     if not daemon.running(home) and home.state.exists():
-        return wiring.past_why(home, place.stored_environment(directory, environment), subject, app)
+        return engine.past_why(home, place.stored_environment(directory, environment), subject, app)
     api = place.client()
     return api.why(place.environment_id(directory, environment, api), subject, app=app)
 

@@ -41,7 +41,7 @@ def fail(environment: str | None, directory: Path, as_json: bool, name: str, fre
     output.line(
         f"zone {name} of {where} has failed: {what}, none is launched there" + ("" if changed else ", as before")
     )
-    print(f"→ homeport zone restore {name}")
+    output.line(f"→ homeport zone restore {name}")
 
 
 @zone.command(epilog=options.example("homeport zone restore a", see="zone fail, zone list"))

@@ -51,6 +51,8 @@ def instance_view(instance: Instance, reasons: Mapping[str, str]) -> InstanceVie
         in_flight=instance.in_flight,
         oom_kills=instance.oom_kills,
         processes=tuple(process_view(each) for each in instance.processes),
+        name=instance.name,
+        public_address=instance.public_address,
     )
 
 

@@ -3,6 +3,7 @@
 """
 
 import threading
+from collections import deque
 from typing import TypeVar
 
 import msgspec
@@ -18,11 +19,13 @@ READING = {"store", "environments", "status", "instances", "deployments", "journ
 
 
 class Inside:
-    """Only once it drives are deployments carried on."""
+    """Only once it drives are deployments carried on. `said`: instances, and what they answered to what they were
+    told."""
 
     inside = True
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, said: deque[tuple[str, str]]) -> None:
+        self._said = said
         self.control = control
         self.queries = Queries(control, threading.Event())
         self.asking = Asking(control)
@@ -45,6 +48,10 @@ class Inside:
         stated = [each for each in (environment, body) if each is not None]
         answer: T = getattr(answering, call)(*stated, **named)
         return answer
+
+    def heard(self) -> list[tuple[str, str]]:
+        """As `cli.client.Door`."""
+        return [self._said.popleft() for _ in range(len(self._said))]
 
     def drive(self) -> None:
         """The loop runs. Harmless to repeat."""

@@ -9,7 +9,7 @@ from homeport.console.request import DeployRequest, MaintenanceRequest, PrepareR
 from homeport.control import why
 from homeport.control.control import Control
 from homeport.control.deployment import AppControl
-from homeport.errors import HomeportError, Invalid, NotFound
+from homeport.errors import HomeportError, Invalid, NotUp
 from homeport.model.deployment import Ended
 from homeport.model.fleet import Observation, Preparation
 from homeport.model.freeze import Freeze
@@ -40,7 +40,8 @@ class Queries:
             observed, _, trouble = self.control.observation(environment)
             place, url = self.control.engine.environments()[environment]
             apps = self.control.environments[environment].apps
-            names = sorted({each.app for each in observed.instances} | set(observed.launch) | set(apps))
+            known = set(observed.fence) | set(observed.launch) | set(apps)
+            names = sorted({each.app for each in observed.instances} | known)
             shown = tuple(self._app(environment, name, observed) for name in names)
             certificate = self.control.engine.certificate(environment) if place.tls is not None else None
         return views.StatusView(
@@ -123,6 +124,7 @@ class Queries:
             sessions=derive.session_views(sessions, ended=ended),
             tasks=tuple(views.TaskView(id=each.id, app=each.app) for each in observed.tasks if not each.ended),
             maintenance=derive.maintenance_views(self.control.engine.asked(environment)),
+            closing=observed.closing,
         )
 
     def deploy(self, environment: str, asked: DeployRequest) -> views.Begun:
@@ -173,6 +175,10 @@ class Queries:
             number=number, app=app, after=after, entries=entries[after:], waits_for=waits_for, ended=ended
         )
 
+    def settle(self, environment: str, *, app: str) -> None:
+        """Of a control plane that others may have died beside."""
+        self.control.settle(environment, app)
+
     def prepare(self, environment: str, asked: PrepareRequest, *, seconds: float) -> views.Prepared:
         """Answers when it lies ready, can't ever, or after `seconds`."""
 
@@ -219,7 +225,7 @@ class Queries:
     def events(self, environment: str, *, after: int, limit: int, seconds: float) -> views.EventList:
         """The oldest `limit` events above `after`; with `after` 0, the newest `limit` ones."""
         if environment not in self.control.engine.environments():
-            raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
+            raise NotUp(f"environment {environment!r} isn't up", hint="homeport up")
         engine = self.control.engine
         self._wait(lambda: bool(engine.events(environment, after, 1)), seconds)
         if after:

@@ -1,4 +1,4 @@
-"""The API served on the Unix socket, in a thread beside the control loop. Started by wiring's daemon."""
+"""The API served on the Unix socket, in a thread beside the control loop. Started by the daemon."""
 
 import asyncio
 import logging
@@ -21,6 +21,8 @@ from homeport.system.effect import effect
 POLLS = 64
 """Threads, so that many long polls at once don't keep short requests waiting; one costs memory only when used."""
 START_SECONDS = 10.0
+ACCEPTING_TURNS = 3
+"""Of asyncio's loop, until a connection that it has accepted is one of uvicorn's."""
 log = logging.getLogger("homeport.console")
 
 
@@ -36,6 +38,10 @@ class _Waiting(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if not await self.on_tick(0):
             await self._told.wait()
+        for each in self.servers:
+            each.close()
+        for _ in range(ACCEPTING_TURNS):  # who was accepted last is let go with the others, not left without an answer
+            await asyncio.sleep(0)
 
     def tell(self) -> None:
         """From any thread."""

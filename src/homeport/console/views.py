@@ -27,7 +27,8 @@ class ProcessView(Struct, frozen=True, kw_only=True):
 
 class InstanceView(Struct, frozen=True, kw_only=True):
     """One instance. `pid`: the sandbox's pid 1 on the host; `release` as "r3". `oom_kills`: how many of its processes
-    the kernel killed for want of memory since it began."""
+    the kernel killed for want of memory since it began. `name`: that it shares with its like within its network;
+    `public_address`: from which it goes out; both empty where there is none, or nobody knows."""
 
     id: str
     app: str
@@ -47,6 +48,8 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     in_flight: int | None
     oom_kills: int = 0
     processes: tuple[ProcessView, ...] = ()
+    name: str = ""
+    public_address: str = ""
 
 
 class SessionView(Struct, frozen=True, kw_only=True):
@@ -93,6 +96,8 @@ class InstanceList(Struct, frozen=True, kw_only=True):
     sessions: tuple[SessionView, ...] = ()
     tasks: tuple[TaskView, ...] = ()
     maintenance: tuple[MaintenanceView, ...] = ()
+    closing: bool = False
+    """It is going down."""
 
 
 class BreakerView(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from homeport.control.environment import EnvironmentControl
 from homeport.control.opening import Wish
 from homeport.control.promise import Promises
 from homeport.control.retention import Cleaner, Demand
-from homeport.errors import Conflict, HomeportError, Invalid, NotFound
+from homeport.errors import Conflict, HomeportError, Invalid, NotFound, NotUp
 from homeport.model.action import Prepare
 from homeport.model.asked import MaintenanceAsked
 from homeport.model.deployment import Deployment, Entry, Verdict
@@ -121,10 +121,9 @@ class Control:
                 self.cleaner.after_verdict()
 
     def _beats(self) -> None:
+        """Never behind a tick: one may take longer than a lease lives, where AWS throttles or is slow."""
         while not self._ended.wait(BEAT_SECONDS):
-            with self.changed:
-                apps = [app for each in self.environments.values() for app in each.apps.values()]
-            for app in apps:
+            for app in [app for each in list(self.environments.values()) for app in list(each.apps.values())]:
                 with contextlib.suppress(HomeportError):
                     app.beat()
 
@@ -173,6 +172,12 @@ class Control:
             deployment = control.begin(release, environment.observe(), wish)
         self.wake()
         return deployment
+
+    def settle(self, environment: str, app: str) -> None:
+        """Nothing is left to do of the app's newest deployment, if it has ended. Raises as `AppControl.settle`, and
+        `NotFound`."""
+        with self.changed:
+            self._find(environment).app(app).settle()
 
     def freeze(self, environment: str) -> Freeze | None:
         """The freeze that holds, as the store has it; None: nothing does. Raises `Unavailable`, `Failed`."""
@@ -307,7 +312,8 @@ class Control:
             if not bounds.min <= count <= bounds.max:
                 raise Invalid(
                     f"{app}/{group}: {count} instances, expected {bounds.min} to {bounds.max}",
-                    hint=f"[groups.{group}] instances = {{ min = …, max = … }} in homeport.toml, then homeport deploy",
+                    hint=f"[groups.{group}] instances = {{ min = …, max = … }} in homeport.toml, then "
+                    f"homeport deploy -e {environment.partition('/')[2]}",
                 )
             self._promises.check_size(environment, app, known, count)
             said = self.engine.asked(environment).of(app, group)
@@ -322,13 +328,16 @@ class Control:
         """What is there, why, and what troubles the loop (empty: nothing)."""
         with self.changed:
             found = self._find(environment)
-            return found.observe(), dict(found.reasons), found.trouble
+            observed = found.observe()
+            if self.engine.heals and not self.generation:
+                found.look(observed)
+            return observed, dict(found.reasons), found.trouble
 
     def deployments(self, environment: str, app: str) -> list[tuple[Entry, ...]]:
         """The journals of an app's deployments, oldest first."""
         with self.changed:
             control = self._find(environment).app(app)
-            return control.journals()
+            return control.journals.all()
 
     def deployment(self, environment: str, app: str, number: int) -> tuple[tuple[Entry, ...], str]:
         """Entries of one deployment, and what it waits for."""
@@ -337,7 +346,7 @@ class Control:
             active = control.deployment
             if active is not None and active.started.number == number:
                 return control.entries, control.waits_for
-            return control.read(number), ""
+            return control.journals.read(number), ""
 
     def demand(self) -> Demand:
         """What must not be cleaned up."""
@@ -378,5 +387,5 @@ class Control:
     def _find(self, environment: str) -> EnvironmentControl:
         if environment not in self.environments:
             names = ", ".join(sorted(self.environments)) or "none"
-            raise NotFound(f"environment {environment!r} isn't up; up: {names}", hint="homeport up")
+            raise NotUp(f"environment {environment!r} isn't up; up: {names}", hint=f"homeport up -e {environment}")
         return self.environments[environment]

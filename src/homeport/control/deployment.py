@@ -7,12 +7,10 @@ import contextlib
 import threading
 from datetime import datetime, timedelta
 
-import msgspec
-
 from homeport.control.alarm import Alarms
 from homeport.control.diagnosis import complete
+from homeport.control.journal import Journals
 from homeport.control.lease import Lease
-from homeport.control.log import FencedLog
 from homeport.control.measure import Measure
 from homeport.control.opening import Opening, Wish
 from homeport.control.pointer import Pointers
@@ -26,7 +24,7 @@ from homeport.model.platform import Place, Resolved
 from homeport.model.release import Release
 from homeport.plan.asked import refuse_suspended
 from homeport.plan.deployment import next_steps
-from homeport.plan.deployment_view import Step
+from homeport.plan.deployment_view import Step, balanced_groups
 from homeport.plan.journal import apply, fold, kept_until_at
 from homeport.plan.release import release_key
 from homeport.plan.way_back import aborted
@@ -39,7 +37,7 @@ from homeport.releases.hold import holding
 from homeport.releases.publish import check_parts
 
 RETRY = timedelta(seconds=1)
-"""How soon somebody else's lease, or a store that was away, is asked for again."""
+"""How soon somebody else's lease, or a store that was away, is asked for again; and what others say is asked for."""
 
 
 class AppControl:
@@ -55,6 +53,7 @@ class AppControl:
         self.clock = clock
         self.lease = Lease(store, app, place.name, holder=holder, clock=clock)
         self.catalogue = Catalogue(store)
+        self.journals = Journals(store, app, place.name)
         self.deployment: Deployment | None = None
         self.entries: tuple[Entry, ...] = ()
         self.waits_for = ""
@@ -63,15 +62,12 @@ class AppControl:
         """It has ended, but what follows its end was interrupted."""
         self.resolved: dict[int, Resolved] = {}
         self._wake_at: datetime | None = None
+        self._heard_at: float | None = None
         self._beating = threading.Lock()
         self.pointers = Pointers(app, place, engine=engine, store=store, lease=self.lease)
         self.measure = Measure(place, engine)
         self.alarms = Alarms(place, engine, clock)
         self.words = Words(store, app, place.name)
-
-    @property
-    def prefix(self) -> str:
-        return f"{self.app}/{self.place.name}/"
 
     @property
     def active(self) -> bool:
@@ -98,33 +94,10 @@ class AppControl:
 
     def _read_newest(self) -> None:
         self.pointers.forget()
-        number = self.last_number()
+        number = self.journals.newest()
         if number:
-            self.entries = self.read(number)
+            self.entries = self.journals.read(number)
             self.deployment = fold(self.entries)
-
-    def last_number(self) -> int:
-        """Number of the newest deployment; 0: there was none. One without a first entry never began."""
-        return next((each for each in self._numbers()[::-1] if self._journal(each).newest() is not None), 0)
-
-    def journals(self) -> list[tuple[Entry, ...]]:
-        """Of the deployments that are still known, oldest first."""
-        found = []
-        for number in self._numbers():
-            with contextlib.suppress(NotFound):
-                found.append(self.read(number))
-        return found
-
-    def _numbers(self) -> list[int]:
-        prefix = f"{self.prefix}deployments/"
-        return sorted({int(key[len(prefix) :].split("/")[0]) for key in self.store.list(prefix)})
-
-    def read(self, number: int) -> tuple[Entry, ...]:
-        """A deployment's journal. Raises `NotFound`."""
-        found = self._journal(number).entries()
-        if not found:
-            raise NotFound(f"deployment {number} of {self.app} in {self.place.name} isn't there")
-        return tuple(msgspec.json.decode(each, type=Entry) for each in found)
 
     def release(self, number: int) -> Release:
         """From the engine's memory, else from the store. Raises `NotFound`, `Unavailable`."""
@@ -151,7 +124,8 @@ class AppControl:
         previous = observed.launch.get(self.app)
         if previous == release.number:
             raise Conflict(
-                f"{release.id} of {self.app} already runs in {self.place.name}", hint="homeport deploy --force"
+                f"{release.id} of {self.app} already runs in {self.place.name}",
+                hint=f"homeport deploy --force -e {self.place.name}",
             )
         if previous is not None and self.store.size(release_key(self.app, self.place.name, previous)) is None:
             raise Unavailable(
@@ -167,7 +141,7 @@ class AppControl:
             self._refuse_second()
             opening = Opening(self.app, self.place, store=self.store, read=self.release)
             sizes = self.engine.asked(self.place.id).sizes(self.app)
-            number = self.last_number() + 1
+            number = self.journals.newest() + 1
             started = opening.started(release, observed, wish, number=number, newest=self.deployment, sizes=sizes)
             # The engine first: who comes after us finds the journals of the apps that it knows.
             self.engine.admit(self.place.id, self.app, fence=fence)
@@ -202,7 +176,7 @@ class AppControl:
         with holding(self.store, self.app, (key,), patience_seconds=0):
             if self.store.size(key) is None:
                 raise NotFound(f"{release.id} of {self.app} in {self.place.name} was just removed from the store")
-            self._journal(started.number).append(fence, msgspec.json.encode(started))
+            self.journals.append(started.number, started, fence=fence)
 
     def advance(self, observed: Observation) -> None:
         """As many steps as can be made from one observation; `waits_for` says what the next one needs. Raises what the
@@ -256,6 +230,17 @@ class AppControl:
             wake_at = until_at if until_at is not None and until_at > decided_at else None
         return None if wake_at is None else max(0.0, (wake_at - self.clock.now()).total_seconds())
 
+    def settle(self) -> None:
+        """What follows the end of the newest deployment is done, also where whoever drove it died before that. Raises
+        `Conflict` with `retry_after` while they may still be there."""
+        self.load()
+        if self.active or not (self.unfinished or self.lease.is_anothers()):
+            return
+        with self._beating:
+            self._hold()
+        if not self.active:
+            self._finish()
+
     def abort(self, reason: str) -> None:
         """The deployment that goes on ends here, without a way back: the environment goes down."""
         self.load()
@@ -303,8 +288,12 @@ class AppControl:
             self._write(Continued(at=self.clock.now(), by=word.by))
 
     def _hear(self) -> None:
-        """What others have said to the deployment is done, where it still fits."""
+        """What others have said to the deployment is done, where it still fits. Not asked for at every tick."""
         assert self.deployment is not None
+        now = self.clock.monotonic()
+        if self._heard_at is not None and now - self._heard_at < RETRY.total_seconds():
+            return
+        self._heard_at = now
         for word in self.words.hear(self.deployment.started.number):
             fits = self.deployment.phase not in (Phase.REVERTING, Phase.ENDED)
             if fits and (word.said == "abort" or self.deployment.waits_at_gate):
@@ -316,7 +305,7 @@ class AppControl:
         may_act = self.active and self._may_act()
         if not self.active or self.deployment is None:
             ended = self.deployment.ended if self.deployment is not None else None
-            last = f": deployment {self.last_number()} ended {ended.verdict.value}" if ended is not None else ""
+            last = f": deployment {self.journals.newest()} ended {ended.verdict.value}" if ended is not None else ""
             raise Conflict(f"no deployment of {self.app} goes on in {self.place.name}{last}", hint="homeport rollback")
         started = self.deployment.started
         if number not in (None, started.number):
@@ -337,23 +326,29 @@ class AppControl:
 
     def _may_act(self) -> bool:
         with self._beating:
-            if not self.lease.held:
-                try:
-                    self.lease.take(f"{self.lease.holder}, continuing")
-                except Conflict as error:
-                    self.waits_for = error.message
-                    return False
-                self._read_newest()  # whoever had it may have ended this deployment, and begun others
+            try:
+                self._hold()
+            except Conflict as error:
+                self.waits_for = error.message
+                return False
             self.lease.beat()
             if not self.lease.may_act:
                 self.waits_for = "the store"
             return self.lease.may_act
 
+    def _hold(self) -> None:
+        """The lease is ours. Raises `Conflict`."""
+        if not self.lease.held:
+            self.lease.take(f"{self.lease.holder}, continuing")
+            self._read_newest()  # whoever had it may have ended this deployment, and begun others
+
     def _next_step(self, observed: Observation) -> Step:
         assert self.deployment is not None
         now = self.clock.now()
         measured_at, measured = self.measure.look(self.deployment, now)
-        balanced, started = self._balanced(), self.deployment.started
+        started = self.deployment.started
+        resolved = self.resolve(started.release, started.previous)
+        balanced = balanced_groups(started, resolved)
         return next_steps(
             self.deployment,
             observed,
@@ -362,25 +357,13 @@ class AppControl:
             measured_at=measured_at,
             measured=measured,
             readings=self.alarms.look(self.deployment, balanced),
-            resolved=self.resolve(started.release, started.previous),
+            resolved=resolved,
             sizes=self.engine.asked(self.place.id).sizes(self.app),
-        )
-
-    def _balanced(self) -> frozenset[str]:
-        assert self.deployment is not None
-        started = self.deployment.started
-        known = self.resolve(started.release, started.previous)
-        return frozenset(
-            group.name
-            for number in (started.release, started.previous)
-            if number is not None
-            for group in known[number].groups
-            if group.balanced
         )
 
     def _write(self, entry: Entry, decided: Decided | None = None) -> None:
         assert self.deployment is not None
-        self._journal(self.deployment.started.number).append(self.lease.fence, msgspec.json.encode(entry))
+        self.journals.append(self.deployment.started.number, entry, fence=self.lease.fence)
         self.entries = (*self.entries, entry)
         self.deployment = apply(self.deployment, entry)
         number = self.deployment.started.number
@@ -412,9 +395,6 @@ class AppControl:
             self.lease.release()
         self.unfinished = False
         self.waits_for = ""
-
-    def _journal(self, number: int) -> FencedLog:
-        return FencedLog(self.store, f"{self.prefix}deployments/{number:04d}/")
 
     def _note(self, message: str, kind: str, decided: Decided | None = None) -> None:
         self.engine.record(

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -182,14 +183,36 @@ class EnvironmentControl:
         """The fleet decider for every group of an app, carried out."""
         if self.engine.heals and app.active and not app.lease.held:
             return []  # whoever holds it drives; on the local engine that can't be anybody else
-        there = {each.group for each in observed.instances if each.app == app.app}
-        present = sorted(there | {each.group for each in observed.capacity if each.app == app.app})
+        members = by_group(observed)
         try:
-            desired = self._desired(app, observed, present, now)
+            plans_of = self._decide(app, observed, members, now)
         except HomeportError as error:
             self._complain(error)
             return []
+        self._guarded(partial(self._carry_out_all, app, plans_of, observed))
+        self._guarded(partial(self._put_away, app, members))
+        return [_seconds(plan.wake_at, now) for _, plan in plans_of if plan.wake_at is not None]
+
+    def look(self, observed: Observation) -> None:
+        """What the loop finds, where none runs: nothing is carried out. Of apps with a group that isn't as it shall be;
+        nothing is found out of one that can't be read."""
         members = by_group(observed)
+        serving = Counter((each.app, each.group) for each in observed.instances if each.state is State.IN_SERVICE)
+        amiss = [each for each in observed.capacity if each.held or each.count != serving[each.app, each.group]]
+        for name in sorted({each.app for each in amiss} - observed.leaving):
+            with contextlib.suppress(HomeportError):
+                app = self.app(name)
+                app.load()
+                for _, plan in self._decide(app, observed, members, self.clock.now()):
+                    self.reasons |= {each.subject: each.reason for each in plan.decisions}
+
+    def _decide(
+        self, app: AppControl, observed: Observation, members: Members, now: datetime
+    ) -> list[tuple[GroupDesired, Plan]]:
+        """Of every group, and how it fares. Raises `Unavailable`."""
+        there = {each.group for each in observed.instances if each.app == app.app}
+        present = sorted(there | {each.group for each in observed.capacity if each.app == app.app})
+        desired = self._desired(app, observed, present, now)
         decide = pool.reconcile if self.engine.heals else reconcile
         plans = [decide(group, observed, now, members.get((group.app, group.name), ())) for group in desired]
         plans_of = list(zip(desired, plans, strict=True))
@@ -197,9 +220,7 @@ class EnvironmentControl:
             notes = tuple(each.reason for each in plan.decisions if each.action is None and each.subject == group.name)
             found = Care(notes=notes, breakers=plan.breakers, cycle_stopped=plan.cycle_stopped)
             self.care[group.app, group.name] = found
-        self._guarded(partial(self._carry_out_all, app, plans_of, observed))
-        self._guarded(partial(self._put_away, app, members))
-        return [_seconds(plan.wake_at, now) for plan in plans if plan.wake_at is not None]
+        return plans_of
 
     def _desired(
         self, app: AppControl, observed: Observation, present: list[str], now: datetime

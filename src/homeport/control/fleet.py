@@ -98,7 +98,8 @@ class Fleets:
             if group.surge < 1:
                 raise Invalid(
                     f"{'/'.join(name)}: surge = {group.surge} leaves no room for a replacement beside the others",
-                    hint=f"[groups.{name[1]}] surge = 1 in homeport.toml, then homeport deploy",
+                    hint=f"[groups.{name[1]}] surge = 1 in homeport.toml, then "
+                    f"homeport deploy -e {environment.partition('/')[2]}",
                 )
             now = self.control.clock.now()
             cycle = CycleAsked(since_at=now, older_than_at=now - timedelta(seconds=max_age_seconds), batch=batch, by=by)

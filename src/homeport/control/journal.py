@@ -1,4 +1,7 @@
-"""Journals of deployments, read from the store: no engine need run. Called by `control.why` and the command line."""
+"""Journals of deployments in the store: no engine need run to read them. Used by `control.deployment`, `control.why`
+and the command line."""
+
+from collections.abc import Sequence
 
 import msgspec
 
@@ -8,37 +11,42 @@ from homeport.model.deployment import Entry
 from homeport.ports.objects import ObjectStore
 
 
-def journals(store: ObjectStore, app: str, environment: str) -> list[tuple[Entry, ...]]:
-    """Of all deployments, oldest first."""
-    found = (_entries(store, app, environment, number) for number in _numbers(store, app, environment))
-    return [entries for entries in found if entries]
+class Journals:
+    """Of one app in one environment, by the deployment's number."""
 
+    def __init__(self, store: ObjectStore, app: str, environment: str) -> None:
+        self._store = store
+        self._app = app
+        self._environment = environment
+        self._prefix = f"{app}/{environment}/deployments/"
 
-def newest(store: ObjectStore, app: str, environment: str) -> int:
-    """Number of the last deployment that began. Raises `NotFound`."""
-    for number in reversed(_numbers(store, app, environment)):
-        if _entries(store, app, environment, number):
-            return number
-    raise NotFound(f"{app} was never deployed to {environment}", hint="homeport deploy")
+    def all(self) -> list[tuple[Entry, ...]]:
+        """Of the deployments that are still known, oldest first."""
+        found = (self._entries(number) for number in self._numbers())
+        return [entries for entries in found if entries]
 
+    def newest(self) -> int:
+        """Number of the newest deployment; 0: there was none. One without a first entry never began."""
+        return next((each for each in reversed(self._numbers()) if self._log(each).newest() is not None), 0)
 
-def read(store: ObjectStore, app: str, environment: str, number: int) -> tuple[Entry, ...]:
-    """Of one deployment. Raises `NotFound`."""
-    found = _entries(store, app, environment, number)
-    if not found:
-        raise NotFound(f"{app} has no deployment {number} in {environment}", hint="homeport deployment list")
-    return found
+    def read(self, number: int) -> tuple[Entry, ...]:
+        """Raises `NotFound`."""
+        found = self._entries(number)
+        if not found:
+            raise NotFound(
+                f"{self._app} has no deployment {number} in {self._environment}", hint="homeport deployment list"
+            )
+        return found
 
+    def append(self, number: int, entry: Entry, *, fence: int) -> None:
+        """Raises `Conflict` where a higher fence has written to it."""
+        self._log(number).append(fence, msgspec.json.encode(entry))
 
-def _prefix(app: str, environment: str) -> str:
-    return f"{app}/{environment}/deployments/"
+    def _numbers(self) -> Sequence[int]:
+        return sorted({int(key.removeprefix(self._prefix).partition("/")[0]) for key in self._store.list(self._prefix)})
 
+    def _entries(self, number: int) -> tuple[Entry, ...]:
+        return tuple(msgspec.json.decode(each, type=Entry) for each in self._log(number).entries())
 
-def _numbers(store: ObjectStore, app: str, environment: str) -> list[int]:
-    prefix = _prefix(app, environment)
-    return sorted({int(key.removeprefix(prefix).partition("/")[0]) for key in store.list(prefix)})
-
-
-def _entries(store: ObjectStore, app: str, environment: str, number: int) -> tuple[Entry, ...]:
-    log = FencedLog(store, f"{_prefix(app, environment)}{number:04d}/")
-    return tuple(msgspec.json.decode(each, type=Entry) for each in log.entries())
+    def _log(self, number: int) -> FencedLog:
+        return FencedLog(self._store, f"{self._prefix}{number:04d}/")

@@ -53,6 +53,10 @@ class Lease:
         view = read_lease(self.store.list(self.prefix))
         return not self.held and not view.released and self._content(view).holder == self.holder
 
+    def is_anothers(self) -> bool:
+        """Whether somebody else holds it, who may be dead."""
+        return not self.held and not read_lease(self.store.list(self.prefix)).released
+
     def beat(self) -> None:
         """Shows that the holder lives, where a beat is due. Raises `Conflict` where the lease was taken over,
         `Unavailable` where the store doesn't answer."""
@@ -101,6 +105,7 @@ class Lease:
         raise Conflict(
             f"{self.what} is being changed by {content.by} ({content.holder}), last sign of life {content.since_at}",
             hint=f"try again: after {TIME_TO_LIVE.total_seconds():g} s without a sign of life it is taken over",
+            retry_after=TIME_TO_LIVE,
         )
 
     def _content(self, view: LeaseView) -> Beat:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from homeport.control import journal
 from homeport.control.control import Control
-from homeport.control.journal import journals
 from homeport.errors import HomeportError, NotFound
 from homeport.model.event import Event
 from homeport.model.fleet import Observation
@@ -38,6 +38,8 @@ class Sources(Struct, frozen=True, kw_only=True):
     logs: Callable[[LogQuery], Iterable[LogLine]]
     store: ObjectStore
     control: Control | None = None
+    history: Callable[[], Sequence[Event]] = tuple
+    """What the engine's own machinery tells."""
 
 
 def explain(control: Control, environment: str, word: str, app: str | None) -> Why:
@@ -56,15 +58,22 @@ def explain(control: Control, environment: str, word: str, app: str | None) -> W
         logs=lambda query: control.engine.logs(environment, query),
         store=control.store,
         control=here,
+        history=tuple if here is None else lambda: control.engine.history(environment),
     )
     return tell(sources, word, app)
 
 
 def tell(sources: Sources, word: str, app: str | None) -> Why:
     """As `explain`, from wherever the past lies."""
+    unknown: list[str] = []
     events = _all(sources.events)
+    try:
+        events = sorted([*events, *sources.history()], key=lambda each: each.at)
+    except HomeportError as error:
+        unknown.append(f"what the engine did by itself: {error.message}")
     names = {*sources.observed.fence, *sources.observed.launch, *(each.app for each in events if each.app)}
-    told, unknown = _journals(sources, names)
+    told, lacking = _journals(sources, names)
+    unknown += lacking
     past = Past(environment=sources.environment, observed=sources.observed, events=events, journals=told)
     meant = why.subject(past, word, app)
     match meant.kind:
@@ -117,7 +126,7 @@ def _journals(sources: Sources, apps: Iterable[str]) -> tuple[Journals, list[str
     unknown = []
     for app in sorted(apps):
         try:
-            found[app] = tuple(journals(sources.store, app, name))
+            found[app] = tuple(journal.Journals(sources.store, app, name).all())
         except HomeportError as error:
             unknown.append(f"the deployments of {app}: {error.message}")
     return found, unknown

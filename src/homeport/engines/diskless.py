@@ -4,6 +4,7 @@ measured, cleaned or listened to. Inherited by `memory` and `aws`.
 
 from collections.abc import Callable, Sequence
 
+from homeport.model.event import Event
 from homeport.model.retention import Remain, Room, Usage
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Needed
@@ -40,6 +41,9 @@ class Diskless:
         return
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:
+        return ()
+
+    def history(self, environment: str) -> Sequence[Event]:
         return ()
 
     def on_change(self, wake: Callable[[], None]) -> None:

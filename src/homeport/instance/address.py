@@ -154,8 +154,10 @@ class Addresses:
         """The others see our claims. Where somebody had emptied their directory, others may have been given addresses
         of our private names: then we take new ones."""
         with self._locked():
-            theirs = {each.value for claims in self._others() for each in claims.claims if each.kind == "balancer"}
-            kept = [each for each in self._own.claims if each.kind != "balancer" or each.value not in theirs]
+            kept = self._own.claims
+            if any(each.kind == "balancer" for each in kept):
+                theirs = {each.value for claims in self._others() for each in claims.claims if each.kind == "balancer"}
+                kept = [each for each in kept if each.kind != "balancer" or each.value not in theirs]
             self._save(kept, self._own.released)
 
     def _claim(

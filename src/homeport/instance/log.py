@@ -43,7 +43,7 @@ def read(
     """Lines of the environment whose logs lie in `directory`, oldest first; with `follow` it goes on as they come,
     until `stopped` says so. `wanted` tells which instances belong to the query's app and group. Raises `Invalid` for
     a pattern that is none."""
-    matches = _matcher(query)
+    matches = matcher(query)
 
     def logs() -> list[Path]:
         return [
@@ -88,7 +88,7 @@ def _at(line: LogLine) -> datetime:
     return line.at
 
 
-def _matcher(query: LogQuery) -> Callable[[LogLine], bool]:
+def matcher(query: LogQuery) -> Callable[[LogLine], bool]:
     try:
         pattern = re.compile(query.pattern)
     except re.error as error:

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from msgspec import Struct
 from homeport.model.fleet import Probe, Silence
 from homeport.model.platform import Health
 from homeport.ports.clock import Clock
+from homeport.system.disk import is_full
 from homeport.system.http import Head, parse_head
 
 QUICK_SECONDS = 0.01
@@ -32,22 +34,26 @@ _BODY_SECONDS = 0.2
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """What to ask. `address` is a loopback address; `host` and `proto` as clients send them."""
+    """What to ask. `address` is a loopback address; `host` and `proto` as clients send them. `writes_to`: where it
+    needs room."""
 
     address: str
     port: int
     health: Health
     host: str
     proto: Literal["http", "https"] = "http"
+    writes_to: tuple[Path, ...] = ()
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """`ok` None: not asked yet. `since_at`: when `ok` became that. `succeeded`: it was ok at least once."""
+    """`ok` None: not asked yet. `since_at`: when `ok` became that. `succeeded`: it was ok at least once. `disk_full`:
+    at one of the failures since then: what fills a disk and dies of it leaves room."""
 
     ok: bool | None = None
     since_at: datetime
     succeeded: bool = False
     probe: Probe | None = None
+    disk_full: bool = False
 
 
 class Prober:
@@ -113,17 +119,21 @@ class Prober:
             if self._targets.get(key) is not target or old is None:
                 return
             doubtful = old.ok is True and failures == 1
-            self._note(key, old, probe, ok=probe.ok or doubtful)
+            self._note(key, target, old, probe, ok=probe.ok or doubtful)
             if probe.ok or (old.succeeded and not doubtful):
                 pause = interval
             else:
                 pause = min(interval, QUICK_SECONDS if probe.status is None and not doubtful else AGAIN_SECONDS)
             await asyncio.sleep(pause)
 
-    def _note(self, key: str, old: Result, probe: Probe, *, ok: bool) -> None:
+    def _note(self, key: str, target: Target, old: Result, probe: Probe, *, ok: bool) -> None:
         changed = old.ok is not ok
         self._results[key] = Result(
-            ok=ok, since_at=probe.at if changed else old.since_at, succeeded=old.succeeded or ok, probe=probe
+            ok=ok,
+            since_at=probe.at if changed else old.since_at,
+            succeeded=old.succeeded or ok,
+            probe=probe,
+            disk_full=not probe.ok and (old.disk_full or any(is_full(each) for each in target.writes_to)),
         )
         if changed:
             self._on_change(key)

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from homeport.errors import Bug, Unavailable
 from homeport.instance import rootfs
 from homeport.instance.cgroup import Cgroups
+from homeport.instance.leash import leashed, pull
 from homeport.instance.service import OOM_COUNTER
 from homeport.ports.sandbox import Mount, SandboxSpec
 from homeport.system import process
@@ -140,15 +141,17 @@ class BwrapSandbox:
         key = f"run-{os.getpid()}-{time.monotonic_ns()}"
         limits = self._limits(spec, key)
         try:
-            with _described(spec) as (arguments, descriptors), _status_pipe() as (status, write):
-                with write:
+            with _described(spec) as (arguments, descriptors), _pipe() as (status, write), _pipe() as (end, leash):
+                with write, end:
                     # Pid 1 is bubblewrap's own here. As root it keeps uid 0 (without capabilities): a process of
-                    # another uid couldn't be killed by the death of its parent.
-                    arguments += ["--die-with-parent", "--json-status-fd", str(write.fileno())]
+                    # another uid couldn't be killed by the death of its parent. It has the status open to be read,
+                    # too: what writes it would die half-way where we do.
+                    ends = (write.fileno(), status.fileno())
+                    arguments += ["--die-with-parent", "--json-status-fd", str(ends[0]), "--sync-fd", str(ends[1])]
                     with _arguments(arguments) as passed:
-                        line = [*limits, _bwrap(), "--args", str(passed), "--", *_command(spec)]
-                        outer = _spawn_child(line, (*descriptors, passed, write.fileno()))
-                return _follow(outer, status, output, timeout)
+                        line = leashed([*limits, _bwrap(), "--args", str(passed), "--", *_command(spec)])
+                        outer = _spawn_child(line, (*descriptors, passed, *ends), end)
+                return _follow(outer, leash, status, output, timeout)
         finally:
             if limits:
                 self._cgroups.remove(key)
@@ -219,7 +222,7 @@ def _arguments(arguments: list[str]) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _status_pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
+def _pipe() -> Iterator[tuple[BinaryIO, BinaryIO]]:
     read, write = os.pipe()
     with open(read, "rb") as reader, open(write, "wb") as writer:
         yield reader, writer
@@ -268,17 +271,18 @@ def _spawn(line: list[str], descriptors: tuple[int, ...], output: int) -> None:
 
 
 @effect("sandbox.run")
-def _spawn_child(line: list[str], descriptors: tuple[int, ...]) -> "subprocess.Popen[bytes]":
+def _spawn_child(line: list[str], descriptors: tuple[int, ...], leash: BinaryIO) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             line,
             pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
+            stdin=leash,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={"PATH": _PATH},
             cwd="/",
             umask=0o022,
+            start_new_session=True,  # a key pressed at our terminal is for us
         )
     except OSError as error:
         raise _unavailable(f"{line[0]} failed: {error}", b"") from error
@@ -314,6 +318,7 @@ def _wait_for_command(info: Path, status: BinaryIO, said: Callable[[], bytes]) -
 
 def _follow(
     outer: "subprocess.Popen[bytes]",
+    leash: BinaryIO,
     status: BinaryIO,
     output: Callable[[bytes], None] | None,
     timeout: timedelta | None,
@@ -328,27 +333,28 @@ def _follow(
             output(piece)
 
     assert outer.stdout is not None
+    pidfd: int | None = None
     with outer.stdout as stream:
-        inner = _read_status(status).child_pid
-        started = None if inner is None else process.start_time(inner)
-        pidfd = None if inner is None or started is None else process.open_pidfd(inner, started)
         try:
+            inner = _read_status(status).child_pid
+            started = None if inner is None else process.start_time(inner)
+            pidfd = None if inner is None or started is None else process.open_pidfd(inner, started)
             while piece := _next_piece(stream, deadline):
                 hear(piece)
             code = outer.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
             return TIMED_OUT
         finally:
-            _end(outer, pidfd)
-    if code >= 0 and _read_status(status).exit_code is None:
+            _end(outer, leash, pidfd)
+    if code < 128 and _read_status(status).exit_code is None:
         raise _unavailable("its set-up failed", bytes(said))
-    return code if code >= 0 else 128 - code
+    return code
 
 
 @effect("sandbox.end")
-def _end(outer: "subprocess.Popen[bytes]", pidfd: int | None) -> None:
+def _end(outer: "subprocess.Popen[bytes]", leash: BinaryIO, pidfd: int | None) -> None:
     """The whole tree has ended: its pid 1 is the last of it to go."""
-    outer.kill()
+    pull(leash.fileno())
     if pidfd is not None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from homeport.model.asked import Suspendable
 from homeport.model.breaker import BreakerState
 from homeport.model.platform import Hook
 
@@ -96,11 +97,22 @@ class FailOpen(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class SetCapacity(Struct, frozen=True, kw_only=True, tag=True):
-    """So many instances the group keeps by itself from now on, on an engine that heals: launched, replaced, spread."""
+    """So many instances the group keeps by itself from now on, on an engine that heals: launched, replaced, spread.
+    `going`: those that it may end for that; from the others it keeps its hands off."""
 
     app: str
     group: str
     count: int
+    going: tuple[str, ...] = ()
+
+
+class HoldBack(Struct, frozen=True, kw_only=True, tag=True):
+    """What a breaker keeps a group from doing by itself, on an engine that heals: these processes, and no others. What
+    people have suspended isn't touched."""
+
+    app: str
+    group: str
+    processes: tuple[Suspendable, ...]
 
 
 class SetRoutes(Struct, frozen=True, kw_only=True, tag=True):
@@ -158,6 +170,7 @@ Action = (
     | Terminate
     | FailOpen
     | SetCapacity
+    | HoldBack
     | SetRoutes
     | SetLaunch
     | SetShare

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from homeport.model.asked import GroupAsked
+from homeport.model.asked import GroupAsked, Suspendable
 from homeport.model.canary import Share
 from homeport.model.platform import Breaker, Hook, HookResult
 
@@ -135,9 +135,15 @@ class Instance(Struct, frozen=True, kw_only=True):
     target: Target = Target.UNUSED
     next_release: int | None = None
     """Set while the instance is between two generations in place."""
+    unheard: int | None = None
+    """The release that nobody could tell it to bring: it doesn't hear commands."""
     in_flight: int | None = None
     """Requests and open connections through the balancer, old workers included; None: not known."""
     address: str = ""
+    name: str = ""
+    """By which others within its network reach it and its like; empty: by none of its own."""
+    public_address: str = ""
+    """From which it goes out into the world; empty: not known, or from the machine's."""
     port: int | None = None
     pid: int | None = None
     """Pid 1 of the sandbox, as the host sees it."""
@@ -161,7 +167,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     oom_kills_well: int = 0
     """As many of these there were when it was well last: it has got over them."""
     disk_full: bool = False
-    """What it may write to is full."""
+    """What it may write to is full, or was since it was healthy last."""
     zone_failed: bool = False
     """It ended with its zone."""
     hook: HookWait | None = None
@@ -203,11 +209,14 @@ class Preparation(Struct, frozen=True, kw_only=True):
 
 
 class Capacity(Struct, frozen=True, kw_only=True):
-    """How many instances a group keeps by itself."""
+    """How many instances a group keeps by itself. `protected`: those that it doesn't end for their number; `held`: what
+    a breaker keeps it from doing."""
 
     app: str
     group: str
     count: int
+    protected: tuple[str, ...] = ()
+    held: tuple[Suspendable, ...] = ()
 
 
 class Observation(Struct, frozen=True, kw_only=True):

@@ -133,7 +133,7 @@ class Group(Struct, frozen=True, kw_only=True):
     """How long open connections (WebSockets too) may go on after the last new request."""
     health: Health = Health()
     balanced: bool = False
-    """True: its instances are targets of the balancer and get a private name."""
+    """True: its instances are targets of the balancer and get a private name; on engine `aws` the others get one."""
     after: tuple[str, ...] = ()
     """Groups that a deployment has up before it begins with this one."""
     surge: int = 1
@@ -147,6 +147,9 @@ class Group(Struct, frozen=True, kw_only=True):
     hooks: Hooks = Hooks()
     deploy: Deploy | None = None
     """None: as the whole release."""
+    elastic_ips: tuple[str, ...] = ()
+    """Allocation ids of addresses, of which each instance takes one; only on engine `aws`, without a balancer. Empty:
+    whatever addresses AWS gives."""
 
     @property
     def serving(self) -> str | None:
@@ -200,7 +203,8 @@ IMAGE = "/homeport/image"
 class Aws(Struct, frozen=True, kw_only=True):
     """Where an environment of engine `aws` stands, and on what. `vpc` None: one is made; else `subnets` are in it.
     `image`: the SSM parameter that holds the machine image's id. `certificate`: ARN of one of ACM; None: plain HTTP.
-    `price_per_hour`: of one instance, as the file says it; None: nobody says it."""
+    `price_per_hour`: of one instance, as the file says it; None: nobody says it. `zone`: name of the hosted zone
+    in which hosts of routes get records; None: they get none. `zone_id`: which of several of that name."""
 
     account: str
     region: str
@@ -210,6 +214,10 @@ class Aws(Struct, frozen=True, kw_only=True):
     instance_type: str = "t3.small"
     certificate: str | None = None
     price_per_hour: float | None = None
+    zone: str | None = None
+    zone_id: str | None = None
+    boundary: str | None = None
+    """ARN of a policy beyond which the role of instances may nothing; None: there is none."""
 
 
 class Place(Struct, frozen=True, kw_only=True):

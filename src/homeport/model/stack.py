@@ -238,5 +238,7 @@ class ChangeSet(Struct, frozen=True, kw_only=True):
     status: ChangeSetStatus
     reason: str = ""
     changes: tuple[ResourceChange, ...] = ()
+    tags: dict[str, str] = {}
+    """What the stack's will be; empty where they weren't asked for."""
     nested: dict[str, str] = {}
     """Logical id of a nested stack → id of its own change set, where those were asked for."""

@@ -6,9 +6,11 @@ template that is written here, a rule for each route. Called by the command line
   store            the bucket; one for the whole platform, kept when environments go
   network          three zones; absent where the file names a VPC
   access           security groups
+  names            private names; absent where every group is balanced
   <app>-<group>    a pool
   edge             balancer and listeners
   routes           a rule for each route
+  hosts            DNS records for the hosts of routes; absent where the file names no hosted zone
 """
 
 import hashlib
@@ -19,6 +21,7 @@ from datetime import timedelta
 
 from homeport.errors import Invalid
 from homeport.model.platform import Aws, Group, Place, Resolved
+from homeport.plan import aws_name
 from homeport.plan.aws_route import rules
 
 PORT = 8080
@@ -26,7 +29,13 @@ PORT = 8080
 LONGEST_STACK, LONGEST_BUCKET = 100, 63
 FETCH = timedelta(minutes=5)
 """What an instance may take to boot and to fetch, before its app's own time begins."""
-SHIPPED = ("store", "network", "access", "pool", "edge")
+PARTING = timedelta(seconds=30)
+"""What it may take beyond its app's own time to end: to hear that it shall, and to leave its log in the store."""
+SHIPPED = ("store", "network", "access", "names", "pool", "edge")
+OPERATOR = "operator"
+LONGEST_ROLE = 64
+END = "--"
+"""Of the platform's name, in names that rights go by: so that no platform's begin as another one's do."""
 
 Parameters = Mapping[str, object]
 
@@ -48,19 +57,24 @@ def identity_path(place: Place) -> str:
 
 def pool_name(place: Place, app: str, group: str) -> str:
     """Of the stack, and so of the Auto Scaling group in it."""
-    return _short(f"homeport-{place.platform}-{place.name}-{app}-{group}", LONGEST_STACK)
+    return stack_name(place, f"{app}-{group}")
 
 
 def store_name(place: Place) -> str:
-    return _short(f"homeport-{place.platform}-store", LONGEST_STACK)
+    return _short(f"homeport-{place.platform}{END}store", LONGEST_STACK)
 
 
 def owner(place: Place) -> str:
     """What the tag `homeport:project` of the environment's stacks says."""
-    return f"{place.platform}-{place.name}"
+    return place.id
 
 
-ORDER = ("routes", "pool-", "edge", "access", "network")
+def place_tags(place: Place) -> dict[str, str]:
+    """By which the environment's instances, groups and target groups are told from others'."""
+    return {"homeport-platform": place.platform, "homeport-environment": place.name}
+
+
+ORDER = ("hosts", "routes", "pool-", "names", "edge", "access", "network")
 """How the ids of stacks begin, in the order in which they can be deleted."""
 
 
@@ -76,21 +90,31 @@ def edge_name(place: Place) -> str:
     return stack_name(place, "edge")
 
 
+def names_name(place: Place) -> str:
+    return stack_name(place, "names")
+
+
 def stack_name(place: Place, part: str) -> str:
-    return _short(f"homeport-{place.platform}-{place.name}-{part}", LONGEST_STACK)
+    return _short(f"homeport-{place.platform}{END}{place.name}-{part}", LONGEST_STACK)
 
 
 def of(place: Place) -> Aws:
-    """What the file says of AWS. Raises `Invalid` where it says nothing."""
+    """What the file says of AWS. Raises `Invalid` where it says nothing, or the platform can't be told from others."""
     if place.aws is None:
         raise Invalid(
             f"{place.id} has no account and region", hint=f"[environments.{place.name}] account = …, region = …"
+        )
+    if END in place.platform:
+        raise Invalid(
+            f"a platform on AWS can't be called {place.platform}: what comes before \"{END}\" would be another one's",
+            hint='platform = "…" in homeport.toml, with single hyphens',
         )
     return place.aws
 
 
 def check(app: Resolved) -> None:
     """Nothing, where engine aws can do what the file asks for. Raises `Invalid` with all that it can't yet."""
+    of(app.place)
     lacks = []
     own = {f"groups.{each.name}.deploy": each.deploy for each in app.groups if each.deploy is not None}
     for where, deploy in ({"deploy": app.deploy} | own).items():
@@ -100,6 +124,7 @@ def check(app: Resolved) -> None:
     for group in app.groups:
         if group.hooks.launching is not None or group.hooks.terminating is not None:
             lacks.append(f"groups.{group.name}: hooks")
+    lacks += aws_name.problems(app)
     if lacks:
         what = f"{app.app} asks for what engine aws can't do yet"
         raise Invalid(what, details=tuple(lacks), hint="docs/limits.md; without it: homeport.toml, Procfile")
@@ -115,6 +140,54 @@ def store_project(place: Place, templates: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def operator_name(place: Place) -> str:
+    """Of the role for those who type commands; its policies begin so."""
+    return _short(f"homeport-{place.platform}-{of(place).region}-{OPERATOR}", LONGEST_ROLE)
+
+
+def viewer_name(place: Place) -> str:
+    """Of the role for those who only look."""
+    return _short(f"homeport-{place.platform}-{of(place).region}-viewer", LONGEST_ROLE)
+
+
+def operator_stack(place: Place) -> str:
+    """Outside of the names that its policies allow to change."""
+    return _short(f"homeport-{OPERATOR}-{place.platform}", LONGEST_STACK)
+
+
+def operator_parameters(place: Place) -> dict[str, str]:
+    aws = of(place)
+    image = aws.image
+    return {
+        "Platform": place.platform,
+        "Bucket": bucket(place),
+        "Image": image if image.startswith("/") else f"/{image}",
+        "Name": operator_name(place),
+        "Viewer": viewer_name(place),
+        "Zone": aws.zone_id or ("*" if aws.zone else "none"),
+    }
+
+
+def operator_project(place: Place, template: str) -> dict[str, str]:
+    """The stack that gives people what commands need, by itself: path → text. It belongs to no environment in
+    particular."""
+    stack = _stack(OPERATOR, operator_stack(place), operator_parameters(place))
+    return {
+        "config.yaml": _config(place),
+        f"templates/{OPERATOR}.yaml": template,
+        f"{OPERATOR}.yaml": f"project: {place.platform}\n{stack}",
+    }
+
+
+def operator_template(place: Place, template: str) -> str:
+    """For those who apply it by other means: the parameters have their values."""
+    for name, value in operator_parameters(place).items():
+        template = template.replace(
+            f"  {name}:\n    Type: String\n", f"  {name}:\n    Type: String\n    Default: {_text(value)}\n"
+        )
+    return template
+
+
 def project(apps: Sequence[Resolved], templates: Mapping[str, str]) -> dict[str, str]:
     """The whole environment: path → text. `apps`: all that are there, of one place. Raises `Invalid` for what AWS's own
     parts can't do."""
@@ -128,17 +201,30 @@ def project(apps: Sequence[Resolved], templates: Mapping[str, str]) -> dict[str,
     else:
         del files["templates/network.yaml"]
         vpc, subnets = _text(aws.vpc), _text(",".join(aws.subnets))
-    files["access.yaml"] = _stack("access", stack_name(place, "access"), {"Port": PORT}, {"Vpc": vpc})
+    among = {"Port": PORT, "Among": "true" if aws_name.named(apps) else "false"}
+    files["access.yaml"] = _stack("access", stack_name(place, "access"), among, {"Vpc": vpc})
+    if aws_name.named(apps):
+        files["names.yaml"] = _stack("names", names_name(place), {"Domain": aws_name.domain(place)}, {"Vpc": vpc})
+    else:
+        del files["templates/names.yaml"]
     named = {"Vpc": vpc, "Subnets": subnets, "SecurityGroup": "!stack_output access/Instances"}
     # looked up by us, not by CloudFormation: so a newer image is a change that is shown
     named["Image"] = f"!ssm_parameter {_text(aws.image)}"
+    whose: dict[str, str] = {}
     for app in apps:
         for group in app.groups:
             name = pool_name(place, app.app, group.name)
-            files[f"{pool_id(app.app, group.name)}.yaml"] = _stack("pool", name, _pool(app, group), named)
+            if name in whose:
+                raise Invalid(
+                    f"groups {whose[name]} and {app.app}/{group.name} of {place.id} would both be the stack {name}",
+                    hint=f"another name for [groups.{group.name}]",
+                )
+            whose[name] = f"{app.app}/{group.name}"
+            own = named if group.balanced else named | {"NameZone": "!stack_output names/Zone"}
+            files[f"{pool_id(app.app, group.name)}.yaml"] = _stack("pool", name, _pool(app, group), own)
     balancer = {"Subnets": subnets, "SecurityGroup": "!stack_output access/Balancer"}
     files["edge.yaml"] = _stack("edge", edge_name(place), {"Certificate": aws.certificate or ""}, balancer)
-    return files | _routes(place, apps)
+    return files | _routes(place, apps) | _hosts(place, apps)
 
 
 def pool_id(app: str, group: str) -> str:
@@ -165,7 +251,7 @@ def _pool(app: Resolved, group: Group) -> Parameters:
         # `replace` has a whole second set beside the first
         "Most": 2 * group.instances.max + group.surge,
         "Grace": _seconds(FETCH + health.grace),
-        "StopGrace": max(30, _seconds(group.stop_grace)),
+        "StopGrace": _seconds(group.stop_grace + PARTING),
         "Port": PORT,
         "Balanced": "true" if group.balanced else "false",
         "HealthPath": health.path or "/",
@@ -174,7 +260,13 @@ def _pool(app: Resolved, group: Group) -> Parameters:
         "HealthTimeout": timeout,
         "Unhealthy": unhealthy,
         "Drain": min(3600, _seconds(group.drain)),
-    }
+        "Boundary": of(place).boundary or "",
+    } | ({} if group.balanced else _own_names(app, group))
+
+
+def _own_names(app: Resolved, group: Group) -> dict[str, object]:
+    found: dict[str, object] = {"PrivateName": aws_name.private_name(app.place, app.app, group.name)}
+    return found | ({"Addresses": ",".join(group.elastic_ips)} if group.elastic_ips else {})
 
 
 def _routes(place: Place, apps: Sequence[Resolved]) -> dict[str, str]:
@@ -205,6 +297,19 @@ def _routes(place: Place, apps: Sequence[Resolved]) -> dict[str, str]:
     return {
         "templates/routes.json": json.dumps(template, indent=2) + "\n",
         "routes.yaml": _stack("routes", stack_name(place, "routes"), {}, named, suffix="json"),
+    }
+
+
+def _hosts(place: Place, apps: Sequence[Resolved]) -> dict[str, str]:
+    aws = of(place)
+    within, _ = aws_name.hosts(apps, aws.zone) if aws.zone is not None else ([], [])
+    if not within:
+        return {}
+    named = {"Balancer": "!stack_output edge/Name", "BalancerZone": "!stack_output edge/Zone"}
+    zone = {"Zone": aws.zone_id or aws.zone}
+    return {
+        "templates/hosts.json": json.dumps(aws_name.host_records(within, aws.zone_id), indent=2) + "\n",
+        "hosts.yaml": _stack("hosts", stack_name(place, "hosts"), zone, named, suffix="json"),
     }
 
 

@@ -113,7 +113,7 @@ def server_options(backend: Backend) -> str:
     fast = max(100, every // 4)
     return (
         f"check inter {every}ms fastinter {fast}ms downinter {min(fast, 1000)}ms fall 2 rise 1 weight {WEIGHT}"
-        " observe layer4 error-limit 2 on-error fail-check pool-purge-delay 1s"
+        " observe layer4 error-limit 1 on-error fail-check pool-purge-delay 1s"
     )
 
 
@@ -208,7 +208,9 @@ def _defaults(setting: Setting) -> list[str]:
         "    load-server-state-from-file global",
         "    option redispatch 1",
         "    option allbackups",
-        "    retries 3",
+        # Those with the fewest connections are tried first, and so the dead: enough for three of them, each of which is
+        # out after two, and one that dies of being asked.
+        "    retries 7",
         # What reached no server may go to another; what may have been carried out is repeated only where that is safe.
         "    retry-on conn-failure empty-response",
         "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }",
@@ -314,7 +316,8 @@ def _upstream(url: str, setting: Setting) -> list[str]:
         server += f" ssl verify required ca-file @system-ca sni str({host}) alpn http/1.1"
     if setting.resolver and "." in host and not host.replace(".", "").isdigit():
         server += " resolvers system"
-    lines = [f"    http-request set-header Host {host}{'' if port == usual else f':{port}'}"]
+    lines = ["    retries 3"]  # there is no other to go to: each waits a second
+    lines.append(f"    http-request set-header Host {host}{'' if port == usual else f':{port}'}")
     if path:
         lines.append(f"    http-request set-path {path.replace('%', '%%')}%[path]")
     return [*lines, server]

@@ -47,6 +47,8 @@ def overdue_at(instance: Instance, grace: timedelta) -> datetime:
 def failed_at(instance: Instance, settings: Breaker, grace: timedelta | None, now: datetime) -> datetime | None:
     """When its launch failed; None: it didn't, or nobody can say yet. `grace` None: health doesn't count."""
     start_at, end_at = launched_at(instance), instance.ended_at
+    if not instance.launched:
+        return end_at or now
     if instance.died:
         end_at = end_at or now
         return end_at if not served(instance) or end_at - start_at < settings.soon else None

@@ -58,7 +58,7 @@ def seen(sight: Sight) -> tuple[str, ...]:
     first += [f"{sight.in_flight} requests open"] if sight.in_flight else []
     lines = [", ".join(first)]
     lines += [f"out of memory: {sight.oom_kills} processes killed"] if sight.oom_kills else []
-    lines += ["what it may write to is full"] if sight.disk_full else []
+    lines += ["what it may write to is full, or was since it was healthy last"] if sight.disk_full else []
     lines += sight.exits
     if sight.asked:
         at = f" ({sight.answered_at:%H:%M:%S})" if sight.answered_at else ""

@@ -86,3 +86,9 @@ class Rule(Struct, frozen=True, kw_only=True):
     name: str
     phases: tuple[Phase, ...]
     then: Callable[[View], Step | None]
+
+
+def balanced_groups(started: Started, resolved: Mapping[int, Resolved]) -> frozenset[str]:
+    """Names of the groups whose instances are targets, by the platform file of either release."""
+    numbers = [each for each in (started.release, started.previous) if each is not None]
+    return frozenset(group.name for number in numbers for group in resolved[number].groups if group.balanced)

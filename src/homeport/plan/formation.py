@@ -35,7 +35,7 @@ from homeport.plan.platform_value import is_git_url, name_problem
 from homeport.plan.procfile import Procfile
 from homeport.plan.toml_line import Path
 
-PLAIN = ("stop_grace", "drain", "surge", "replace_budget", "max_lifetime")
+PLAIN = ("stop_grace", "drain", "surge", "replace_budget", "max_lifetime", "elastic_ips")
 """Keys of a group that are taken as they are."""
 PER_APP = ("groups", "processes", "routes")
 """Sections that aren't shared where a file has several apps."""
@@ -137,6 +137,7 @@ class Resolving:
         deploy = platform_deploy.deploy(self._data.get("deploy", {}), ("deploy",), self._note)
         groups = tuple(self._group(name, said, routes, order.get(name, ())) for name, said in tables.items())
         platform_deploy.check(deploy, None if unknown else groups, self._note)
+        platform_aws.check_addresses(groups, deploy, place.engine, self._note)
         return Resolved(
             app=self._app,
             place=place,

@@ -59,6 +59,8 @@ def _answer(probe: Probe) -> Illness:
 
 def describe(instance: Instance) -> str:
     """One line for people, such as `hung: GET /healthz of …: no answer within 2 s`."""
+    if not instance.launched:
+        return instance.reason
     found = illness(instance)
     if found is None:
         return "nothing speaks against it"

@@ -215,6 +215,7 @@ GROUP: dict[str, Reader] = {
     "max_lifetime": leaf(typed.duration(zero=False)),
     "breaker": table(BREAKER),
     "hooks": table(HOOKS),
+    "elastic_ips": leaf(typed.allocations),
     "deploy": table(GROUP_DEPLOY, misplaced=dict.fromkeys(set(DEPLOY) - set(GROUP_DEPLOY), _ONE_FOR_ALL)),
 }
 PROCESS: dict[str, Reader] = {
@@ -279,6 +280,9 @@ PLACE: dict[str, Reader] = {
     "instance_type": leaf(typed.matching(typed.INSTANCE_TYPE, 'an EC2 instance type such as "t3.small"')),
     "certificate": leaf(typed.matching(typed.CERTIFICATE, 'the ARN of a certificate, "arn:aws:acm:…"')),
     "price_per_hour": leaf(typed.price),
+    "zone": leaf(typed.matching(typed.HOST, 'the name of a hosted zone such as "example.com"')),
+    "zone_id": leaf(typed.matching(typed.HOSTED_ZONE, 'the id of a hosted zone such as "Z0123456789ABCDEFGHIJ"')),
+    "boundary": leaf(typed.matching(typed.POLICY, 'the ARN of a policy, "arn:aws:iam::…:policy/…"')),
 }
 APP: dict[str, Reader] = {
     "source": leaf(typed.source),

@@ -24,12 +24,17 @@ HOOK_URL = re.compile(r"https?://[A-Za-z0-9._~!&()*+,;=:%/?-]+")
 ACCOUNT = re.compile(r"[0-9]{12}")
 VPC = re.compile(r"vpc-[0-9a-f]{8,17}")
 SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}")
+ALLOCATION = re.compile(r"eipalloc-[0-9a-f]{8,17}")
+HOSTED_ZONE = re.compile(r"Z[A-Z0-9]{1,31}")
 PARAMETER = re.compile(r"(/[A-Za-z0-9_.-]+)+")
 INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+POLICY = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+")
 CERTIFICATE = re.compile(r"arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+")
 REF = re.compile(r"(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)))[A-Za-z0-9_][A-Za-z0-9._/+#@=-]*(?<![./])")
 FILE_INSIDE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 NO_NODE = "none"
+MOST_ADDRESSES = 100
+"""Of a group; their ids have to fit into the 4096 characters of a parameter."""
 
 _PERCENT = re.compile(r"(0|[1-9][0-9]{0,2})%")
 _SCHEME = re.compile(r"(?:https?|ssh|git|file)://")
@@ -282,3 +287,13 @@ def subnets(value: Any) -> tuple[str, ...]:
     if len(set(value)) < 2:
         raise Invalid("expected two subnets at least, in different zones")
     return tuple(dict.fromkeys(value))
+
+
+def allocations(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) and ALLOCATION.fullmatch(each) for each in value):
+        raise Invalid(f'expected allocation ids of Elastic IP addresses, ["eipalloc-…", …], found {found(value)}')
+    if twice := sorted({each for each in value if value.count(each) > 1}):
+        raise Invalid(f"has {', '.join(twice)} twice")
+    if len(value) > MOST_ADDRESSES:
+        raise Invalid(f"expected at most {MOST_ADDRESSES} addresses, found {len(value)}")
+    return tuple(value)

@@ -22,11 +22,12 @@ from homeport.model.action import (
     Terminate,
 )
 from homeport.model.asked import GroupAsked
-from homeport.model.fleet import Check, Cohort, GroupDesired, Instance, Observation, State, Target
+from homeport.model.fleet import Capacity, Check, Cohort, GroupDesired, Instance, Observation, State, Target
 from homeport.plan.asked import to_cycle
 from homeport.plan.cohort import SURPLUS, Role, assign
 from homeport.plan.departure import Departure, Why
 from homeport.plan.floor import carrying, held
+from homeport.plan.hold import held as held_back
 from homeport.plan.member import age
 from homeport.plan.rule import FLOOR, IN_SERVICE, INHERITED, UNKNOWN, Outcome, Rule, Situation
 
@@ -93,6 +94,14 @@ RULES: tuple[Rule[PoolSituation], ...] = (
         then=lambda s: Outcome(reason=s.instance.reason or "it boots"),
     ),
     FLOOR,
+    Rule(
+        name="can't be told",
+        when=lambda s: s.role.convert and s.instance.unheard == s.release,
+        then=lambda s: Outcome(
+            action=Terminate(instance=s.instance.id),
+            reason=f"it can't be told to bring r{s.release}: another takes its place",
+        ),
+    ),
     Rule(
         name="drain",
         when=lambda s: (s.role.convert or s.aside) and s.instance.target is Target.READY,
@@ -186,8 +195,19 @@ def reconcile(desired: GroupDesired, observed: Observation, now: datetime, membe
         back += rule.name == "comes back"
         decisions.append(Decision(subject=instance.id, reason=outcome.reason, action=outcome.action, rule=rule.name))
     serving = [roles[each.id] for each in living if each.state is State.IN_SERVICE]
-    kept = _capacity(desired, observed, serving, stay=stay, booting=booting, back=back)
-    return Plan(decisions=(*_refused(desired, members), *kept, *decisions))
+    known = next((each for each in observed.capacity if (each.app, each.group) == (desired.app, desired.name)), None)
+    hold = held_back(desired, known, members, now)
+    kept = _none(desired, known) or _capacity(desired, known, serving, stay=stay, booting=booting, back=back)
+    return Plan(decisions=(*_refused(desired, members), *hold.decisions, *kept, *decisions), breakers=hold.breakers)
+
+
+def _none(desired: GroupDesired, known: Capacity | None) -> tuple[Decision, ...]:
+    """Nobody is wanted: all may go, and who comes into service meanwhile too."""
+    if known is None or desired.cohorts or not (known.count or known.protected):
+        return ()
+    action = SetCapacity(app=desired.app, group=desired.name, count=0, going=known.protected)
+    reason = f"none of {desired.name} is wanted, {known.count} are kept"
+    return (Decision(subject=desired.name, reason=reason, action=action, rule="capacity"),)
 
 
 def _refused(desired: GroupDesired, members: Sequence[Instance]) -> tuple[Decision, ...]:
@@ -201,16 +221,15 @@ def _refused(desired: GroupDesired, members: Sequence[Instance]) -> tuple[Decisi
 
 
 def _capacity(
-    desired: GroupDesired, observed: Observation, serving: Sequence[Role], *, stay: int, booting: int, back: int
+    desired: GroupDesired, known: Capacity | None, serving: Sequence[Role], *, stay: int, booting: int, back: int
 ) -> tuple[Decision, ...]:
     """`stay`, `booting`: so many that no cohort wants are still there; each goes by a word of its own, which takes the
     capacity down with it. One that boots never makes it more: it may be what was asked for, and not have said so.
     `back`: so many come from standby, which takes it up."""
-    known = next((each for each in observed.capacity if (each.app, each.group) == (desired.app, desired.name)), None)
-    if known is None:
-        return ()  # its pool isn't there, or is gone
+    if known is None or not desired.cohorts:
+        return ()  # its pool isn't there, or is gone; or `_none` has said it
     wanted = sum(_count(cohort, serving) for cohort in desired.cohorts)
-    count = max(wanted + stay, min(known.count, wanted + stay + booting)) if desired.cohorts else 0
+    count = max(wanted + stay, min(known.count, wanted + stay + booting))
     if known.count < count:
         count = max(known.count, count - back)
     if known.count == count:

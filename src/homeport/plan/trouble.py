@@ -13,6 +13,7 @@ CRASH_LOOP_EXITS = 3
 REFUSED_LAUNCHES = 3
 """So many launches in a row that came to nothing, and it isn't waited for the next: a single one is often made up for
 by another zone, or a moment later."""
+UNHEARD = "what carries commands to the instance is broken, not the release: mend or end it, then homeport deploy"
 MAKE_ROOM = "make room, then deploy again: homeport gc"
 
 
@@ -20,6 +21,8 @@ def trouble(instance: Instance, *, since_at: datetime, grace: timedelta, baking_
     """Why an instance speaks against its release; empty: it doesn't. Unknown never does."""
     if instance.ended_at is not None and instance.ended_at < since_at:
         return ""
+    if instance.unheard == instance.release:
+        return f"{instance.id} can't be reached: {instance.reason}"
     if instance.died:
         return f"{instance.id} ended by itself" + (f": {instance.reason}" if instance.reason else "")
     if _abandoned(instance):
@@ -73,6 +76,8 @@ def troubled(v: View) -> Step | None:
         )
         if found:
             verdict, hint = (Verdict.INFRASTRUCTURE, MAKE_ROOM) if each.disk_full else (Verdict.FAILED, "")
+            if each.unheard == each.release:
+                verdict, hint = Verdict.INFRASTRUCTURE, UNHEARD
             if _abandoned(each):
                 hint = f"homeport logs -e {v.started.environment} --instance {each.id} --process hook"
             full = ", on a full disk" if each.disk_full else ""

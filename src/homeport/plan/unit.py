@@ -1,4 +1,4 @@
-"""The text of the systemd unit that brings an engine back at boot. Pure. Called by `wiring` for `engine install`.
+"""The text of the systemd unit that brings an engine back at boot. Pure. Called by `daemon` for `engine install`.
 
 Rules of quoting: systemd.syntax(7), systemd.service(5) (COMMAND LINES), systemd.exec(5) (Environment=).
 """

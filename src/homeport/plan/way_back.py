@@ -58,6 +58,8 @@ def back(v: View) -> Step | None:
         and (each.started_at or each.created_at) >= reverting.at
     ]
     for each in fresh:
+        if each.unheard == previous:
+            continue  # it is replaced
         if found := trouble(each, since_at=reverting.at, grace=v.started.grace, baking_since_at=None):
             return _infrastructure(v, reverting, found)
     turns = [len(change.batches[: v.deployment.moved]) * change.turn for change in v.started.groups]

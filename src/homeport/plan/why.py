@@ -198,7 +198,8 @@ def of_group(past: Past, app: str, name: str, wanted: Wanted) -> Why:
         causes.append(Cause(what=note, because=tuple(node(each) for each in since[-1:])))
     for each in live:
         reason = each.reason or wanted.reasons.get(each.id, "")
-        causes.append(Cause(what=f"{each.id}: {each.state.value}, r{each.release}: {reason}"))
+        seen = f"{each.id}: {each.state.value}, r{each.release}"
+        causes.append(Cause(what=f"{seen}: {reason}" if reason else seen))
     changes = [
         each
         for each in past.events

@@ -141,6 +141,11 @@ class Engine(Protocol):
         """Events with a number above `after`, oldest first."""
         ...
 
+    def history(self, environment: str) -> Sequence[Event]:
+        """What the engine's own machinery tells of what it did, oldest first, beside `events`; nothing where all is
+        Homeport's own doing. Raises `Unavailable`."""
+        ...
+
     def logs(self, environment: str, query: LogQuery, *, follow: bool = False) -> Iterator[LogLine]:
         """Lines in order of time; with `follow` it goes on as they come."""
         ...

@@ -91,6 +91,12 @@ class Builder:
                 f"can't build {app} in {self.home.builds}: {error.strerror or error}", hint=make_room(self.home.builds)
             ) from error
 
+    def check(self, app: str, source: Source, build: Build, *, serving: Serving = Serving()) -> None:
+        """Nothing is run. Raises what `build` would raise before it runs anything, such as for a Python that isn't
+        here."""
+        with self._scratch() as scratch:
+            _Run(self, app, source, build, serving, lambda _: None, lambda _: None, scratch).recipe()
+
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         """A directory for one build, gone afterwards; so are those of builds that were killed."""
@@ -162,22 +168,25 @@ class _Run:
         self.kept = modules.Kept(builder.modules / app)
         self.progress, self.output, self.scratch = progress, output, scratch
 
-    def slug(self) -> Slug:
+    def recipe(self) -> tuple[Recipe, tree.Tree, str]:
+        """What is to be done, with which source, in which image."""
         if self.serving.static and not Path(NGINX).exists():
             raise Unavailable(f"{NGINX}, which serves {self.app}, isn't there", hint="apt-get install nginx-light")
-        root = self._export(tell=True)
-        files = tree.Tree(root)
+        files = tree.Tree(self._export(tell=True))
+        available, node = interpreters(), node_with_npm() if "package.json" in files else None
+        made = recipe(files, self.build, available, node, runs=not self.serving.alone)
+        return made, files, image_id(available, node)
+
+    def slug(self) -> Slug:
+        made, files, image = self.recipe()
         # of a file that isn't there: ""
         platform_file = files.digest("homeport.toml")
-        available, node = interpreters(), node_with_npm() if "package.json" in files else None
-        image = image_id(available, node)
-        made = recipe(files, self.build, available, node, runs=not self.serving.alone)
         for notice in made.notices:
             self.progress(notice)
         keys = {install: _key(install, self.build, files, image) for install in made.installs}
         beside = [self._beside(made, install, key) for install, key in keys.items() if not install.prune]
         within = [self._within(made, install, key) for install, key in keys.items() if install.prune]
-        layers, path = self._source(made, root, beside, within)
+        layers, path = self._source(made, files.root, beside, within)
         return Slug(
             layers=layers,
             image=image,

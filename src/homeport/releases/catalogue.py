@@ -90,6 +90,17 @@ class Catalogue:
             except NotFound:
                 continue
 
+    def launch_since(self, app: str, environment: str, group: str) -> tuple[int, datetime] | None:
+        """As `launch`, and since when, by the store's clock."""
+        while True:
+            moved = {each.key: each.modified_at for each in self.store.entries(launch_prefix(app, environment, group))}
+            try:
+                newest = self._valid(sorted(moved))[-1:]
+                found = [(decode(self.store.get(key), LaunchPointer, key).release, moved[key]) for key in newest]
+            except NotFound:
+                continue
+            return next(((release, at) for release, at in found if release is not None), None)
+
     def current(self, app: str, environment: str) -> Release | None:
         """The release with the last good verdict; None where none was ever good."""
         good = self.good(app, environment)
@@ -127,7 +138,9 @@ class Catalogue:
 
     def _pointers(self, prefix: str) -> Sequence[str]:
         """Keys of the pointers that count, oldest first."""
-        keys = self.store.list(prefix)
+        return self._valid(self.store.list(prefix))
+
+    def _valid(self, keys: Sequence[str]) -> Sequence[str]:
         markers = {key: decode(self.store.get(key), Marker, key) for key in keys if sequence_of(key) == 0}
         return valid_keys(keys, markers)
 

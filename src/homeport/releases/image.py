@@ -12,7 +12,7 @@ from homeport.system.effect import effect
 
 _DIRECTORIES = (Path("/usr/bin"), Path("/usr/local/bin"))
 _NAME = re.compile(r"python3\.[0-9]+")
-_TELL_VERSION = "import platform; print(platform.python_version())"
+_TELL_VERSION = "import sys; print(sys.version.split()[0])"
 
 
 def interpreters() -> tuple[Interpreter, ...]:
@@ -22,7 +22,7 @@ def interpreters() -> tuple[Interpreter, ...]:
         for path in sorted(directory.glob("python3.*")):
             # a link out of /usr, as version managers make, leads nowhere inside a sandbox
             if _NAME.fullmatch(path.name) and path.resolve().is_relative_to("/usr") and path.name not in found:
-                version = _ask(path, "-I", "-c", _TELL_VERSION)
+                version = _ask(path, "-I", "-S", "-c", _TELL_VERSION)
                 if version:
                     found[path.name] = Interpreter(version=version, path=str(path))
     own = Path("/usr/bin/python3").resolve().name

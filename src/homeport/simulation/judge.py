@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from homeport.control.deployment import AppControl
-from homeport.control.journal import newest, read
+from homeport.control.journal import Journals
 from homeport.control.log import FencedLog
 from homeport.errors import Unavailable
 from homeport.model.action import Action
@@ -119,7 +119,8 @@ class Judge:
             return
         self._fresh = False
         if app.lease.fence == self.lease() and app.deployment is not None:
-            replayed = fold(read(self.raw, app.app, app.place.name, newest(self.raw, app.app, app.place.name)))
+            journals = Journals(self.raw, app.app, app.place.name)
+            replayed = fold(journals.read(journals.newest()))
             if problem := the_journal_replays_to_the_same(app.deployment, replayed):
                 self.world.problem("the_journal_replays_to_the_same", problem)
         if app.active or app.unfinished or self.away:

@@ -1,14 +1,20 @@
 """What stands in the clouds beyond single descriptions: drift, resources of nested stacks, stacks that the project no
-longer has. Called by commands that read, by `stack plan --drift` and by `stack prune`."""
+longer has. Called by commands that read, by `stack plan --drift` and by `stack prune`; by wiring for environments."""
 
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from homeport.errors import Conflict, Invalid, Unavailable
 from homeport.model.located import Located, Mark
-from homeport.model.stack import Deployed, Drift, Stack, StackResource, Target
+from homeport.model.stack import Deployed, Drift, Stack, StackResource, Status, Target
+from homeport.model.stack_history import Operated
 from homeport.plan.stack.package import NESTED
+from homeport.plan.stack.parameter import MASK
 from homeport.plan.stack.setting import OWNER_TAG, STACK_TAG
+from homeport.plan.stack.template import parse
 from homeport.ports.cloudformation import CloudFormation
+from homeport.stacks.apply import Outcome
 from homeport.stacks.planner import Planner
 
 FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS, SLOWER = 0.2, 5.0, 1.5
@@ -60,6 +66,38 @@ def orphans(planner: Planner) -> list[Stack]:
             if owned and (target.account, target.region, deployed.name) not in ours:
                 found.append(orphan(deployed, target))
     return found
+
+
+def of_owner(formation: CloudFormation, owner: str) -> dict[str, Deployed]:
+    """The stacks of that project in one account and region, by their ids, whoever made them."""
+    return {
+        each.tags.get(STACK_TAG, each.name): each
+        for each in _as_meant(formation)
+        if each.tags.get(OWNER_TAG) == owner and not each.parent
+    }
+
+
+def by_hand(deployed: Deployed, text: str, last: Operated) -> list[str]:
+    """In what the stack, whose template is `text`, isn't as this last operation left it; nothing where that didn't end
+    well, or nobody can know."""
+    if last.ended is None or last.ended.outcome != Outcome.DONE or not last.begun.template:
+        return []
+    begun, values = last.begun, deployed.parameters
+    other = [name for name, value in begun.parameters.items() if value not in (MASK, values.get(name, value))]
+    if parse(begun.template, deployed.name).body != parse(text, deployed.name).body:
+        other.append("its template")
+    return other
+
+
+def _as_meant(formation: CloudFormation) -> Iterator[Deployed]:
+    """The stacks. One of which only a change set was made, because somebody died there, has no tags yet: they are the
+    change set's."""
+    for each in formation.list():
+        if each.status is Status.REVIEW_IN_PROGRESS and not each.tags:
+            asked = [formation.change_set(one.id).tags for one in formation.change_sets(each.name)]
+            yield replace(each, tags=next((tags for tags in asked if tags), {}))
+        else:
+            yield each
 
 
 def orphan(deployed: Deployed, target: Target) -> Stack:

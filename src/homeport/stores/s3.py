@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -51,15 +52,20 @@ class S3Objects:
         self._clock = SystemClock()
         self._patience = HURRIED if hurried else PATIENCE
         self._trouble: list[HomeportError] = []
-        request = HURRIED_ANSWER if hurried else ANSWER
-        self._store = self._opened(prefix, request, retry=self._patience)
-        self._once = self._opened(prefix, request, retry=timedelta(0))
+        self._prefix = prefix
+        self._answer = HURRIED_ANSWER if hurried else ANSWER
+        self._store = self._opened(retry=self._patience)
 
     @property
     def place(self) -> str:
         return self.url
 
-    def _opened(self, prefix: str, request: timedelta, *, retry: timedelta) -> S3Store:
+    @cached_property
+    def _once(self) -> S3Store:
+        """One that tries nothing again. Opened only for who writes: each reads the machine's certificates anew."""
+        return self._opened(retry=timedelta(0))
+
+    def _opened(self, *, retry: timedelta) -> S3Store:
         access = self._access
         config: dict[str, Any] = {"copy_if_not_exists": "multipart", "conditional_put": "etag"}
         if access.endpoint is not None:
@@ -73,11 +79,11 @@ class S3Objects:
         try:
             return S3Store(
                 self.bucket,
-                prefix=prefix or None,
+                prefix=self._prefix or None,
                 client_options={
                     "allow_http": (access.endpoint or "").startswith("http://"),
                     "connect_timeout": timedelta(seconds=3),
-                    "timeout": request,
+                    "timeout": self._answer,
                 },
                 retry_config={
                     "max_retries": 20 if retry else 0,

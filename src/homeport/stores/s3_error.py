@@ -9,7 +9,7 @@ from datetime import timedelta
 from msgspec import Struct
 from obstore.exceptions import AlreadyExistsError
 
-from homeport.errors import Conflict, HomeportError, NotFound, Unavailable
+from homeport.errors import Conflict, HomeportError, NoStore, NotFound, Unavailable
 
 AGAIN = timedelta(seconds=5)
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -87,7 +87,8 @@ def translated(
         trouble = _NO_CREDENTIALS
     if trouble is not None:
         what, hint = (each.format(bucket=bucket, origin=origin) for each in (trouble.what, trouble.hint))
-        return Unavailable(f"{start}: {what}", hint=hint, details=_short(said))
+        kind = NoStore if trouble is _NO_BUCKET else Unavailable
+        return kind(f"{start}: {what}", hint=hint, details=_short(said))
     if status == 404 and missing is not None:
         return NotFound(f"object store {store}: there is no {missing}")
     if status is None:

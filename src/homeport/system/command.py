@@ -8,8 +8,10 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,25 +32,45 @@ def run(
 ) -> int | None:
     """Its exit status, 128 + n where signal n ended it; None: it took longer than `limit`, and was ended. Raises
     `OSError` where it can't be run. Ctrl-C ends it, its children too, and is raised."""
-    process = subprocess.Popen(
-        argv,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        process_group=0,
-    )
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with _ctrl_c_waits():
+            process = subprocess.Popen(
+                argv,
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
         ended = _listen(process, time.monotonic() + limit.total_seconds(), heard)
     except BaseException:
-        _end(process)
+        if process:
+            _end(process)
         raise
     if not ended:
         _end(process)
         return None
     status = process.wait()
     return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C counts at the end of this: a program that was started meanwhile would be known to nobody."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _listen(process: "subprocess.Popen[bytes]", until: float, heard: Callable[[str], None]) -> bool:

@@ -14,6 +14,7 @@ $HOMEPORT_HOME/               0700; default $XDG_DATA_HOME/homeport or ~/.local/
     engine/                   logs of daemon and HAProxy
     engine.lock               held by the daemon
     reserve                   room that the engine gives up when the disk is full
+    aws/<platform>/<environment>/  a home within this one, of an environment on AWS
 runtime directory/            short path (socket names end at 97 bytes); gone after a reboot
     api.sock  haproxy.cfg  haproxy.sock  haproxy-master.sock  services/
 """
@@ -22,8 +23,12 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homeport.errors import Invalid
+
+if TYPE_CHECKING:
+    from homeport.model.platform import Place
 
 
 class Home:
@@ -46,6 +51,8 @@ class Home:
         self.lock = root / "engine.lock"
         self.socket = runtime / "api.sock"
         self.services = runtime / "services"
+        self.place: Place | None = None
+        """The environment on AWS that this is the home of; None: this machine's."""
 
     @classmethod
     def from_environment(cls, environ: dict[str, str] | None = None) -> "Home":
@@ -63,9 +70,11 @@ class Home:
             root = Path(data) / "homeport"
         return cls.at(root, env)
 
-    def within(self, *names: str) -> "Home":
-        """A home inside this one, for an environment that shares nothing with the others."""
-        return Home.at(self.root.joinpath(*names), dict(os.environ))
+    def within(self, place: "Place") -> "Home":
+        """The home inside this one of an environment on AWS, which shares nothing with the others."""
+        found = Home.at(self.root.joinpath("aws", place.platform, place.name), dict(os.environ))
+        found.place = place
+        return found
 
     @classmethod
     def at(cls, root: Path, env: dict[str, str]) -> "Home":

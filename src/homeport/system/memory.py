@@ -1,5 +1,7 @@
-"""How much memory this machine has. Called by the local engine."""
+"""How much memory this machine has, and how eagerly this process looks for what it could give back. The first is asked
+by the local engine, the second said by programs."""
 
+import gc
 from pathlib import Path
 
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -24,3 +26,15 @@ def _limit(path: Path) -> int | None:
         return int(path.read_text())
     except (OSError, ValueError):  # "max"
         return None
+
+
+def tidied_seldom() -> None:
+    """From here on this process looks for garbage seldom, and never in what it has now. A command has hardly any when
+    it ends, but a heap that grows by all that it imports, and is gone through each time: an eighth of its work."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+def tidied_as_usual() -> None:
+    """From here on it does as Python does by itself: for what stays."""
+    gc.set_threshold(700, 10, 10)

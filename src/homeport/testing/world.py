@@ -1,12 +1,14 @@
 """A world for the contract suite: an engine with releases to try, and a way to let time pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from homeport.control.control import Control
 from homeport.engines.memory.behaviour import Behaviour
 from homeport.engines.memory.clock import VirtualClock
 from homeport.engines.memory.engine import MemoryEngine
+from homeport.engines.memory.pool import MemoryPools
 from homeport.model.action import Action
 from homeport.model.deployment import Deployment, Verdict
 from homeport.model.fleet import Observation, Run, State, Target
@@ -15,6 +17,7 @@ from homeport.model.release import Release
 from homeport.ports.clock import Clock
 from homeport.ports.engine import Engine
 from homeport.ports.objects import ObjectStore
+from homeport.releases.catalogue import Catalogue
 
 APP = "plain"
 GOOD, BETTER, NEVER_HEALTHY, DEAF, BAD_TASK = 1, 2, 3, 4, 5
@@ -44,6 +47,13 @@ class World(Protocol):
         ...
 
 
+BEHAVIOURS = {
+    NEVER_HEALTHY: Behaviour(healthy_after=None),
+    DEAF: Behaviour(stops_after=None),
+    BAD_TASK: Behaviour(task_exit_code=7),
+}
+
+
 class MemoryWorld:
     """On the memory engine: time passes only in `until`."""
 
@@ -53,17 +63,12 @@ class MemoryWorld:
         self.store = store
         self.releases = releases
         self.place = releases[GOOD].resolved.place
-        self.memory = MemoryEngine(
-            self.clock,
-            lambda _app, _environment, number: releases[number],
-            {
-                NEVER_HEALTHY: Behaviour(healthy_after=None),
-                DEAF: Behaviour(stops_after=None),
-                BAD_TASK: Behaviour(task_exit_code=7),
-            },
-        )
+        self.memory = self._engine()
         self.engine: Engine = self.memory
         self.engine.open_environment(self.place)
+
+    def _engine(self) -> MemoryEngine:
+        return MemoryEngine(self.clock, lambda _app, _environment, number: self.releases[number], BEHAVIOURS)
 
     def release(self, number: int) -> Release:
         return self.releases[number]
@@ -81,6 +86,25 @@ class MemoryWorld:
 
     def pause(self, seconds: float | None) -> None:
         self.virtual.advance(0.05 if seconds is None else min(max(seconds, 0.01), 0.05))
+
+
+class HealingMemoryWorld(MemoryWorld):
+    """On the memory engine whose groups keep themselves whole."""
+
+    def _engine(self) -> MemoryPools:
+        self.pools = MemoryPools(
+            self.clock,
+            lambda _app, _environment, number: self.releases[number],
+            BEHAVIOURS,
+            pulls=Catalogue(self.store).launch,
+        )
+        return self.pools
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        self.pools.refuses = "there is no room"
+        yield
+        self.pools.refuses = ""
 
 
 class Recorder:
@@ -116,8 +140,8 @@ class Controlled:
             self.world.place, APP, number, by="tester", why="test", restart=restart, pause_after=pause_after
         )
 
-    def settle(self, ready: Callable[[], bool], ticks: int = 700) -> None:
-        """Ticks until `ready`, within 35 s of virtual time. Raises AssertionError where it doesn't come."""
+    def settle(self, ready: Callable[[], bool], ticks: int = 2400) -> None:
+        """Ticks until `ready`, within 2 minutes of virtual time. Raises AssertionError where it doesn't come."""
         for _ in range(ticks):
             wake = self.control.tick()
             if ready():

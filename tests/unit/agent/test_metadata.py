@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from homeport.agent import metadata
 from homeport.agent.fleet import member
 from homeport.agent.metadata import ENDPOINT, Metadata, here
 from homeport.errors import Unavailable
@@ -77,6 +78,27 @@ def test_nobody_is_asked_who_shall_not_be(endpoint: str) -> None:
     assert here({ENDPOINT: endpoint, "AWS_EC2_METADATA_DISABLED": "true"}) is None
 
 
-def test_a_service_that_is_away_is_an_error() -> None:
-    with pytest.raises(Unavailable):
+def test_one_that_is_slow_or_throttles_is_asked_again(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "BETWEEN_SECONDS", 0)
+    troubles = ["breaks off", 503, "breaks off"]
+    answer = Handler.do_GET
+
+    def get(self: Handler) -> None:
+        trouble = troubles.pop() if troubles else None
+        if trouble is None:
+            answer(self)
+        elif trouble == 503:
+            self._answer(503, "")
+
+    monkeypatch.setattr(Handler, "do_GET", get)
+    assert Metadata(endpoint).instance == "i-0a1b2c3d"
+    troubles += [503] * metadata.ATTEMPTS
+    with pytest.raises(Unavailable, match="answered 503 to GET /latest/meta-data/instance-id"):
+        _ = Metadata(endpoint).instance
+    assert troubles == []
+
+
+def test_a_service_that_is_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "BETWEEN_SECONDS", 0)
+    with pytest.raises(Unavailable, match="doesn't answer"):
         member(Metadata("http://127.0.0.1:9"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from homeport import wiring
+from homeport.wiring import storage
 from tests.app_repository import commit, make_repository
 from tests.unit.cli.command import Shell
 
@@ -66,10 +66,10 @@ def test_a_secret_is_shown_nowhere(app: Path, shell: Shell, tmp_path: Path, monk
     written = b"".join(path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file())
     assert b"hunter2" not in written
     assert base64.b64encode(b"hunter2") not in written
-    page = wiring.catalogue(wiring.store(wiring.home())).config_pages("plain", "staging")[1]
+    page = storage.catalogue(storage.store(storage.home())).config_pages("plain", "staging")[1]
     kept = page.values["TOKEN"]
     assert kept is not None
-    clear = wiring.encryption(wiring.home()).decrypt(kept.text).reveal()
+    clear = storage.encryption(storage.home()).decrypt(kept.text).reveal()
     assert clear.encode("utf-8", "surrogateescape") == b"hunter2\xff "
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from homeport.engines.local.doctor import Check, examine
+from homeport.engines.local.doctor import examine
+from homeport.model.check import Check
 from homeport.system.home import Home
 from tests.unit.cli.command import Shell
 

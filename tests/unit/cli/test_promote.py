@@ -5,10 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from homeport import wiring
 from homeport.plan.lease import entry_key
 from homeport.plan.release import Pointer, current_prefix, platform_file_key
 from homeport.releases.catalogue import Catalogue
+from homeport.wiring import storage
 from tests.app_repository import commit, make_repository
 from tests.unit.cli.command import Shell
 
@@ -33,7 +33,7 @@ def app(tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def catalogue() -> Catalogue:
-    return wiring.catalogue(wiring.store(wiring.home()))
+    return storage.catalogue(storage.store(storage.home()))
 
 
 def test_what_will_change_is_known_without_an_engine(app: Path, shell: Shell) -> None:
@@ -96,7 +96,7 @@ def test_secrets_of_another_identity_are_said_to_be_unreadable(app: Path, shell:
         assert shell("config", "set", "-e", environment, "--secret", "KEY=hunter2").code == 0
     same = shell("config", "diff", "staging", "production")
     assert "KEY" not in same.out
-    (wiring.home().identity).unlink()
+    (storage.home().identity).unlink()
     other = shell("config", "diff", "staging", "production", "--exit-code")
     assert other.code == 10
     assert "? KEY: a secret that can't be decrypted here" in other.out

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from homeport import wiring
 from homeport.cli import publish
 from homeport.model.release import Release
 from homeport.releases.catalogue import Catalogue
 from homeport.releases.publish import read_snapshot
 from homeport.system.clock import SystemClock
+from homeport.wiring import storage
 from tests.app_repository import commit, git, make_repository
 from tests.unit.cli.command import Shell
 
@@ -25,7 +25,7 @@ def app(tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def catalogue() -> Catalogue:
-    return wiring.catalogue(wiring.store(wiring.home()))
+    return storage.catalogue(storage.store(storage.home()))
 
 
 def release(number: int) -> Release:

@@ -1,5 +1,6 @@
 """The API's calls without a server: the control plane in the process of who asks. Engine: memory."""
 
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from homeport.cli.client import Client
 from homeport.cli.door import ROUTES
 from homeport.cli.follow import follow
 from homeport.cli.output import Progress
+from homeport.cli.scale import settle
 from homeport.console.asking import Asking
 from homeport.console.inside import READING, Inside
 from homeport.console.queries import Queries
@@ -23,7 +25,8 @@ def world(tmp_path: Path) -> World:
 
 
 def test_who_asks_for_a_change_carries_it_on(world: World) -> None:
-    inside = Inside(world.control)
+    said = deque([("web-1", "it serves")])
+    inside = Inside(world.control, said)
     client = Client(inside)
     try:
         number = client.deploy(SHOP, app="shop", release=world.release(), by="Ada", why="deploy")
@@ -36,11 +39,15 @@ def test_who_asks_for_a_change_carries_it_on(world: World) -> None:
             client.scale(SHOP, app="shop", group="wbe", count=1)
         with pytest.raises(NotFound, match="no daemon"):
             client.daemon()
+        assert client.heard() == [], "following has shown it"
+        said.append(("web-2", "it serves"))
+        settle(client, SHOP, {("shop", "web"): 3}, Progress(quiet=True), 60)
+        assert client.heard() == [], "so does who waits for a size"
     finally:
         inside.end()
 
 
 def test_every_call_through_a_socket_is_one_inside() -> None:
     answered = {each for answering in (Queries, Asking) for each in vars(answering) if not each.startswith("_")}
-    assert set(ROUTES) - {"version"} == answered
+    assert set(ROUTES) - {"version"} == answered - {"settle"}, "a daemon has no other one beside it"
     assert answered > READING

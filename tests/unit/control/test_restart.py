@@ -9,7 +9,7 @@ from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
 from homeport.errors import Conflict
 from homeport.model.deployment import Phase, Verdict
-from homeport.plan.lease import entry_key, read_lease
+from homeport.plan.lease import TIME_TO_LIVE, entry_key, read_lease
 from homeport.releases.catalogue import Catalogue
 from homeport.testing.world import APP, BETTER, GOOD, Controlled
 from tests.memory_world import memory_world
@@ -33,18 +33,40 @@ def test_without_a_deployment_it_keeps_the_fleet(tmp_path: Path) -> None:
     world.settle(lambda: [id_ for id_, _ in world.serving()] == ["web-2", "web-3"])
 
 
-def test_what_follows_the_verdict_is_made_up_for(tmp_path: Path) -> None:
-    world = up(tmp_path)
+def left_before_current_moved(world: Controlled) -> None:
+    """As if it had been killed between the last entry and what follows it."""
     store, prefix = world.world.store, "plain/staging/"
-    # as if it had been killed between the last entry and these
     (released,) = (key for key in store.list(f"{prefix}lease/") if key.endswith("/released"))
     store.delete(released)
     store.create(released.replace("released", "00000001"), b'{"holder":"test","by":"tester","since_at":""}')
     for key in store.list(f"{prefix}current/"):
         store.delete(key)
+
+
+def test_what_follows_the_verdict_is_made_up_for(tmp_path: Path) -> None:
+    world = up(tmp_path)
+    store, prefix = world.world.store, "plain/staging/"
+    left_before_current_moved(world)
     world.restarted()
     world.settle(lambda: read_lease(store.list(f"{prefix}lease/")).released)
     assert FencedLog(store, f"{prefix}current/").newest() == b'{"release":1}'
+
+
+def test_what_another_left_undone_is_made_up_for_once_it_must_be_dead(tmp_path: Path) -> None:
+    world = up(tmp_path)
+    left_before_current_moved(world)
+    control, place = world.restarted(holder="another"), world.world.place.id
+    for _ in range(2):
+        with pytest.raises(Conflict, match="is being changed by tester") as refused:
+            control.settle(place, APP)
+    assert refused.value.retry_after == TIME_TO_LIVE
+    world.world.clock.advance(20)  # type: ignore[attr-defined]
+    control.settle(place, APP)
+    assert Catalogue(world.world.store).good(APP, "staging") == [GOOD]
+    assert read_lease(world.world.store.list("plain/staging/lease/")).released
+    before = world.world.store.list("plain/staging/")
+    control.settle(place, APP)
+    assert world.world.store.list("plain/staging/") == before, "nothing is left to do"
 
 
 def test_the_first_deployment_goes_on_before_there_is_any_instance(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Deployments, leases and journals over each kind of store, and over one that fails in the middle."""
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from homeport.control import control
 from homeport.control.lease import Lease
 from homeport.control.log import FencedLog
 from homeport.engines.memory.clock import VirtualClock
@@ -15,9 +17,11 @@ from homeport.plan.lease import BEAT_EVERY, TIME_TO_LIVE
 from homeport.plan.retention import parts
 from homeport.ports.objects import ObjectStore
 from homeport.releases.catalogue import Catalogue
+from homeport.stores import s3
 from homeport.stores.objects import LocalObjects, open_store
 from homeport.testing.world import APP, BETTER, GOOD, NEVER_HEALTHY, Controlled
 from tests.bucket import Bucket
+from tests.e2e.role import wait_for
 from tests.memory_world import memory_world
 
 
@@ -31,7 +35,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "objects")
 
 
-def test_deployments_go_the_same_way(url: str, tmp_path: Path) -> None:
+def test_deployments_go_the_same_way(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "HURRIED_ANSWER", s3.ANSWER)  # a busy machine's moto may take its time
     store = open_store(url, hurried=True)
     world = Controlled(memory_world(tmp_path, store=store))
     for number, verdict in ((GOOD, Verdict.GOOD), (BETTER, Verdict.GOOD), (NEVER_HEALTHY, Verdict.FAILED)):
@@ -62,6 +67,36 @@ def test_a_lease_is_one_persons(url: str) -> None:
         mine.beat()
     other.release()
     assert mine.take("Ada") == 3
+
+
+def test_a_tick_that_takes_long_keeps_no_lease_from_beating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = memory_world(tmp_path)
+    told = Controlled(world)
+    told.deploy(GOOD)
+    ticks, go_on = threading.Event(), threading.Event()
+    observe = world.memory.observe
+
+    def slow(environment: str) -> object:
+        ticks.set()
+        go_on.wait(60)
+        return observe(environment)
+
+    def beats() -> list[str]:
+        return world.store.list(f"{APP}/staging/lease/")
+
+    monkeypatch.setattr(world.memory, "observe", slow)
+    monkeypatch.setattr(control, "BEAT_SECONDS", 0.01)
+    loop = threading.Thread(target=told.control.run)
+    loop.start()
+    try:
+        assert ticks.wait(30)
+        before = beats()
+        world.virtual.advance(BEAT_EVERY.total_seconds())
+        wait_for(lambda: beats() != before, "a sign of life")
+    finally:
+        told.control.end()
+        go_on.set()
+        loop.join()
 
 
 def test_a_late_entry_of_a_former_holder_is_void(url: str) -> None:

@@ -51,7 +51,7 @@ def test_a_stack_is_made_and_described(cloud: AwsCloud) -> None:
     assert (change_set.status, [each.logical_id for each in change_set.changes]) == (ChangeSetStatus.READY, ["Topic"])
     assert [each.name for each in formation.change_sets("web")] == ["first"]
     formation.execute_change_set(id, "token")
-    wait_for(lambda: (found := formation.describe("web")) is not None and not found.status.busy, "it is made", 20)
+    wait_for(lambda: (found := formation.describe("web")) is not None and not found.status.busy, "it is made")
     made = formation.describe("web")
     assert made is not None
     assert (made.status, made.tags, made.parameters["Name"]) == (Status.CREATE_COMPLETE, {"team": "web"}, "t")
@@ -61,7 +61,7 @@ def test_a_stack_is_made_and_described(cloud: AwsCloud) -> None:
     assert formation.events("web")[0].at <= formation.events("web")[-1].at
     assert "web" in [each.name for each in formation.list()]
     formation.delete("web", "token-2")
-    wait_for(lambda: formation.describe("web") is None, "it is gone", 20)
+    wait_for(lambda: formation.describe("web") is None, "it is gone")
     with pytest.raises(NotFound):
         formation.template("web")
 
@@ -182,7 +182,9 @@ class Refusing(BaseHTTPRequestHandler):
     [
         ("ExpiredToken", 403, "The security token is expired", Invalid, "the credentials are expired"),
         ("InvalidClientTokenId", 403, "The token is invalid", Invalid, "doesn't know these credentials"),
-        ("AccessDenied", 403, "User x is not authorized", Invalid, "aren't allowed to: User x is not authorized"),
+        ("AccessDenied", 403, "User: x may not: y", Invalid, "aren't allowed to: User: x may not: y"),
+        ("AccessDenied", 403, "Access Denied", Invalid, "aren't allowed to: GetTemplate: Access Denied"),
+        ("AccessDenied", 403, "No: a. Encoded authorization failure message: x", Invalid, "allowed to: No: a.$"),
         ("Throttling", 400, "Rate exceeded", Unavailable, "AWS throttles: Rate exceeded"),
         ("InternalFailure", 500, "oops", Unavailable, "AWS failed"),
         ("ValidationError", 400, "Stack with id web does not exist", NotFound, "does not exist"),

@@ -42,6 +42,16 @@ def test_a_life_cycle_state(lifecycle: str, state: State, run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lifecycle", "died"),
+    [("InService", True), ("Standby", True), ("Terminating:Wait", True), ("Terminating:Proceed", False)],
+)
+def test_a_machine_that_stopped_has_died_unless_its_group_ends_it(lifecycle: str, died: bool) -> None:
+    found = seen(lifecycle=lifecycle, down=True)
+    assert (found.run, found.died, bool(found.reason)) == (Run.STOPPED, died, died)
+    assert seen(lifecycle="InService", down=True, targets=()).check is Check.INITIAL
+
+
+@pytest.mark.parametrize(
     ("health", "check", "target"),
     [
         ("healthy", Check.HEALTHY, Target.READY),

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from homeport.errors import Invalid
 from homeport.model.asked import MaintenanceAsked
 from homeport.model.platform import Resolved
 from homeport.plan import aws_route, aws_stacks, platform
 from homeport.plan.procfile import Procfile
-from homeport.stacks.shipping import templates
+from homeport.stacks.shipping import operator_template, templates
 
 GOLDEN = Path(__file__).parent / "golden" / "aws"
 FILE = """
@@ -41,7 +42,8 @@ region = "eu-west-1"
 
 def resolved(text: str = FILE) -> Resolved:
     procfile = Procfile(processes={"web": "./web", "worker": "./worker"})
-    return platform.resolve(platform.parse(text), environment="production", app="shop", procfile=procfile)
+    file = platform.parse(text)
+    return platform.resolve(file, environment=file.environments[0], app="shop", procfile=procfile)
 
 
 def test_the_project_is_as_it_was_reviewed() -> None:
@@ -50,6 +52,13 @@ def test_the_project_is_as_it_was_reviewed() -> None:
     written = {name: text for name, text in found.items() if name not in shipped}
     kept = {str(each.relative_to(GOLDEN)): each.read_text() for each in GOLDEN.rglob("*") if each.is_file()}
     assert written == kept
+
+
+def test_two_groups_that_would_be_one_stack_are_refused() -> None:
+    other = replace(resolved(), app="shop-new", groups=(replace(resolved().groups[0], name="web"),))
+    shop = replace(resolved(), groups=(replace(resolved().groups[0], name="new-web"),))
+    with pytest.raises(Invalid, match="shop/new-web and shop-new/web of shop/production would both be the stack"):
+        aws_stacks.project([shop, other], templates())
 
 
 def test_one_with_a_vpc_of_its_own_makes_none() -> None:
@@ -81,6 +90,24 @@ def test_names_stay_within_what_aws_allows() -> None:
     assert len({aws_stacks.pool_name(found.place, "s" * 40, each.name) for each in found.groups}) == 2
 
 
+def test_no_platform_is_taken_for_another() -> None:
+    """`shop`, with an environment `two-production`, isn't `shop-two` with `production`."""
+    files = [
+        aws_stacks.project([resolved(text)], templates())
+        for text in (
+            FILE.replace('app = "shop"', 'platform = "shop-two"\napp = "shop"'),
+            FILE.replace('app = "shop"', 'platform = "shop"\napp = "shop"').replace("production", "two-production"),
+        )
+    ]
+    said = [
+        {line for text in each.values() for line in text.splitlines() if line.startswith("name: ")} for each in files
+    ]
+    assert said[0].isdisjoint(said[1])
+    assert files[0]["config.yaml"] != files[1]["config.yaml"]
+    with pytest.raises(Invalid, match='can\'t be called shop--two: what comes before "--"'):
+        aws_stacks.check(resolved(FILE.replace('app = "shop"', 'platform = "shop--two"\napp = "shop"')))
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -90,6 +117,7 @@ def test_names_stay_within_what_aws_allows() -> None:
         ('vpc = "vpc-0a1b2c3d"', "goes with subnets"),
         ('subnets = ["subnet-0a1b2c3d"]', "two subnets"),
         ('instance_type = "large"', "an EC2 instance type"),
+        ('boundary = "homeport-shop"', "the ARN of a policy"),
     ],
 )
 def test_a_bad_value_is_named_with_its_line(line: str, problem: str) -> None:
@@ -108,6 +136,7 @@ def test_engine_aws_needs_account_and_region() -> None:
 
 def test_the_linter_has_nothing_against_any_template_in_any_region(tmp_path: Path) -> None:
     found = aws_stacks.project([resolved()], templates())
+    found |= aws_stacks.operator_project(resolved().place, operator_template())
     files = [name for name in found if name.startswith("templates/")]
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -9,14 +9,17 @@ from homeport.model.action import (
     Action,
     Drain,
     EnterStandby,
+    HoldBack,
     Inherit,
+    Plan,
     PutInService,
     SetCapacity,
     Start,
     Stop,
     Terminate,
 )
-from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked
+from homeport.model.asked import CycleAsked, GroupAsked, StandbyAsked, Suspendable
+from homeport.model.breaker import BreakerPhase
 from homeport.model.fleet import Capacity, Check, Cohort, GroupDesired, Instance, Observation, Run, State, Target
 from homeport.plan import pool
 
@@ -37,20 +40,22 @@ def actions(
     balanced: bool = True,
     asked: GroupAsked | None = None,
 ) -> list[Action]:
-    desired = GroupDesired(
+    wanted = replace(desired(cohorts), balanced=balanced, floor=floor, asked=asked)
+    kept = (Capacity(app="shop", group="web", count=capacity),)
+    observed = Observation(at=NOW, instances=instances, capacity=kept)
+    return list(pool.reconcile(wanted, observed, NOW, instances).actions)
+
+
+def desired(cohorts: tuple[Cohort, ...]) -> GroupDesired:
+    return GroupDesired(
         app="shop",
         name="web",
         cohorts=cohorts,
         zones=("a", "b", "c"),
-        balanced=balanced,
+        balanced=True,
         stop_grace=timedelta(seconds=5),
         drain=timedelta(seconds=5),
-        floor=floor,
-        asked=asked,
     )
-    kept = (Capacity(app="shop", group="web", count=capacity),)
-    observed = Observation(at=NOW, instances=instances, capacity=kept)
-    return list(pool.reconcile(desired, observed, NOW, instances).actions)
 
 
 def capacity(count: int) -> SetCapacity:
@@ -67,6 +72,70 @@ def test_what_is_lacking_is_for_the_engine_to_launch() -> None:
 
 def test_an_environment_that_goes_down_keeps_nothing() -> None:
     assert actions(instance(1), instance(2), cohorts=(), capacity=2) == [capacity(0)]
+
+
+def test_who_goes_down_lets_go_of_whom_it_protected_also_later() -> None:
+    def wants(
+        *instances: Instance, count: int, protected: tuple[str, ...], cohorts: tuple[Cohort, ...]
+    ) -> list[Action]:
+        kept = Capacity(app="shop", group="web", count=count, protected=protected)
+        observed = Observation(at=NOW, instances=instances, capacity=(kept,))
+        return list(pool.reconcile(desired(cohorts), observed, NOW, instances).actions)
+
+    zero = SetCapacity(app="shop", group="web", count=0, going=("i-1",))
+    assert wants(instance(1), count=1, protected=("i-1",), cohorts=()) == [zero]
+    assert wants(instance(1), count=0, protected=("i-1",), cohorts=()) == [zero], "it came into service since"
+    assert wants(instance(1), count=0, protected=(), cohorts=()) == []
+    one = replace(ONE, count=1)
+    assert wants(instance(1), count=1, protected=("i-1",), cohorts=(one,)) == []
+
+
+def refused(number: int, seconds: float, why: str = "no capacity") -> Instance:
+    """A launch so many seconds ago."""
+    at = NOW - timedelta(seconds=seconds)
+    said: dict[str, Any] = {"state": State.TERMINATED, "run": Run.STOPPED, "launched": False, "reason": why}
+    return instance(number, created_at=at, started_at=at, ended_at=at + timedelta(seconds=1), **said)
+
+
+def held_back(*history: Instance, held: tuple[Suspendable, ...] = (), **fields: Any) -> tuple[list[Any], Plan]:
+    kept = Capacity(app="shop", group="web", count=2, held=held)
+    observed = Observation(at=NOW, instances=history, capacity=(kept,))
+    found = pool.reconcile(replace(desired((ONE,)), **fields), observed, NOW, history)
+    return [each.processes for each in found.actions if isinstance(each, HoldBack)], found
+
+
+OPEN = (Suspendable.LAUNCH, Suspendable.REPLACE_UNHEALTHY)
+LOOP = tuple(refused(number, 10.0 * (4 - number) + 3) for number in range(5))
+"""Five rounds, the last of which failed 2 s ago."""
+
+
+def test_launches_that_fail_again_and_again_are_held_back_and_what_there_is_is_kept() -> None:
+    processes, plan = held_back(*LOOP, instance(9, created_at=NOW - timedelta(hours=1)))
+    assert processes == [OPEN]
+    (breaker,) = plan.breakers
+    assert (breaker.phase, breaker.failures, breaker.reason) == (BreakerPhase.OPEN, 5, "no capacity")
+    notes = [each.reason for each in plan.decisions if each.rule == "no launch"]
+    assert notes == ["1 of r1 missing: breaker open after 5 failed rounds (no capacity): none before 00:00:06"]
+    assert held_back(*LOOP, held=OPEN)[0] == [], "as it is"
+    assert held_back(*LOOP[1:])[0] == [], "four are no loop yet"
+
+
+def test_what_is_held_back_is_tried_again_and_goes_on_when_one_is_in_service() -> None:
+    later = tuple(replace(each, ended_at=each.ended_at and each.ended_at - timedelta(minutes=1)) for each in LOOP)
+    later = tuple(replace(each, started_at=each.created_at - timedelta(minutes=1)) for each in later)
+    assert held_back(*later, held=OPEN)[0] == [(Suspendable.REPLACE_UNHEALTHY,)]
+    tried = instance(7, created_at=NOW, state=State.PENDING, run=Run.STARTING, check=Check.INITIAL)
+    assert held_back(*later, tried, held=OPEN)[0] == [(Suspendable.REPLACE_UNHEALTHY,)]
+    serves = instance(8, created_at=NOW, started_at=NOW)
+    assert held_back(*later, serves, held=OPEN)[0] == [()]
+
+
+def test_a_breaker_that_was_reset_holds_nothing_back_nor_does_a_deployment() -> None:
+    reset = GroupAsked(app="shop", group="web", breaker_reset_at=NOW)
+    assert held_back(*LOOP, held=OPEN, asked=reset)[0] == [()]
+    assert held_back(*LOOP, held=OPEN, trial=2)[0] == [()]
+    other = tuple(replace(each, release=7) for each in LOOP)
+    assert held_back(*other, held=OPEN)[0] == [()], "what another release failed in is no matter of this one's"
 
 
 def test_new_ones_come_beside_and_the_old_carry_until_they_are_well() -> None:
@@ -121,6 +190,15 @@ def test_in_place_one_after_the_other_drained_first() -> None:
     assert actions(looked_at, other, cohorts=asked, capacity=2, floor=1) == []
 
 
+def test_one_that_hears_nothing_any_more_is_replaced_instead_of_turned() -> None:
+    back = (Cohort(release=1, count=2, in_place=True),)
+    deaf = instance(1, 2, target=Target.UNUSED, unheard=1)
+    assert actions(deaf, instance(2), cohorts=back, capacity=2, floor=1) == [Terminate(instance="i-1")]
+    assert actions(instance(2), cohorts=back, capacity=1, floor=1) == [capacity(2)]
+    other = replace(deaf, unheard=2)  # a word of another time
+    assert actions(other, instance(2), cohorts=back, capacity=2, floor=1) == [Start(instance="i-1", release=1)]
+
+
 def test_the_floor_holds() -> None:
     asked = (Cohort(release=2, count=2, in_place=True),)
     assert actions(instance(1), instance(2), cohorts=asked, capacity=2, floor=2) == []
@@ -162,18 +240,18 @@ def test_nothing_is_kept_of_a_first_release_that_never_gets_ready() -> None:
 
 
 def test_a_group_without_a_pool_is_left_alone() -> None:
-    desired = GroupDesired(
+    wanted = GroupDesired(
         app="shop", name="web", cohorts=(ONE,), zones=("a",), balanced=True, stop_grace=timedelta(), drain=timedelta()
     )
-    assert pool.reconcile(desired, Observation(at=NOW), NOW, ()).actions == ()
+    assert pool.reconcile(wanted, Observation(at=NOW), NOW, ()).actions == ()
 
 
 def test_launches_that_come_to_nothing_are_said_with_the_newest_cause() -> None:
-    refused = [
+    members = [
         replace(instance(number), state=State.TERMINATED, run=Run.STOPPED, launched=False, reason=why)
         for number, why in ((1, "no capacity"), (2, "no such image"))
     ]
-    desired = GroupDesired(
+    wanted = GroupDesired(
         app="shop",
         name="web",
         cohorts=(Cohort(release=1, count=1, serving=True),),
@@ -182,7 +260,7 @@ def test_launches_that_come_to_nothing_are_said_with_the_newest_cause() -> None:
         stop_grace=timedelta(seconds=1),
         drain=timedelta(seconds=1),
     )
-    found = pool.reconcile(desired, Observation(at=NOW, instances=tuple(refused)), NOW, refused).decisions
+    found = pool.reconcile(wanted, Observation(at=NOW, instances=tuple(members)), NOW, members).decisions
     assert [(each.subject, each.reason) for each in found] == [
         ("web", "no instance of it can be launched: no such image")
     ]

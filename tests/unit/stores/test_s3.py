@@ -59,6 +59,7 @@ def test_what_s3_answers_becomes_one_clear_error(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, status: int, code: str, expected: str, again: bool
 ) -> None:
     monkeypatch.setattr(s3, "HURRIED", timedelta(seconds=0.2))
+    monkeypatch.setattr(s3, "HURRIED_ANSWER", s3.ANSWER)
     with between(bucket, lambda method, path, ask: said(status, code)) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         store = S3Objects(bucket.url(), hurried=True)
@@ -112,8 +113,8 @@ def test_a_server_that_says_nothing(bucket: Bucket, monkeypatch: pytest.MonkeyPa
         with pytest.raises(Unavailable, match="it doesn't answer") as caught:
             store.get("a/b")
     assert caught.value.retry_after is not None
-    with pytest.raises(NotFound):
-        store.get("a/b")
+    with pytest.raises(NotFound):  # however long it takes to come round
+        S3Objects(bucket.url()).get("a/b")
 
 
 def test_a_store_that_overwrites_is_refused(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 """From what AWS says of a pool's members to instances as the deciders know them. Pure. Used by `engine`."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Container, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
-from homeport.engines.aws.fleet import RELEASE, Member, Pool, Refusal
+from homeport.engines.aws.activity import Activity, name_of
+from homeport.engines.aws.fleet import NAME, RELEASE, Member, Pool
 from homeport.engines.aws.kept import Kept, Turn
 from homeport.model.fleet import Check, Instance, Run, State, Target
 from homeport.plan.aws_stacks import PORT
@@ -25,6 +27,14 @@ STATES = {
 }
 """Those that aren't ours are the nearest of ours; of Quarantined, Detaching and what AWS may come to say, we know
 nothing."""
+LAST = "Terminating:Proceed"
+"""Then its group has EC2 end it."""
+DEAD = "its machine stopped, and nobody of Homeport's told it to"
+
+
+PAST = timedelta(hours=1)
+"""So long the group's past counts: as long as ended instances are known elsewhere."""
+SILENT = "it left no word why it isn't ready"
 
 
 def instance(
@@ -35,9 +45,10 @@ def instance(
     state = STATES.get(member.lifecycle)
     turn = kept.turns.get(member.id)
     release = told(member) or pulled
-    turning = turn is not None and not turn.failed and release != turn.release
+    turning = turn is not None and not turn.failed and not turn.unsent and release != turn.release
     check, target = _target(pool, member)
     created_at = member.launched_at or now
+    dead = member.down and member.lifecycle != LAST
     return Instance(
         id=member.id,
         app=pool.app,
@@ -45,19 +56,28 @@ def instance(
         zone=member.zone,
         release=release,
         next_release=turn.release if turn is not None and turning else None,
+        unheard=turn.release if turn is not None and turn.unheard and release != turn.release else None,
         state=state or State.PENDING,
-        run=_run(state, turning=turning),
+        run=Run.STOPPED if member.down else _run(state, turning=turning),
         check=Check.UNKNOWN if state is None else check,
         target=target,
         in_flight=0 if target is Target.UNUSED else None,
         address=member.address,
+        name=member.tags.get(NAME, ""),
+        public_address=member.public_address,
         port=PORT if pool.targets else None,
         created_at=created_at,
-        started_at=turn.begun_at if turn is not None and release == turn.release else created_at,
+        started_at=begun_at(member, turn, release) or now,
         in_service_at=created_at if state is State.IN_SERVICE else None,
         stop_at=stop_at,
-        reason=member.why if member.health not in ("", "healthy", "draining") else "",
+        died=dead,
+        reason=DEAD if dead else member.why if member.health not in ("", "healthy", "draining") else "",
     )
+
+
+def begun_at(member: Member, turn: Turn | None, release: int) -> datetime | None:
+    """When what it runs was begun; None: EC2 doesn't show it yet."""
+    return turn.begun_at if turn is not None and turn.release == release else member.launched_at
 
 
 def refused(seen: Instance, turn: Turn) -> Instance:
@@ -67,6 +87,7 @@ def refused(seen: Instance, turn: Turn) -> Instance:
         id=f"{seen.id}:r{turn.release}",
         release=turn.release,
         next_release=None,
+        unheard=turn.release if turn.unheard else None,
         state=State.TERMINATED,
         run=Run.STOPPED,
         target=Target.UNUSED,
@@ -78,8 +99,9 @@ def refused(seen: Instance, turn: Turn) -> Instance:
     )
 
 
-def ended(words: LastWords, app: str, release: int) -> Instance:
-    """One that told why it never got ready, and is gone."""
+def ended(words: LastWords, app: str, release: int, launched_at: datetime | None) -> Instance:
+    """One that told why it never got ready, and is gone. `launched_at` None: nobody knows any more."""
+    began_at = launched_at or words.at
     return Instance(
         id=words.instance,
         app=app,
@@ -88,29 +110,63 @@ def ended(words: LastWords, app: str, release: int) -> Instance:
         release=release,
         state=State.TERMINATED,
         run=Run.STOPPED,
-        created_at=words.at,
-        started_at=words.at,
+        created_at=began_at,
+        started_at=began_at,
         ended_at=words.at,
         died=True,
         reason="; ".join((words.message, *words.details[:1])),
     )
 
 
-def not_launched(pool: Pool, refusal: Refusal, pulled: int) -> Instance:
-    """One that there never was. `pulled`: the release that it would have run."""
+def gone(
+    pool: Pool, pulled: Callable[[], tuple[int, datetime] | None], known: Container[str], now: datetime
+) -> Iterator[Instance]:
+    """What became of the last hour's launches, as the group's activities tell, but for those `known` already: what EC2
+    refused since it last launched one, who was given up by the launching hook, and who was in service and is gone.
+    `pulled`: asked for the release that new instances get, and since when; of earlier ones it isn't known."""
+    asked: list[tuple[int, datetime] | None] = []
+
+    def release_of(launch: Activity) -> int:
+        if not asked:
+            asked.append(pulled())
+        return asked[0][0] if asked[0] is not None and launch.at >= asked[0][1] else 0
+
+    ends = {each.instance: each for each in pool.activities if each.what == "end"}
+    launched = False
+    for each in pool.activities:
+        if now - each.known_at > PAST:
+            continue
+        if each.refused and not launched:
+            yield _past(pool, each, release_of(each), launched=False, reason=each.said or each.description)
+        launched = launched or each.went_well
+        if not each.instance or each.instance in known:
+            continue
+        end = ends.get(each.instance)
+        if each.abandoned:
+            yield _past(pool, each, release_of(each), died=True, reason=f"{SILENT}: {each.said}")
+        elif each.went_well and end is not None:
+            yield _past(
+                pool,
+                each,
+                release_of(each),
+                died=end.of_illness,
+                reason=end.cause,
+                in_service_at=each.known_at,
+                ended_at=max(end.at, each.known_at),
+            )
+
+
+def _past(pool: Pool, launch: Activity, release: int, **said: Any) -> Instance:
+    fields = {"created_at": launch.at, "started_at": launch.at, "ended_at": launch.known_at} | said
     return Instance(
-        id=f"launch-{refusal.id[:8]}",
+        id=name_of(launch),
         app=pool.app,
         group=pool.group,
         zone="",
-        release=pulled,
+        release=release,
         state=State.TERMINATED,
         run=Run.STOPPED,
-        created_at=refusal.at,
-        started_at=refusal.at,
-        ended_at=refusal.at,
-        launched=False,
-        reason=refusal.why,
+        **fields,
     )
 
 
@@ -137,7 +193,7 @@ def _target(pool: Pool, member: Member) -> tuple[Check, Target]:
     """Only one that the balancer has found well or ill is a target: until then it gets no requests."""
     in_service = STATES.get(member.lifecycle) is State.IN_SERVICE
     if not pool.targets:
-        return (Check.HEALTHY if in_service and member.well else Check.INITIAL), Target.UNUSED
+        return (Check.HEALTHY if in_service and member.well and not member.down else Check.INITIAL), Target.UNUSED
     match member.health:
         case "healthy":
             return Check.HEALTHY, Target.READY

@@ -1,19 +1,25 @@
 """Accounts and regions of AWS by boto3: the adapter of `ports.cloudformation.Cloud`. Opened by wiring.
 
-Credentials are found as AWS's own programs find them. A target's role is taken on once per run.
+Credentials are found as AWS's own programs find them. A target's role is taken on once per run. Of boto3 its lower half
+is used, botocore: the upper one takes time to import, and nothing of it is asked for.
 """
 
 import os
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session
 
 from homeport.engines.aws.cloudformation import AwsCloudFormation
 from homeport.engines.aws.error import translated
 from homeport.engines.aws.lookup import AwsLookup
+from homeport.errors import HomeportError
 from homeport.model.stack import Target
+from homeport.system.aws_model import Models, moment
 
 ATTEMPTS = 10
 CONNECT_SECONDS, READ_SECONDS = 10, 60
@@ -26,15 +32,29 @@ class AwsCloud:
     def __init__(self, attempts: int = ATTEMPTS) -> None:
         self._attempts = attempts
         self._lock = threading.Lock()
-        self._sessions: dict[str, boto3.Session] = {}
+        self._asking = threading.Lock()
+        self._sessions: dict[str, Session] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._callers: dict[str, str] = {}
 
     def caller(self, target: Target) -> str:
-        with translated("asking whose credentials these are"):
+        with self._asking, translated("asking whose credentials these are"):
             if target.role not in self._callers:
                 self._callers[target.role] = str(self.client("sts", target).get_caller_identity()["Account"])
             return self._callers[target.role]
+
+    def begin(self, target: Target, services: Sequence[str]) -> None:
+        """Whose credentials these are is being asked, and clients for these services are being made, while others do
+        something else. What goes wrong is theirs to find."""
+
+        def work() -> None:
+            with suppress(HomeportError):
+                self.caller(target)
+                with translated("clients"):
+                    for each in services:
+                        self.client(each, target)
+
+        threading.Thread(target=work, name="clients", daemon=True).start()
 
     def cloudformation(self, target: Target) -> AwsCloudFormation:
         return AwsCloudFormation(lambda service: self.client(service, target), target.region)
@@ -53,25 +73,37 @@ class AwsCloud:
                     read_timeout=READ_SECONDS,
                     user_agent_extra=NAME,
                 )
-                session = self._session(target)
-                self._clients[key] = session.client(service, region_name=target.region or None, config=config)
+                own = self._session(target)
+                self._clients[key] = own.create_client(service, region_name=target.region or None, config=config)
             return self._clients[key]
 
-    def _session(self, target: Target) -> boto3.Session:
+    def _session(self, target: Target) -> Session:
         if target.role not in self._sessions:
-            own = boto3.Session()
+            own = session()
             self._sessions[target.role] = _assumed(own, target) if target.role else own
         return self._sessions[target.role]
 
 
-def _assumed(own: boto3.Session, target: Target) -> boto3.Session:
-    answer = own.client("sts", region_name=target.region).assume_role(RoleArn=target.role, RoleSessionName=NAME)
-    keys = answer["Credentials"]
-    return boto3.Session(
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-        aws_session_token=keys["SessionToken"],
-    )
+def session() -> Session:
+    """A new one. What it reads of services, others have as well."""
+    found = Session()
+    found.register_component("data_loader", _models(found.get_config_variable("data_path") or ""))
+    found.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
+    return found
+
+
+@cache
+def _models(places: str) -> Models:
+    """`places`: what AWS_DATA_PATH says."""
+    return Models(places.split(os.pathsep) if places else None)
+
+
+def _assumed(own: Session, target: Target) -> Session:
+    sts = own.create_client("sts", region_name=target.region)
+    keys = sts.assume_role(RoleArn=target.role, RoleSessionName=NAME)["Credentials"]
+    assumed = session()
+    assumed.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    return assumed
 
 
 def open_cloud() -> AwsCloud:

@@ -7,13 +7,25 @@ from typing import Any
 from msgspec import Struct
 
 from homeport.engines.aws.error import translated
+from homeport.engines.aws.many import refused
+from homeport.plan.aws_right import DOCUMENT
 from homeport.system.effect import effect
 
-DOCUMENT = "AWS-RunShellScript"
-AT_ONCE = 50
-"""Instances of one call: "InstanceIds … Maximum number of 50 items" (Systems Manager API, SendCommand)."""
 DELIVERY_SECONDS = 60
+ALL = "100%"
+"""All of a command's instances at once, and whatever becomes of it on one of them, the others get it: "MaxErrors: The
+maximum number of errors allowed without the command failing", 0 by default."""
 UNDER_WAY = ("Pending", "InProgress", "Delayed", "Cancelling")
+UNHEARD = {
+    "deliverytimedout": f"Systems Manager couldn't deliver the command within {DELIVERY_SECONDS} s",
+    "undeliverable": "Systems Manager can't deliver the command: the instance isn't there for it, or doesn't answer",
+    "invalidplatform": "Systems Manager takes the instance for one of another platform",
+    "terminated": "Systems Manager ended the command before it was sent to the instance",
+    "cancelled": "the command was cancelled",
+    "accessdenied": "Systems Manager was denied access to the instance",
+}
+"""Details of a status by which nothing says that the instance heard of the command (page "Understanding command
+statuses")."""
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -26,6 +38,11 @@ class Result(Struct, frozen=True, kw_only=True):
     """Exit code of the script; -1: it has none."""
     output: str = ""
     errors: str = ""
+
+    @property
+    def unheard(self) -> str:
+        """Why the instance never heard of it, in words; empty: it did."""
+        return UNHEARD.get("".join(self.status.split()).lower(), "")
 
 
 class Commands:
@@ -41,16 +58,49 @@ class Commands:
                 InstanceIds=list(instances),
                 Parameters={"commands": [shlex.join(argv)], "executionTimeout": [str(seconds)]},
                 TimeoutSeconds=DELIVERY_SECONDS,
+                MaxConcurrency=ALL,
+                MaxErrors=ALL,
                 Comment=why[:100],
             )
         return str(answer["Command"]["CommandId"])
 
-    def ended(self, command: str) -> dict[str, bool]:
-        """Instance → whether it went well, of those on which it has ended: one call for 50 of them."""
+    def reach(
+        self, instances: Sequence[str], argv: Sequence[str], *, seconds: int, why: str
+    ) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Instance → id of its command, and those that Systems Manager doesn't know (yet, or any more)."""
+        sent: dict[str, str] = {}
+
+        def send(chosen: Sequence[str]) -> None:
+            sent.update(dict.fromkeys(chosen, self.send(chosen, argv, seconds=seconds, why=why)))
+
+        unknown = tuple(each for each, _ in refused(instances, send))
+        return sent, unknown
+
+    @effect("aws.cancel_command")
+    def cancel(self, command: str, instance: str) -> None:
+        """What hasn't come there yet won't. "There is no guarantee that the command will be terminated"."""
+        with translated(f"the command {command} on {instance}"):
+            self._client("ssm").cancel_command(CommandId=command, InstanceIds=[instance])
+
+    def looked_at(self, command: str) -> dict[str, bool | None]:
+        """Instance → whether it went well, None while it goes on, of those that Systems Manager shows: one call for 50
+        of them."""
+        return {
+            each["InstanceId"]: None if each["Status"] in UNDER_WAY else each["Status"] == "Success"
+            for each in self._invocations(command)
+        }
+
+    def outputs(self, command: str) -> dict[str, str]:
+        """Instance → what it wrote, the first 2,500 characters: one call for 50 of them."""
+        return {
+            each["InstanceId"]: "".join(plugin.get("Output", "") for plugin in each.get("CommandPlugins", ()))
+            for each in self._invocations(command, Details=True)
+        }
+
+    def _invocations(self, command: str, **more: bool) -> list[dict[str, Any]]:
         with translated(f"the command {command}"):
-            pages = self._client("ssm").get_paginator("list_command_invocations").paginate(CommandId=command)
-            found = [each for page in pages for each in page["CommandInvocations"]]
-        return {each["InstanceId"]: each["Status"] == "Success" for each in found if each["Status"] not in UNDER_WAY}
+            pages = self._client("ssm").get_paginator("list_command_invocations").paginate(CommandId=command, **more)
+            return [each for page in pages for each in page["CommandInvocations"]]
 
     def result(self, command: str, instance: str) -> Result:
         """One that Systems Manager doesn't show yet goes on."""

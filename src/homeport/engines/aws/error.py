@@ -7,9 +7,10 @@ from datetime import timedelta
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
-from homeport.errors import Conflict, HomeportError, Invalid, NotFound, Unavailable
+from homeport.errors import Conflict, HomeportError, Invalid, NotAllowed, NotFound, Unavailable
 
 LOGIN = "aws sso login, or AWS_PROFILE=…, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+ALLOW = "an administrator makes the role that may: homeport operator"
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 UNKNOWN_KEY = {
     "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure",
@@ -26,12 +27,16 @@ MISSING = {
     "ChangeSetNotFound", "ChangeSetNotFoundException", "StackNotFoundException", "ParameterNotFound",
     "ResourceNotFoundException", "RepositoryNotFoundException", "ImageNotFoundException", "NoSuchBucket", "NoSuchKey",
     "InvalidGroup.NotFound", "InvalidAMIID.NotFound", "InvalidInstanceID.NotFound", "InvalidInstanceId",
-    "404",
+    "InvalidTarget", "InvalidCommandId", "404",
 }  # fmt: skip
 BUSY = {
     "AlreadyExistsException", "InvalidChangeSetStatus", "InvalidChangeSetStatusException",
     "OperationInProgressException", "OperationIdAlreadyExistsException", "TokenAlreadyExistsException",
+    "ScalingActivityInProgress",
 }  # fmt: skip
+NO_ROOM = {"InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet", "Unsupported"}
+"""What EC2 says of one zone, or one subnet ("Your requested instance type is not supported in your requested
+Availability Zone"): another may do."""
 NOT_THERE, NOT_NOW = "does not exist", " state and can"
 """Parts of messages of ValidationError, by which alone CloudFormation tells these cases from others."""
 RETRY = timedelta(seconds=5)
@@ -45,6 +50,10 @@ NO_CREDENTIALS = (
     exceptions.NoAuthTokenError,
 )
 NO_NETWORK = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.ProxyConnectionError)
+
+
+class NoRoom(Unavailable):
+    """EC2 launches nothing there now, and has launched nothing."""
 
 
 @contextmanager
@@ -81,9 +90,11 @@ def of_service(what: str, error: exceptions.ClientError) -> HomeportError:
     if code in NOT_ENABLED:
         return Invalid(f"{what}: this account isn't signed up for that, or not in this region: {text}")
     if code in FORBIDDEN:
-        return Invalid(f"{what}: these credentials aren't allowed to: {text}")
+        return NotAllowed(f"{what}: these credentials aren't allowed to: {_refused(error, text)}", hint=ALLOW)
     if code in THROTTLED:
         return Unavailable(f"{what}: AWS throttles: {text}", retry_after=RETRY)
+    if code in NO_ROOM:
+        return NoRoom(f"{what}: {text}")
     if code in MISSING or (code == "ValidationError" and NOT_THERE in text):
         return NotFound(f"{what}: {text}")
     if code in BUSY or (code == "ValidationError" and NOT_NOW in text):
@@ -91,3 +102,9 @@ def of_service(what: str, error: exceptions.ClientError) -> HomeportError:
     if status >= 500:
         return Unavailable(f"{what}: AWS failed ({code or status}): {text}")
     return Invalid(f"{what}: {text}")
+
+
+def _refused(error: exceptions.ClientError, text: str) -> str:
+    """With the action, which most services name themselves; without EC2's message for who may decode it."""
+    said = text.partition(" Encoded authorization failure message")[0]
+    return said if ":" in said else f"{error.operation_name}: {said}"

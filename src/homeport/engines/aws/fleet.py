@@ -1,25 +1,32 @@
 """Auto Scaling groups, their instances and targets, as AWS answers: asked for, and told. Used by `engine`.
 
 A look costs two paginated calls for all groups together, one for each target group, however many instances there are,
-and one for each group that has fewer than it wants.
+and one for each group that isn't whole.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from homeport.engines.aws import names
+from homeport.engines.aws.activity import MOST, Activity, parse
 from homeport.engines.aws.error import translated
 from homeport.model.platform import Place
+from homeport.plan.aws_name import record
+from homeport.plan.aws_stacks import place_tags
 from homeport.system.effect import effect
 
 Client = Callable[[str], Any]
 """From a service to boto3's client for one account and region."""
 ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")
-RELEASE = "homeport-release"
-LAUNCHING, ACTIVITIES = "Launching", 20
-"""How descriptions of launches begin; so many activities are looked at."""
+RELEASE, NAME, NAME_ZONE = "homeport-release", "homeport-name", "homeport-names"
+AT_ONCE = 50
+"""Instances of one call: SetInstanceProtection, "You can specify up to 50 instances"."""
+DOWN, GONE = ALIVE[2:], "Terminated"
+"""EC2's states in which nothing runs any more; what a group says, for a moment, of one that has ended."""
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -32,23 +39,20 @@ class Member(Struct, frozen=True, kw_only=True):
     well: bool
     """By its group's word."""
     address: str = ""
+    public_address: str = ""
     launched_at: datetime | None = None
+    down: bool = False
+    """EC2 says that nothing runs on it any more."""
     tags: Mapping[str, str] = {}
     health: str = ""
     why: str = ""
-
-
-class Refusal(Struct, frozen=True, kw_only=True):
-    """A launch that came to nothing: in EC2's words."""
-
-    id: str
-    at: datetime
-    why: str
+    protected: bool = False
+    """From scale-in, which Homeport decides about alone."""
 
 
 class Pool(Struct, frozen=True, kw_only=True):
-    """A group, as it stands. `refusals`: launches that failed since the last that didn't, the newest first; asked for
-    only while the group has fewer than it wants."""
+    """A group, as it stands. `activities`: what it did last, the newest first; asked for only while it isn't whole, or
+    mayn't launch."""
 
     name: str
     app: str
@@ -60,7 +64,16 @@ class Pool(Struct, frozen=True, kw_only=True):
     template: tuple[str, str] = ("", "")
     """Id and version of what its instances are launched from."""
     subnets: tuple[str, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
+    activities: tuple[Activity, ...] = ()
+
+    def ending(self, instance: str) -> bool:
+        """Whether it ends that one already."""
+        return any(each.id == instance and each.lifecycle.startswith("Terminating") for each in self.members)
+
+    @property
+    def whole(self) -> bool:
+        """As many as it wants, each in service."""
+        return len(self.members) == self.capacity and all(each.lifecycle == "InService" for each in self.members)
 
 
 class Fleet:
@@ -68,8 +81,7 @@ class Fleet:
 
     def __init__(self, client: Client, place: Place) -> None:
         self._client = client
-        said = {"homeport-platform": place.platform, "homeport-environment": place.name}
-        self._filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in said.items()]
+        self._filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in place_tags(place).items()]
 
     def look(self) -> tuple[Pool, ...]:
         """All groups that are there."""
@@ -95,7 +107,7 @@ class Fleet:
         targets = tuple(said.get("TargetGroupARNs", ()))
         health = self._health(targets) if said["Instances"] else {}
         launched = said.get("LaunchTemplate") or {}
-        return Pool(
+        found = Pool(
             name=said["AutoScalingGroupName"],
             app=tags.get("homeport-app", ""),
             group=tags.get("homeport-group", ""),
@@ -104,29 +116,22 @@ class Fleet:
             members=tuple(
                 _member(each, instances.get(each["InstanceId"]), health.get(each["InstanceId"], ("", "")))
                 for each in said["Instances"]
+                if each["LifecycleState"] != GONE
             ),
             suspended=tuple(each["ProcessName"] for each in said.get("SuspendedProcesses", ())),
             template=(launched.get("LaunchTemplateId", ""), launched.get("Version", "")),
             subnets=tuple(each for each in said.get("VPCZoneIdentifier", "").split(",") if each),
-            refusals=self._refusals(said) if len(said["Instances"]) < int(said["DesiredCapacity"]) else (),
         )
+        if found.whole and "Launch" not in found.suspended:
+            return found
+        return replace(found, activities=self.activities(found.name))
 
-    def _refusals(self, said: Mapping[str, Any]) -> tuple[Refusal, ...]:
-        """DescribeScalingActivities: "Activities are sorted by start time. Activities still in progress are described
-        first." """
-        name = said["AutoScalingGroupName"]
+    def activities(self, name: str) -> tuple[Activity, ...]:
+        """Of the group of that name, the newest first. "Activities are sorted by start time. Activities still in
+        progress are described first." """
         with translated(f"the activities of {name}"):
-            answer = self._client("autoscaling").describe_scaling_activities(
-                AutoScalingGroupName=name, MaxRecords=ACTIVITIES
-            )
-        found = []
-        for each in answer["Activities"]:
-            if each["StatusCode"] == "Failed":
-                why = each.get("StatusMessage") or each["Description"]
-                found.append(Refusal(id=each["ActivityId"], at=each["StartTime"], why=why))
-            elif each["StatusCode"] == "Successful" and each["Description"].startswith(LAUNCHING):
-                break
-        return tuple(found)
+            answer = self._client("autoscaling").describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=MOST)
+        return tuple(parse(each) for each in answer["Activities"])
 
     def _health(self, targets: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Instance → (state, why) of its target."""
@@ -149,14 +154,15 @@ class Fleet:
                 AutoScalingGroupName=pool.name, DesiredCapacity=count, HonorCooldown=False
             )
 
-    def put_in_service(self, pool: Pool, instance: str) -> bool:
-        """Whether it comes from standby: then its launching hook waits for a word of its agent's."""
-        lifecycle = next((each.lifecycle for each in pool.members if each.id == instance), "")
-        if lifecycle == "Standby":
-            self._exit_standby(pool, instance)
-        elif lifecycle == "InService":
-            self._register(pool, instance)
-        return lifecycle == "Standby"
+    def put_in_service(self, pool: Pool, instances: Sequence[str]) -> Sequence[str]:
+        """Those that come from standby: their launching hooks wait for a word of their agents'."""
+        lifecycle = {each.id: each.lifecycle for each in pool.members}
+        back = [each for each in instances if lifecycle.get(each) == "Standby"]
+        for each in back:
+            self._exit_standby(pool, each)
+        if targets := [each for each in instances if lifecycle.get(each) == "InService"]:
+            self._register(pool, targets)
+        return back
 
     @effect("aws.enter_standby")
     def enter_standby(self, pool: Pool, instance: str) -> None:
@@ -173,41 +179,65 @@ class Fleet:
             self._client("autoscaling").exit_standby(AutoScalingGroupName=pool.name, InstanceIds=[instance])
 
     @effect("aws.register")
-    def _register(self, pool: Pool, instance: str) -> None:
-        with translated(f"the target {instance}"):
+    def _register(self, pool: Pool, instances: Sequence[str]) -> None:
+        with translated(f"the targets {', '.join(instances)}"):
             for target in pool.targets:
-                self._client("elbv2").register_targets(TargetGroupArn=target, Targets=[{"Id": instance}])
+                self._client("elbv2").register_targets(TargetGroupArn=target, Targets=_targets(instances))
 
     @effect("aws.deregister")
-    def deregister(self, pool: Pool, instance: str) -> None:
-        with translated(f"the target {instance}"):
+    def deregister(self, pool: Pool, instances: Sequence[str]) -> None:
+        with translated(f"the targets {', '.join(instances)}"):
             for target in pool.targets:
-                self._client("elbv2").deregister_targets(TargetGroupArn=target, Targets=[{"Id": instance}])
+                self._client("elbv2").deregister_targets(TargetGroupArn=target, Targets=_targets(instances))
+
+    def terminate(self, pool: Pool, instance: str) -> None:
+        """Its group ends it, and keeps one less; its name leads elsewhere from now on."""
+        named = next((each for each in pool.members if each.id == instance and NAME in each.tags), None)
+        if named is not None:
+            said = record(named.tags[NAME], instance, named.address)
+            names.take_out(self._client, named.tags[NAME_ZONE], said)
+        self._terminate(instance)
 
     @effect("aws.terminate")
-    def terminate(self, instance: str) -> None:
-        """Its group ends it, and keeps one less."""
+    def _terminate(self, instance: str) -> None:
         with translated(f"the instance {instance}"):
             self._client("autoscaling").terminate_instance_in_auto_scaling_group(
                 InstanceId=instance, ShouldDecrementDesiredCapacity=True
             )
 
     @effect("aws.tag")
-    def tag(self, instance: str, release: int) -> None:
-        with translated(f"the tags of {instance}"):
-            self._client("ec2").create_tags(Resources=[instance], Tags=[{"Key": RELEASE, "Value": f"r{release}"}])
+    def tag(self, instances: Sequence[str], release: int) -> None:
+        tags = [{"Key": RELEASE, "Value": f"r{release}"}]
+        with translated(f"the tags of {', '.join(instances)}"):
+            self._client("ec2").create_tags(Resources=list(instances), Tags=tags)
+
+    @effect("aws.unprotect")
+    def unprotect(self, pool: Pool, instances: Collection[str]) -> None:
+        """They may go with the capacity."""
+        chosen = [each.id for each in pool.members if each.protected and each.id in instances]
+        with translated(f"the protection of instances of {pool.name}"):
+            for first in range(0, len(chosen), AT_ONCE):
+                self._client("autoscaling").set_instance_protection(
+                    AutoScalingGroupName=pool.name,
+                    InstanceIds=chosen[first : first + AT_ONCE],
+                    ProtectedFromScaleIn=False,
+                )
 
     @effect("aws.suspend")
-    def suspend(self, pool: Pool, processes: Sequence[str]) -> None:
-        """These, and no others, aren't done by the group itself."""
+    def suspend(self, pool: Pool, *, on: Collection[str], off: Collection[str]) -> None:
+        """The group doesn't do the processes of `on` by itself, and those of `off` again."""
         scaling = self._client("autoscaling")
         with translated(f"the processes of {pool.name}"):
-            over = sorted(set(pool.suspended) - set(processes))
-            fresh = sorted(set(processes) - set(pool.suspended))
+            over = sorted(set(pool.suspended) & set(off))
+            fresh = sorted(set(on) - set(pool.suspended))
             if over:
                 scaling.resume_processes(AutoScalingGroupName=pool.name, ScalingProcesses=over)
             if fresh:
                 scaling.suspend_processes(AutoScalingGroupName=pool.name, ScalingProcesses=fresh)
+
+
+def _targets(instances: Sequence[str]) -> list[dict[str, str]]:
+    return [{"Id": each} for each in instances]
 
 
 def _name(said: Mapping[str, Any]) -> str:
@@ -222,8 +252,11 @@ def _member(said: Mapping[str, Any], instance: Mapping[str, Any] | None, health:
         lifecycle=said["LifecycleState"],
         well=said.get("HealthStatus", "Healthy").lower() == "healthy",
         address=seen.get("PrivateIpAddress", ""),
+        public_address=seen.get("PublicIpAddress", ""),
         launched_at=seen.get("LaunchTime"),
+        down=seen.get("State", {}).get("Name") in DOWN,
         tags={each["Key"]: each["Value"] for each in seen.get("Tags", ())},
         health=health[0],
         why=health[1],
+        protected=bool(said.get("ProtectedFromScaleIn")),
     )

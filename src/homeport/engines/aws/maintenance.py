@@ -11,15 +11,17 @@ from homeport.plan.aws_route import Rule
 from homeport.system.effect import effect
 
 TAG = "homeport-maintenance"
+"""Says whose it is: operators of another platform may not take it away."""
 TAGGED_AT_ONCE = 20
 """DescribeTags: "You can specify up to 20 resources in a single call"."""
 
 
 class Closures:
-    """`listener`: ARN of the one that the public speaks to."""
+    """Of a platform's environment. `listener`: ARN of the one that the public speaks to."""
 
-    def __init__(self, client: Callable[[str], Any], listener: Callable[[], str]) -> None:
+    def __init__(self, client: Callable[[str], Any], platform: str, listener: Callable[[], str]) -> None:
         self._client = client
+        self._platform = platform
         self._listener = listener
 
     def bring(self, rules: Sequence[Rule], targets: Mapping[tuple[str, str], str]) -> None:
@@ -55,7 +57,7 @@ class Closures:
                 Priority=priority,
                 Conditions=conditions,
                 Actions=actions,
-                Tags=[{"Key": TAG, "Value": "on"}],
+                Tags=[{"Key": TAG, "Value": self._platform}],
             )
 
     @effect("aws.open_route")

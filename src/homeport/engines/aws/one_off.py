@@ -7,14 +7,14 @@ creating an object that must not be there. What both tell each other: `plan.task
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from homeport.engines.aws.error import translated
+from homeport.engines.aws.error import NoRoom, translated
 from homeport.engines.aws.fleet import Pool
 from homeport.engines.aws.kept import Kept, OneOff
 from homeport.errors import Conflict, Invalid, NotFound
@@ -23,7 +23,7 @@ from homeport.model.action import RunTask
 from homeport.model.fleet import Task
 from homeport.model.platform import Place
 from homeport.model.session import Session
-from homeport.plan.aws_stacks import PORT, identity_path, store_url
+from homeport.plan.aws_stacks import PORT, identity_path, place_tags, store_url
 from homeport.plan.task import GRACE
 from homeport.plan.task_object import Begun, EndedTask, Written, stop_key, task_prefix
 from homeport.ports.clock import Clock
@@ -69,22 +69,25 @@ class OneOffs:
             if not all((*pool.template, pool.subnets)):
                 raise Invalid(f"{pool.name} has no launch template, or no subnet", hint="homeport up")
             template, version = pool.template
+            begun_at = self._clock.now()
+            # another each time: a zone in which nothing begins doesn't hold up whoever tries again
+            subnet = pool.subnets[begun_at.microsecond % len(pool.subnets)]
             known = OneOff(
                 app=action.app,
                 group=pool.group,
                 release=action.release,
-                begun_at=self._clock.now(),
+                begun_at=begun_at,
                 template=template,
                 version=version,
-                subnet=pool.subnets[0],
+                subnet=subnet,
                 session=session,
             )
             self._keep({action.task: known})
         if known.instance or known.ended:
             return
         try:
-            known = replace(known, instance=self._launch(action, known, pool))
-        except Invalid as error:
+            known = self._launched(action, known, pool)
+        except (Invalid, NoRoom) as error:
             known = replace(known, exit_code=NEVER_STARTED, tail=(error.message,), ended_at=self._clock.now())
         self._keep({action.task: known})
 
@@ -141,7 +144,7 @@ class OneOffs:
                 self._terminate(known.instance)
             return replace(known, lost=True, tail=self._tail(id_, known), ended_at=self._clock.now())
         if age >= BEGIN_WITHIN and self._give_up(id_, known):
-            console = self._console(known.instance)
+            console = self.console(known.instance)
             self._terminate(known.instance)
             return self._not_begun(known, f"{known.instance}, launched for it, didn't begin it", *console)
         return known
@@ -149,6 +152,16 @@ class OneOffs:
     def _not_begun(self, known: OneOff, why: str, *more: str) -> OneOff:
         tail = (f"{why} within {BEGIN_WITHIN.total_seconds():g} s", *more)
         return replace(known, exit_code=NEVER_STARTED, tail=tail, ended_at=self._clock.now())
+
+    def _launched(self, action: RunTask, known: OneOff, pool: Pool) -> OneOff:
+        """In its subnet, or in the next that has room. Raises `NoRoom` where none has, and what `_launch` raises."""
+        for _ in pool.subnets[1:]:
+            try:
+                return replace(known, instance=self._launch(action, known, pool))
+            except NoRoom:
+                known = replace(known, subnet=_after(known.subnet, pool.subnets))
+                self._keep({action.task: known})
+        return replace(known, instance=self._launch(action, known, pool))
 
     def _prefix(self, id_: str, known: OneOff) -> str:
         return task_prefix(known.app, self._place.name, id_)
@@ -191,7 +204,8 @@ class OneOffs:
         return self._change(kept_then)
 
     def _token(self, id_: str, known: OneOff) -> str:
-        return hashlib.sha256(f"{self._place.id} {id_} {known.begun_at.isoformat()}".encode()).hexdigest()[:64]
+        said = f"{self._place.id} {id_} {known.begun_at.isoformat()} {known.subnet}"
+        return hashlib.sha256(said.encode()).hexdigest()[:64]
 
     def _give_up(self, id_: str, known: OneOff) -> bool:
         """Whether it never begins; False: it has."""
@@ -211,8 +225,7 @@ class OneOffs:
         argv = ("exec", "homeport-agent", "task", url, action.task, action.command)
         tags = {
             "Name": action.task,
-            "homeport-platform": self._place.platform,
-            "homeport-environment": self._place.name,
+            **place_tags(self._place),
             "homeport-app": known.app,
             "homeport-group": known.group,
             "homeport-mode": self._place.mode,
@@ -260,7 +273,9 @@ class OneOffs:
             answer = self._client("ec2").describe_instances(Filters=[{"Name": name, "Values": [value]}])
         return [each for reservation in answer["Reservations"] for each in reservation["Instances"]]
 
-    def _console(self, instance: str) -> tuple[str, ...]:
+    def console(self, instance: str) -> tuple[str, ...]:
+        """The last lines that its machine wrote: "available for at least one hour after the most recent post" (EC2 API,
+        GetConsoleOutput), also when it is gone."""
         with translated(f"the console of {instance}"):
             text = str(self._client("ec2").get_console_output(InstanceId=instance).get("Output", ""))
         return tuple(text.splitlines()[-CONSOLE_LINES:])
@@ -288,6 +303,11 @@ def sessions(kept: Kept) -> tuple[Session, ...]:
         for each in kept.tasks.values()
         if each.session is not None
     )
+
+
+def _after(subnet: str, subnets: Sequence[str]) -> str:
+    place = subnets.index(subnet) if subnet in subnets else -1
+    return subnets[(place + 1) % len(subnets)]
 
 
 @effect("aws.tell_task")

@@ -2,7 +2,7 @@
 wiring.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from homeport.engines.aws.error import of_service, translated
@@ -26,14 +26,15 @@ def check_region(place: Place, aws: Aws) -> None:
     """Nothing, where botocore knows the region with all services; nobody is asked. Raises `Invalid`."""
     import botocore
     from botocore.exceptions import BotoCoreError
-    from botocore.session import get_session
 
-    session = get_session()
+    from homeport.engines.aws.cloud import session
+
+    known = session()
     try:
-        partition = session.get_partition_for_region(aws.region)
+        partition = known.get_partition_for_region(aws.region)
     except BotoCoreError:
         partition = "aws"
-    offered = {name: session.get_available_regions(name, partition) for name in SERVICES}
+    offered = {name: known.get_available_regions(name, partition) for name in SERVICES}
     if aws.region not in offered["ec2"]:
         raise Invalid(
             f"{place.id}: botocore {botocore.__version__} knows no region {aws.region}"
@@ -98,3 +99,37 @@ def check_bucket(client: Client, bucket: str, *, account: str, stack: str) -> No
         f"the bucket {bucket} is there, without the stack {stack} that it should belong to",
         hint="import it into that stack, or, if it isn't needed, delete it; then again: homeport up",
     )
+
+
+def check_addresses(client: Client, place: Place, ids: Sequence[str]) -> None:
+    """Nothing, where all of these Elastic IP addresses are the account's, in the region. Raises `Invalid`,
+    `Unavailable`."""
+    with translated("Elastic IP addresses"):
+        wanted = [{"Name": "allocation-id", "Values": list(ids)}]
+        found = {each["AllocationId"] for each in client("ec2").describe_addresses(Filters=wanted)["Addresses"]}
+    missing = [each for each in ids if each not in found]
+    if missing:
+        raise Invalid(
+            f"{place.id}: there is no Elastic IP address {', '.join(missing)} in this account and region",
+            hint="aws ec2 describe-addresses; a new one: aws ec2 allocate-address",
+        )
+
+
+def check_zone(client: Client, place: Place, zone: str, zone_id: str | None) -> None:
+    """Nothing, where there is one public hosted zone of that name, or the one of that id. Raises `Invalid`,
+    `Unavailable`."""
+    with translated(f"the hosted zone {zone}"):
+        listed = client("route53").list_hosted_zones_by_name(DNSName=zone)["HostedZones"]
+    same = [each for each in listed if each["Name"].rstrip(".") == zone]
+    ids = [each["Id"].rpartition("/")[2] for each in same if not each["Config"].get("PrivateZone")]
+    if not ids:
+        raise Invalid(
+            f"{place.id}: this account has no public hosted zone {zone}", hint=f"[environments.{place.name}] zone = …"
+        )
+    if zone_id is None and len(same) > 1:
+        raise Invalid(
+            f"{place.id}: this account has several hosted zones {zone}",
+            hint=f'[environments.{place.name}] zone_id = "{ids[0]}"',
+        )
+    if zone_id is not None and zone_id not in ids:
+        raise Invalid(f"{place.id}: no public hosted zone {zone} has the id {zone_id}; there is {', '.join(ids)}")

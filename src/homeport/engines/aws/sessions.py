@@ -12,15 +12,15 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from homeport.engines.aws import one_off
+from homeport.engines.aws.command import DELIVERY_SECONDS, Result
 from homeport.engines.aws.engine import AwsEngine
 from homeport.engines.aws.kept import Kept
-from homeport.errors import Conflict, HomeportError, Invalid, NotFound
+from homeport.errors import Conflict, HomeportError, Invalid, NotUp, Unavailable
 from homeport.instance.task import NEVER_STARTED
 from homeport.model.action import RunTask
 from homeport.model.fleet import Instance, State
-from homeport.model.platform import Group
 from homeport.model.session import Session
-from homeport.plan.mistake import instead
+from homeport.plan import session_choice as choice
 from homeport.plan.task import GRACE
 from homeport.plan.task_object import task_prefix
 from homeport.ports.session import Asked, Ending, Streams
@@ -43,18 +43,7 @@ class AwsSessions:
         return True  # its instance fetches it
 
     def app(self, environment: str, asked: str | None) -> str:
-        names = sorted(self._kept(environment).fences)
-        if asked is None and len(names) == 1:
-            return names[0]
-        if asked is None and names:
-            raise Invalid(
-                f"{environment} has {len(names)} apps: {', '.join(names)}", hint=f"say which: --app {names[0]}"
-            )
-        if asked not in names:
-            raise NotFound(
-                f"no app {asked or ''!r} in {environment}{instead(asked or '', names)}", hint="homeport status"
-            )
-        return str(asked)
+        return choice.app(environment, self._kept(environment).fences, asked)
 
     def run(
         self,
@@ -90,9 +79,10 @@ class AwsSessions:
         self, environment: str, asked: Asked, *, instance: str, process_type: str | None, streams: Streams
     ) -> Ending:
         if asked.argv == ("bash",):
+            shell = f"aws ssm start-session --target {instance}"
             raise Invalid(
                 "engine aws has no terminal for a shell inside an instance: say a command",
-                hint=f"homeport exec {instance} -- ps aux; or aws ssm start-session --target {instance}",
+                hint=f"homeport exec -e {environment} {instance} -- ps aux; or {shell}",
             )
         found = self._instance(environment, instance)
         argv = ["homeport-agent", "exec", *(["--process", process_type] if process_type else [])]
@@ -101,12 +91,10 @@ class AwsSessions:
         session = self._session(environment, asked, found.app, found.group, found.release, kind="exec")
         session = replace(session, instance=instance)
         seconds = int((limit + GRACE).total_seconds()) + 30
-        command = self.engine.commands.send([instance], argv, seconds=seconds, why=f"{asked.by}: exec")
-        while not (result := self.engine.commands.result(command, instance)).ended:
-            pause(LOOK_SECONDS / 3)
+        result = self._carried_out(instance, argv, seconds, why=f"{asked.by}: exec")
         _write(streams.stdout, result.output)
         _write(streams.stderr, _FAILED.sub("", result.errors))
-        reason = "" if result.code >= 0 else f"{instance} didn't carry it out: {result.status}"
+        reason = "" if result.code >= 0 else f"{instance} didn't carry it out: {result.unheard or result.status}"
         code = result.code if result.code >= 0 else KILLED
         if code == TIMED_OUT:
             reason = f"ended at its time limit of {limit.total_seconds():g} s"
@@ -114,19 +102,26 @@ class AwsSessions:
         return Ending(session=ended, exit_code=code, reason=reason)
 
     def stop(self, environment: str, session: str) -> None:
-        live = [each.id for each in self.engine.sessions(environment) if each.ended_at is None]
-        if session not in live:
-            raise NotFound(
-                f"no session {session!r} goes on in {environment}{instead(session, live)}", hint="homeport ps"
-            )
+        choice.session(environment, self.engine.sessions(environment), session)
         self.engine.end_session(environment, session, by_force=False)
+
+    def _carried_out(self, instance: str, argv: list[str], seconds: int, *, why: str) -> Result:
+        """Raises `Unavailable` where nothing is ever heard of it."""
+        clock, commands = self.engine.clock, self.engine.commands
+        command = commands.send([instance], argv, seconds=seconds, why=why)
+        until = clock.monotonic() + seconds + 2 * DELIVERY_SECONDS
+        while not (result := commands.result(command, instance)).ended:
+            if clock.monotonic() > until:
+                raise Unavailable(f"Systems Manager doesn't say what became of the command on {instance}")
+            pause(LOOK_SECONDS / 3)
+        return result
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _kept(self, environment: str) -> Kept:
         kept = self.engine.memory.read() if environment == self.place.id else None
         if kept is None:
-            raise NotFound(f"environment {environment!r} isn't up", hint="homeport up")
+            raise NotUp(f"environment {environment!r} isn't up", hint=f"homeport up -e {environment}")
         if kept.closing:
             raise Conflict(f"{environment} is going down", hint="homeport up, in a moment")
         return kept
@@ -147,10 +142,9 @@ class AwsSessions:
                 "--env: what a one-off instance on AWS is told can be read by whoever may describe it",
                 hint=f"homeport config set {next(iter(variables))}=…",
             )
-        number = self._kept(environment).launch.get(app) if release is None else release
-        if number is None:
-            raise NotFound(f"{app} runs no release in {environment} yet", hint="homeport deploy")
-        chosen = self._group(app, number, group)
+        number = choice.release(environment, app, self._kept(environment).launch.get(app), release)
+        resolved = self.engine.catalogue.get(app, self.place.name, number).resolved
+        chosen = choice.group(resolved, number, group)
         session = self._session(environment, asked, app, chosen.name, number, kind="run")
         session = replace(session, instance=session.id, detached=detached)
         limit = () if asked.timeout is None else ("timeout", "--kill-after=10", f"{asked.timeout.total_seconds():g}")
@@ -161,15 +155,6 @@ class AwsSessions:
             self.engine.end_session(environment, session.id, by_force=False)
             raise
         return session
-
-    def _group(self, app: str, number: int, asked: str | None) -> Group:
-        resolved = self.engine.catalogue.get(app, self.place.name, number).resolved
-        serving = next((each for each in resolved.groups if "web" in each.run), resolved.groups[0])
-        chosen = serving if asked is None else resolved.group(asked)
-        if chosen is None:
-            names = [each.name for each in resolved.groups]
-            raise NotFound(f"r{number} of {app} has no group {asked!r}{instead(asked or '', names)}")
-        return chosen
 
     def _session(self, environment: str, asked: Asked, app: str, group: str, release: int, *, kind: str) -> Session:
         id_ = f"{kind}.{self.engine.number_session(environment)}"
@@ -188,13 +173,9 @@ class AwsSessions:
 
     def _instance(self, environment: str, id_: str) -> Instance:
         self._kept(environment)
-        serving = {each.id: each for each in self.engine.observe(environment).instances
-                   if each.state in (State.IN_SERVICE, State.STANDBY)}  # fmt: skip
-        if id_ not in serving:
-            raise NotFound(
-                f"no instance {id_!r} lives in {environment}{instead(id_, list(serving))}", hint="homeport ps"
-            )
-        return serving[id_]
+        seen = {each.id: each for each in self.engine.observe(environment).instances}
+        choice.instance(environment, {name: _against(each) for name, each in seen.items()}, id_)
+        return seen[id_]
 
     def _follow(self, environment: str, session: Session, asked: Asked, streams: Streams) -> Ending:
         """What it writes is handed on as it comes, line by line."""
@@ -219,8 +200,15 @@ class AwsSessions:
     def _read(self) -> Kept:
         kept = self.engine.memory.read()
         if kept is None:
-            raise NotFound(f"environment {self.place.id!r} isn't up any more", hint="homeport up")
+            raise NotUp(f"environment {self.place.id!r} isn't up any more", hint=f"homeport up -e {self.place.id}")
         return kept
+
+
+def _against(found: Instance) -> str:
+    """Why nothing can be done inside it; empty: it lives."""
+    if found.state in (State.IN_SERVICE, State.STANDBY):
+        return ""
+    return "has ended" if found.state is State.TERMINATED else f"is {found.state.value}"
 
 
 def _write(descriptor: int, text: str) -> None:

@@ -49,6 +49,7 @@ def change_set(said: Answer, changes: Sequence[Answer]) -> ChangeSet:
         status=_status(said.get("Status", ""), said.get("StatusReason", "")),
         reason=said.get("StatusReason", ""),
         changes=tuple(map(change, resources)),
+        tags={each["Key"]: each["Value"] for each in said.get("Tags", ())},
         nested={each["LogicalResourceId"]: each["ChangeSetId"] for each in resources if each.get("ChangeSetId")},
     )
 

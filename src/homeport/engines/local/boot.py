@@ -1,4 +1,5 @@
-"""Ties the engine to the machine's boot: the systemd unit as a file, and what systemd is told of it. Called by wiring.
+"""Ties the engine to the machine's boot: the systemd unit as a file, and what systemd is told of it. Called by
+`daemon`.
 
 Without a systemd that runs here (a container, another init) the file is written all the same, and the commands that are
 left to type are told.

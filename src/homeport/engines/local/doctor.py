@@ -3,10 +3,9 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from homeport.engines.local import certificate, packet_filter
@@ -15,6 +14,7 @@ from homeport.errors import HomeportError, Invalid
 from homeport.instance.address import PORTS
 from homeport.instance.cgroup import Cgroups
 from homeport.instance.sandbox import BwrapSandbox
+from homeport.model.check import Check
 from homeport.plan.certificate import SOON, days_left, problems
 from homeport.plan.remains import LEAST_FREE_BYTES, LEAST_FREE_SHARE, nearly_full
 from homeport.plan.static import NGINX
@@ -40,28 +40,24 @@ PROGRAMS = {
 """Program → Debian's package."""
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """`needed` False: advice; Homeport works without. `mend`: the command, empty where none does it."""
-
-    name: str
-    ok: bool
-    found: str
-    expected: str
-    mend: str = ""
-    needed: bool = True
+BUILDING = ("programs", "sandbox", "disk", "interpreters", "Node")
+"""What is needed of a machine on which releases are only built."""
+BUILDERS = ("bwrap", "git")
 
 
-def examine(home: Home) -> list[Check]:
-    """Every check, also after one that failed. A check that fails in an unforeseen way counts as failed."""
+def examine(home: Home, *, runs: bool = True) -> list[Check]:
+    """Every check, also after one that failed. A check that fails in an unforeseen way counts as failed. `runs` False:
+    only what building needs, for instances run elsewhere."""
     parts: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
-        ("programs", _programs),
+        ("programs", lambda: _programs(tuple(PROGRAMS) if runs else BUILDERS)),
         ("HAProxy", _haproxy),
         ("sandbox", _sandbox),
         ("user", _user),
         ("memory limits", _memory),
         ("packet filter", _packet_filter),
         ("ports", _ports),
-        ("directories", lambda: _directories(home)),
+        ("runtime directory", lambda: _runtime(home)),
+        ("disk", lambda: _disk(home)),
         ("interpreters", _interpreters),
         ("certificates", lambda: _certificates(home)),
         ("Node", _node),
@@ -69,6 +65,8 @@ def examine(home: Home) -> list[Check]:
     )
     found: list[Check] = []
     for name, part in parts:
+        if not runs and name not in BUILDING:
+            continue
         try:
             found += part()
         except (HomeportError, OSError) as error:
@@ -83,13 +81,13 @@ def install(*packages: str) -> str:
     return f"{prefix}apt-get install --no-install-recommends {' '.join(packages)}"
 
 
-def _programs() -> Iterator[Check]:
-    missing = [name for name in PROGRAMS if program.find(name) is None]
+def _programs(needed: Sequence[str]) -> Iterator[Check]:
+    missing = [name for name in needed if program.find(name) is None]
     yield Check(
         name="programs",
         ok=not missing,
-        found=f"missing: {', '.join(missing)}" if missing else ", ".join(PROGRAMS),
-        expected=", ".join(PROGRAMS),
+        found=f"missing: {', '.join(missing)}" if missing else ", ".join(needed),
+        expected=", ".join(needed),
         mend=install(*dict.fromkeys(PROGRAMS[name] for name in missing)) if missing else "",
     )
 
@@ -230,7 +228,7 @@ def _ports() -> Iterator[Check]:
     )
 
 
-def _directories(home: Home) -> Iterator[Check]:
+def _runtime(home: Home) -> Iterator[Check]:
     longest = home.runtime / "haproxy-master.sock.00000"
     yield Check(
         name="runtime directory",
@@ -239,6 +237,9 @@ def _directories(home: Home) -> Iterator[Check]:
         expected=f"writable, and short: sockets in it have at most {LONGEST_SOCKET_BYTES} bytes",
         mend="set XDG_RUNTIME_DIR to a short directory of yours",
     )
+
+
+def _disk(home: Home) -> Iterator[Check]:
     found = room(home.root)
     yield Check(
         name="disk",

@@ -36,6 +36,7 @@ from homeport.model.action import (
     EndTask,
     EnterStandby,
     FailOpen,
+    HoldBack,
     Inherit,
     Kill,
     Launch,
@@ -219,7 +220,7 @@ class LocalEngine:
         with self._lock:
             kept = self.records.environment(environment)
             match action:
-                case SetCapacity():
+                case SetCapacity() | HoldBack():
                     raise Invalid("engine local keeps no capacity by itself")
                 case Prepare() | SetLaunch() | SetRoutes() | SetShare() | FailOpen() | RunTask() | EndTask() | Launch():
                     self.apps.admit(environment, action.app, fence)
@@ -364,6 +365,9 @@ class LocalEngine:
     def end_session(self, environment: str, session: str, *, by_force: bool) -> None:
         with self._lock:
             self.watched.end(environment, session, by_force=by_force)
+
+    def history(self, environment: str) -> tuple[Event, ...]:
+        return ()
 
     def listening(self, environment: str, instance: str) -> tuple[str, ...]:
         found = self.records.instance(environment, instance)

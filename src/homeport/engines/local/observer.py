@@ -79,6 +79,7 @@ class Observer:
                 health=group.health,
                 host=host,
                 proto="https" if kept.place.tls else "http",
+                writes_to=self._writes_to(seen),
             )
             self.prober.watch(_key(environment, seen), target)
         elif group is not None:
@@ -174,7 +175,7 @@ class Observer:
             check=check,
             check_since_at=self._unhealthy_since(environment, seen) if check is Check.UNHEALTHY else None,
             probe=probe,
-            disk_full=seen.disk_full or (check is not Check.HEALTHY and self._disk_full(seen)),
+            disk_full=seen.disk_full or (check is not Check.HEALTHY and self._disk_full(environment, seen)),
             **self._oom_kills(environment, seen, group, check, probe),
             in_flight=flying,
         )
@@ -194,10 +195,14 @@ class Observer:
         self._starved[key] = known
         return {"oom_kills": count, "oom_kills_well": known.well}
 
-    def _disk_full(self, seen: Instance) -> bool:
-        """What it may write to: our disk, also where only its sandbox sees it mounted."""
-        inside = [] if seen.pid is None else [Path(f"/proc/{seen.pid}/root/tmp")]
-        return any(is_full(each) for each in (self.launcher.home.root, *inside))
+    def _disk_full(self, environment: str, seen: Instance) -> bool:
+        result = self.prober.result(_key(environment, seen))
+        return (result is not None and result.disk_full) or any(is_full(each) for each in self._writes_to(seen))
+
+    def _writes_to(self, seen: Instance) -> tuple[Path, ...]:
+        """Our disk, also where only its sandbox sees it mounted."""
+        inside = () if seen.pid is None else (Path(f"/proc/{seen.pid}/root/tmp"),)
+        return (self.launcher.home.root, *inside)
 
     def services(self, environment: str, instance: str) -> Path:
         return service_directory(self.launcher.directory(environment, instance))

@@ -25,6 +25,8 @@ from homeport.instance.keeper import Command
 from homeport.instance.sandbox import BwrapSandbox
 from homeport.model.platform import Group
 from homeport.model.session import Session
+from homeport.plan.session_choice import app as choose_app
+from homeport.plan.session_choice import process_type as choose_process_type
 from homeport.ports.clock import Clock
 from homeport.ports.encryption import Encryption
 from homeport.ports.objects import ObjectStore
@@ -66,7 +68,7 @@ class LocalSessions:
 
     def app(self, environment: str, asked: str | None) -> str:
         choice.environment(self.records, environment)
-        return choice.app(self.records, environment, asked)
+        return choose_app(environment, self.records.apps(environment), asked)
 
     def prepared(self, environment: str, app: str, release: int) -> bool:
         return self.records.release(environment, app, release) is not None
@@ -121,7 +123,7 @@ class LocalSessions:
         group = self.records.group(environment, seen)
         if group is None:
             raise Unavailable(f"r{seen.release} of {seen.app} isn't known in {environment}")
-        name = choice.process_type(instance, group, process_type)
+        name = choose_process_type(instance, group, process_type)
         chosen = choice.Chosen(app=seen.app, release=seen.release, group=group)
         session = replace(self._session(kept, "exec", asked, chosen), instance=instance)
         variables = self.launcher.variables(kept, found, name)

@@ -19,6 +19,7 @@ from homeport.model.action import (
     Action,
     EndTask,
     FailOpen,
+    HoldBack,
     Inherit,
     Launch,
     Prepare,
@@ -217,7 +218,7 @@ class MemoryEngine(Diskless):
                 self._task(found, action, now)
             case Launch():
                 self._launch(found, action, now)
-            case SetCapacity():
+            case SetCapacity() | HoldBack():
                 raise Invalid("engine memory keeps no capacity by itself")
             case _:
                 self._for_instance(found, action, now)

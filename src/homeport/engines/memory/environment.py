@@ -10,6 +10,7 @@ from homeport.model.action import (
     Action,
     EndTask,
     FailOpen,
+    HoldBack,
     Launch,
     Prepare,
     RunTask,
@@ -60,9 +61,9 @@ class MemoryEnvironment:
         self.fences[app] = fence
 
     def app_of(self, action: Action) -> str:
-        if isinstance(
-            action, Prepare | Launch | SetCapacity | SetLaunch | SetRoutes | SetShare | FailOpen | RunTask | EndTask
-        ):
+        if isinstance(action, Launch | SetCapacity | HoldBack | SetLaunch | SetRoutes | SetShare | FailOpen):
+            return action.app
+        if isinstance(action, Prepare | RunTask | EndTask):
             return action.app
         kept = self.instances.get(action.instance)
         return kept.app if kept is not None else ""

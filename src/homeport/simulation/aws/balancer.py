@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from homeport.simulation.aws.machine import Machine
 from homeport.simulation.aws.target import Targets
 from homeport.system.clock import pause
 
-READY_SECONDS = 10.0
+READY_SECONDS, ANSWER_SECONDS = 60.0, 10.0
 LOOK_SECONDS = 0.02
 DESCRIPTION = "description:"
 
@@ -39,6 +40,8 @@ class Balancer:
         self._running = ""
         self.ports: dict[str, int] = {}
         """Listener's ARN → port."""
+        self._held: dict[str, socket.socket] = {}
+        """What keeps others, connections that go out among them, from a listener's port before HAProxy has it."""
 
     def url(self, dns_name: str) -> str | None:
         """Where that load balancer's first listener answers; None: nowhere yet."""
@@ -59,7 +62,7 @@ class Balancer:
 
     def tick(self) -> None:
         """HAProxy sends requests where they may go now."""
-        balancing = self._inventory.balancing()
+        balancing, now = self._inventory.balancing(), self._targets.now()
         with self._lock:
             if problems := unsupported(balancing):
                 raise Unavailable(f"the load balancer's stand-in can't do {problems[0]}")
@@ -68,26 +71,32 @@ class Balancer:
             self._slots = {
                 arn: self._servers(arn, before.get(arn, ())) for arn in balancing.groups if balancing.in_use(arn)
             }
-            if not self.ports:
-                return
-            text = render(balancing, self.ports, self._slots, str(self._socket), str(self._pid))
-            if text.fingerprint != self._running:
-                self._load(text)
-            else:
-                self._tell(before)
+            if self.ports:
+                text = render(balancing, self.ports, self._slots, str(self._socket), str(self._pid))
+                if text.fingerprint != self._running:
+                    self._load(text)
+                elif not self._told(before):
+                    self._running = ""  # the next turn tells it everything
+                    return
+        self._targets.told(now)
 
     def stop(self) -> None:
         if self._machine is not None:
             self._machine.power_off()
+        for each in self._held.values():
+            each.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _allot(self, balancing: Balancing) -> None:
-        self.ports = {arn: port for arn, port in self.ports.items() if arn in balancing.listeners}
+        for arn in [each for each in self.ports if each not in balancing.listeners]:
+            del self.ports[arn]
+            self._held.pop(arn).close()
         for arn in balancing.listeners:
             if arn not in self.ports:
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", 0))
-                    self.ports[arn] = int(probe.getsockname()[1])
+                held = self._held[arn] = socket.socket()
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as HAProxy has it
+                held.bind(("127.0.0.1", 0))
+                self.ports[arn] = int(held.getsockname()[1])
 
     def _servers(self, arn: str, slots: Sequence[Slot]) -> list[Slot]:
         """Each address keeps its slot until its requests had their time; a slot is free once nothing is in it."""
@@ -109,16 +118,13 @@ class Balancer:
         self._config.write_text(text.text)
         if self._machine is None or not self._machine.alive:
             self._machine = Machine(self._directory / "machine", {})
-            self._machine.run(("haproxy", "-W", "-f", str(self._config)), self._machine.console)
-        else:
-            script = f"kill -USR2 $(head -n 1 {self._pid})"
-            self._machine.run(("/bin/sh", "-c", script), self._machine.console)
-        waited = 0.0
+        script = f"kill -USR2 $(head -n 1 {self._pid}) || exec haproxy -W -f {self._config}"
+        self._machine.run(("/bin/sh", "-c", script), self._machine.console)
+        until = time.monotonic() + READY_SECONDS
         while self._fingerprint() != text.fingerprint:
-            if waited > READY_SECONDS:
+            if time.monotonic() > until:
                 raise Unavailable(f"HAProxy doesn't take {self._config}: {self._machine.console.read_text()[-500:]}")
             pause(LOOK_SECONDS)
-            waited += LOOK_SECONDS
         self._running = text.fingerprint
 
     def _fingerprint(self) -> str:
@@ -129,14 +135,19 @@ class Balancer:
         return next((line.removeprefix(DESCRIPTION).strip() for line in said.splitlines()
                      if line.startswith(DESCRIPTION)), "")  # fmt: skip
 
-    def _tell(self, before: dict[str, list[Slot]]) -> None:
+    def _told(self, before: dict[str, list[Slot]]) -> bool:
+        """False: it didn't hear."""
         commands = [line for arn, slots in self._slots.items() for line in _commands(arn, before[arn], slots)]
-        if commands:
-            self._ask("; ".join(commands))
+        try:
+            if commands:
+                self._ask("; ".join(commands))
+        except OSError:
+            return False
+        return True
 
     def _ask(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(READY_SECONDS)
+            connection.settimeout(ANSWER_SECONDS)
             connection.connect(str(self._socket))
             connection.sendall(command.encode() + b"\n")
             found = b""

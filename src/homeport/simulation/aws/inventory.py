@@ -12,6 +12,7 @@ from homeport.simulation.aws.service import Door
 from homeport.simulation.aws.stack_type import missing
 
 Clients = Callable[[str], Any]
+NOT_OVER = ("pending", "running", "shutting-down", "stopping", "stopped")
 
 
 class Balancing(Struct, frozen=True):
@@ -51,9 +52,11 @@ class Inventory:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, Any]] = {}
         self._zones: dict[str, str] = {}
+        self._over: dict[str, dict[str, Any]] = {}
+        """Instances that have ended: nothing changes in them any more, and moto takes long to describe them."""
 
     def instances(self) -> dict[str, dict[str, Any]]:
-        """By id, those that have ended lately too."""
+        """By id, those that have ended too, as they were last seen."""
         found: dict[str, dict[str, Any]] = self._kept("ec2", self._instances)
         return found
 
@@ -82,8 +85,13 @@ class Inventory:
             return kept[1]
 
     def _instances(self) -> dict[str, dict[str, Any]]:
-        pages = self._client("ec2").get_paginator("describe_instances").paginate()
-        return {one["InstanceId"]: one for page in pages for each in page["Reservations"] for one in each["Instances"]}
+        wanted = [{"Name": "instance-state-name", "Values": list(NOT_OVER)}]
+        pages = self._client("ec2").get_paginator("describe_instances").paginate(Filters=wanted)
+        there = {one["InstanceId"]: one for page in pages for each in page["Reservations"] for one in each["Instances"]}
+        known: dict[str, dict[str, Any]] = self._known["ec2"][1] if "ec2" in self._known else {}
+        ended = {"State": {"Code": 48, "Name": "terminated"}}
+        self._over |= {id: each | ended for id, each in known.items() if id not in there and id not in self._over}
+        return self._over | there
 
     def _balancing(self) -> Balancing:
         elb = self._client("elbv2")

@@ -3,6 +3,7 @@
 Sentences in quotation marks are AWS's: EC2 User Guide, instance metadata.
 """
 
+import contextlib
 import json
 import secrets
 import threading
@@ -76,8 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Type": "text/plain", "Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # who asked has gone meanwhile
+            self.end_headers()
+            self.wfile.write(body)
 
 
 def _read(entries: Mapping[str, str], path: str) -> str | None:

@@ -7,6 +7,7 @@ Root only, by a bridge and a pair of interfaces per machine; the simulator answe
 """
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Protocol
@@ -15,10 +16,10 @@ from homeport.errors import Unavailable
 from homeport.simulation.aws.address import Addresses
 
 THIRD = range(256)
-NETWORK = "198.19.{}"
+NETWORK = "198.18.{}"
 """Of RFC 2544's range for trials, which nobody has."""
 OWN, LAST = 254, 253
-NAME = "hpaws"
+NAME = "hpsim"
 DEVICES = Path("/sys/class/net")
 
 
@@ -57,30 +58,35 @@ class Loopback:
 
 
 class Bridge:
+    """Its name is held by a socket of the same network namespace: the kernel lets go of it whatever becomes of the
+    program, and a bridge whose name nobody holds is a dead simulator's."""
+
     arguments: tuple[str, ...] = ("--unshare-net",)
 
     def __init__(self) -> None:
         """Raises `Unavailable`."""
-        _forget_dead()
-        for third in THIRD:
-            self._name, self._block = f"{NAME}{third}", NETWORK.format(third)
-            if _ip("link", "add", self._name, "type", "bridge"):
-                break
-        else:
-            raise Unavailable("no bridge can be made for simulated instances")
+        self._guard, third = _claimed()
+        self._name, self._block = f"{NAME}{third}", NETWORK.format(third)
         self.address = f"{self._block}.{OWN}"
-        self._next = 0
-        (DEVICES / self._name / "ifalias").write_text(str(os.getpid()))
-        up = _ip("addr", "add", f"{self.address}/24", "dev", self._name) and _ip("link", "set", self._name, "up")
-        if not up:
+        self._last = 0
+        if (DEVICES / self._name).exists():
+            _ip("link", "del", self._name)
+        made = (
+            _ip("link", "add", self._name, "type", "bridge")
+            and _ip("addr", "add", f"{self.address}/24", "dev", self._name)
+            and _ip("link", "set", self._name, "up")
+        )
+        if not made:
             self.close()
             raise Unavailable(f"the bridge {self._name} for simulated instances doesn't come up")
 
     def take(self) -> str:
-        self._next += 1
-        if self._next > LAST:
-            raise Unavailable("no addresses are left for simulated instances", hint="end this simulator, begin another")
-        return f"{self._block}.{self._next}"
+        """One that no machine has; those of machines that are gone come again, the longest unused first."""
+        for _ in range(LAST):
+            self._last = self._last % LAST + 1
+            if not (DEVICES / f"{self._name}.{self._last}").exists():
+                return f"{self._block}.{self._last}"
+        raise Unavailable("no addresses are left for simulated instances", hint="end this simulator, begin another")
 
     def join(self, pid: int, address: str) -> None:
         outer = f"{self._name}.{address.rpartition('.')[2]}"
@@ -96,14 +102,20 @@ class Bridge:
 
     def close(self) -> None:
         _ip("link", "del", self._name)
+        self._guard.close()
 
 
-def _forget_dead() -> None:
-    """Bridges of simulators that were killed are gone."""
-    for device in DEVICES.glob(f"{NAME}*"):
-        said = device / "ifalias"
-        if "." not in device.name and said.exists() and not Path(f"/proc/{said.read_text().strip() or 0}").exists():
-            _ip("link", "del", device.name)
+def _claimed() -> tuple[socket.socket, int]:
+    """A bridge's number, and what holds it. Raises `Unavailable`."""
+    guard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for third in THIRD:
+        try:
+            guard.bind(f"\0homeport-simulation-{third}")
+        except OSError:
+            continue
+        return guard, third
+    guard.close()
+    raise Unavailable("no bridge is left for simulated instances", hint="end other simulators of this machine")
 
 
 def network() -> Network:

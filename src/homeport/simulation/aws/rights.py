@@ -1,5 +1,5 @@
-"""What instances may do: each call with the credentials of an instance's role is held against its policies, also
-where moto answers it. Called by `service.Door`; whoever has other credentials may everything.
+"""What roles may do: each call with a role's credentials is held against its policies, also where moto answers it, and
+also what CloudFormation does for it. Called by `service.Door`; whoever has other credentials may everything.
 
 Sentences in quotation marks are AWS's: IAM User Guide, policy evaluation and condition elements.
 """
@@ -8,13 +8,12 @@ import fnmatch
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qs, unquote
 
 from botocore.exceptions import ClientError
-from msgspec import Struct
+from msgspec.structs import replace
 
-PREFIXES = {"elbv2": "elasticloadbalancing"}
-"""botocore's name of a service → IAM's, where they differ."""
+from homeport.simulation.aws.wish import Wish, Wishes
+
 AGENT = (
     "ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
     "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
@@ -22,19 +21,6 @@ AGENT = (
 """What Systems Manager's own agent can't do without: page "Configure instance permissions for Systems Manager"."""
 AGENT_TOO = ("ssm:ListInstanceAssociations", "ec2messages:")
 OPERATORS = ("StringEquals", "StringLike", "ArnEquals", "ArnLike", "StringNotEquals", "Bool")
-
-
-class Wish(Struct, frozen=True):
-    """What a call wants: `context` are the keys of conditions."""
-
-    action: str
-    resource: str
-    context: dict[str, list[str]] = {}
-
-    @property
-    def words(self) -> str:
-        with_ = ", ".join(f"{key}={' '.join(values)}" for key, values in self.context.items())
-        return f"{self.action} on {self.resource}" + (f" with {with_}" if with_ else "")
 
 
 class Rights:
@@ -49,11 +35,13 @@ class Rights:
         region: str,
     ) -> None:
         self._client = client
-        self._instances = instances
-        self._account = account
-        self._region = region
+        self.wishes = Wishes(client, instances, account=account, region=region)
         self._lock = threading.Lock()
         self._roles: dict[str, str] = {}
+        self._through: dict[str, str] = {}
+        """Access key → the service that calls for whose it is."""
+        self._bounds: dict[str, str] = {}
+        """Role → ARN of its permissions boundary; empty: it has none."""
         self._statements: dict[str, list[dict[str, Any]]] = {}
         self.denied: list[str] = []
         self.used: dict[str, set[str]] = {}
@@ -63,10 +51,22 @@ class Rights:
         with self._lock:
             self._roles[key] = role
 
+    def on_behalf(self, key: str, service: str) -> str:
+        """The key with which that service calls for who has this one; empty: for them nothing is limited. "When a
+        principal makes a request to an AWS service, that service might use the principal's credentials to make
+        subsequent requests to other services": aws:CalledVia (IAM User Guide, global condition keys)."""
+        with self._lock:
+            if key not in self._roles:
+                return ""
+            own = f"{key}-{service.partition('.')[0]}"
+            self._roles[own], self._through[own] = self._roles[key], service
+            return own
+
     def forget(self) -> None:
         """Policies may have changed."""
         with self._lock:
             self._statements.clear()
+            self._bounds.clear()
 
     def limited(self, key: str) -> bool:
         return key in self._roles
@@ -74,12 +74,19 @@ class Rights:
     def permits(self, key: str, wishes: list[Wish]) -> bool:
         """Whether that key's role may all of it; what it may not is kept in `denied`. One that was deleted may nothing,
         and nobody wonders."""
+        return not self.refused(key, wishes)
+
+    def refused(self, key: str, wishes: list[Wish]) -> list[Wish]:
+        """Those of them that it may not."""
+        if key in self._through:
+            called = {"aws:CalledVia": [self._through[key]], "aws:ViaAWSService": ["true"]}
+            wishes = [replace(each, context={**each.context, **called}) for each in wishes]
         try:
             refused = [each for each in wishes if not self.granted(self._roles[key], each)]
         except ClientError:
-            return False
+            return wishes
         self.denied += [f"{self._roles[key]}: {each.words}" for each in refused]
-        return not refused
+        return refused
 
     def sees_missing(self, key: str, bucket: str) -> bool:
         """GetObject: "If you have the s3:ListBucket permission on the bucket, Amazon S3 returns an HTTP status code 404
@@ -102,16 +109,23 @@ class Rights:
                 self.used.setdefault(role, set()).add(f"{sid} {action}")
         return able
 
-    def granted(self, role: str, wish: Wish) -> bool:
+    def granted(self, role: str, wish: Wish, *, counts: bool = True) -> bool:
         """ "By default, all requests are implicitly denied … An explicit allow overrides this default. … An explicit
-        deny in any policy overrides any allows." """
+        deny in any policy overrides any allows." Of a role with a permissions boundary, "the effective permissions …
+        are the intersection". `counts`: a policy that allows it was used."""
+        bound = self._bound(role)
+        return self._allowed(role, wish, counts=counts) and (not bound or self._allowed(bound, wish, counts=counts))
+
+    def _allowed(self, role: str, wish: Wish, *, counts: bool = True) -> bool:
+        """By the role's own policies, or by the one of which this is the ARN."""
         allowed = False
         for statement in self._of(role):
             found = _action_of(statement, wish.action)
             if found and _on(statement, wish.resource) and _holds(statement.get("Condition", {}), wish.context):
                 if statement["Effect"] == "Deny":
                     return False
-                self.used.setdefault(role, set()).add(f"{statement.get('Sid', '')} {found}")
+                if counts:
+                    self.used.setdefault(role, set()).add(f"{statement.get('Sid', '')} {found}")
                 allowed = True
         return allowed
 
@@ -132,61 +146,33 @@ class Rights:
                 self._statements[role] = known
         return known
 
+    def _bound(self, role: str) -> str:
+        with self._lock:
+            known = self._bounds.get(role)
+        if known is None:
+            said = self._client("iam").get_role(RoleName=role)["Role"].get("PermissionsBoundary", {})
+            known = self._bounds[role] = str(said.get("PermissionsBoundaryArn", ""))
+        return known
+
     def _ask(self, role: str) -> Iterator[dict[str, Any]]:
         iam = self._client("iam")
+        if role.startswith("arn:"):
+            yield from _listed(_document(iam, role)["Statement"])
+            return
         documents = [
             iam.get_role_policy(RoleName=role, PolicyName=each)["PolicyDocument"]
             for each in iam.list_role_policies(RoleName=role)["PolicyNames"]
         ]
         for each in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
-            version = iam.get_policy(PolicyArn=each["PolicyArn"])["Policy"]["DefaultVersionId"]
-            found = iam.get_policy_version(PolicyArn=each["PolicyArn"], VersionId=version)
-            documents.append(found["PolicyVersion"]["Document"])
+            documents.append(_document(iam, each["PolicyArn"]))
         for each in documents:
             yield from _listed(each["Statement"])
 
-    # --- what a call wants
 
-    def wishes(self, service: str, operation: str, asked: Mapping[str, Any]) -> list[Wish]:
-        """Of a call other than S3's. Service Authorization Reference: an action without resource types wants `*`."""
-        action = f"{PREFIXES.get(service, service)}:{operation}"
-        match action:
-            case "ec2:CreateTags" | "ec2:DeleteTags":
-                keys = [each["Key"] for each in asked.get("Tags") or ()]
-                return [Wish(action, self._arn(id), {"aws:TagKeys": keys, **self._tags(id)})
-                        for id in asked.get("Resources") or ()]  # fmt: skip
-            case "ssm:GetParameter" | "ssm:GetParameters":
-                names = [asked["Name"]] if "Name" in asked else list(asked.get("Names") or ())
-                place = f"arn:aws:ssm:{self._region}:{self._account}:parameter"
-                return [Wish(action, f"{place}/{each.removeprefix('/')}") for each in names]
-        group = asked.get("AutoScalingGroupName")
-        if service == "autoscaling" and group and not operation.startswith("Describe"):
-            place = f"arn:aws:autoscaling:{self._region}:{self._account}:autoScalingGroup"
-            return [Wish(action, f"{place}:0:autoScalingGroupName/{group}")]
-        return [Wish(action, "*")]
-
-    def _arn(self, id: str) -> str:
-        kind = {"i": "instance", "vol": "volume", "eni": "network-interface"}.get(id.partition("-")[0], "*")
-        return f"arn:aws:ec2:{self._region}:{self._account}:{kind}/{id}"
-
-    def _tags(self, id: str) -> dict[str, list[str]]:
-        tags = self._instances().get(id, {}).get("Tags", ())
-        return {f"aws:ResourceTag/{each['Key']}": [each["Value"]] for each in tags}
-
-
-def s3_wish(method: str, path: str, query: str) -> Wish:
-    """Of a request to S3, buckets in the path. Service Authorization Reference, Amazon S3."""
-    bucket, _, key = unquote(path).lstrip("/").partition("/")
-    said = parse_qs(query, keep_blank_values=True)
-    if key:
-        object_actions = {"GET": "GetObject", "HEAD": "GetObject", "DELETE": "DeleteObject"}
-        action = object_actions.get(method, "PutObject")
-        if method == "DELETE" and "uploadId" in said:
-            action = "AbortMultipartUpload"
-        return Wish(f"s3:{action}", f"arn:aws:s3:::{bucket}/{key}")
-    action = "GetBucketLocation" if "location" in said else "ListBucket" if method in ("GET", "HEAD") else "PutBucket"
-    context = {"s3:prefix": said["prefix"]} if "prefix" in said else {}
-    return Wish(f"s3:{action}", f"arn:aws:s3:::{bucket}", context)
+def _document(iam: Any, policy: str) -> dict[str, Any]:
+    version = iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=policy, VersionId=version)["PolicyVersion"]["Document"]
+    return dict(found)
 
 
 def _action_of(statement: Mapping[str, Any], action: str) -> str:

@@ -55,9 +55,19 @@ class LaunchFailed(Exception):
 
 
 class Turn:
-    """One look at one group. `now` is the monotonic clock's, `at` the calendar's."""
+    """One look at one group. `now` is the monotonic clock's, `at` the calendar's. `late` gets each hook that nobody
+    completed in time, and its instance."""
 
-    def __init__(self, group: Group, ground: Ground, states: Mapping[str, str], now: float, at: datetime) -> None:
+    def __init__(
+        self,
+        group: Group,
+        ground: Ground,
+        states: Mapping[str, str],
+        now: float,
+        at: datetime,
+        late: list[tuple[str, Hook]],
+    ) -> None:
+        self._late = late
         self.group = group
         self.ground = ground
         self.states = states
@@ -116,6 +126,8 @@ class Turn:
         for each in member.waiting:
             if not each.result and self.now >= min(each.until, each.at_last):
                 each.result = each.hook.default
+                each.late = True
+                self._late.append((member.id, each.hook))
         results = [each.result for each in member.waiting]
         if "ABANDON" in results:
             return "ABANDON"
@@ -124,13 +136,14 @@ class Turn:
     def _abandon(self, member: Member) -> None:
         """Page "How lifecycle hooks work": when a launching hook is abandoned, the instance is terminated and
         replaced."""
-        token = next(each.token for each in member.waiting if each.result == "ABANDON")
+        given_up = next(each for each in member.waiting if each.result == "ABANDON")
+        why = "Heartbeat Timeout" if given_up.late else "Lifecycle Action Completed with ABANDON Result"
         end(
             member.activity,
             self.at,
             "Cancelled",
-            f"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token {token} was abandoned: "
-            "Lifecycle Action Completed with ABANDON Result",
+            "Instance failed to complete user's Lifecycle Action: Lifecycle Action with token "
+            f"{given_up.token} was abandoned: {why}",
         )
         self._back_off()
         cause = (
@@ -272,9 +285,10 @@ class Turn:
 
     def _victims(self, members: Sequence[Member]) -> list[Member]:
         """Page "Default termination policy": from the zone with the most instances, those that aren't protected from
-        scale-in, of the oldest launch template version first; then, for us, those launched first."""
+        scale-in, of the oldest launch template version first; then, for us, those launched first. "Instance scale-in
+        protection starts when the instance state is InService" (page "Use instance scale-in protection")."""
         zones = Counter(each.zone for each in members)
-        left = [each for each in members if not each.protected]
+        left = [each for each in members if not (each.protected and each.state == "InService")]
         found = []
         while left:
             chosen = min(left, key=lambda each: (-zones[each.zone], _version(each), each.launched_at, each.id))

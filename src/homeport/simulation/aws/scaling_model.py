@@ -1,4 +1,5 @@
-"""What the simulated Auto Scaling knows of groups, members, hooks and activities. Used by `scaling`, `scaling_loop`."""
+"""What the simulated Auto Scaling knows of groups, members, hooks and activities. Used by the others called
+`scaling`."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -39,6 +40,8 @@ class Waiting(Struct, kw_only=True):
     until: float
     at_last: float
     result: str = ""
+    late: bool = False
+    """Nobody completed it in time."""
 
 
 class Member(Struct, kw_only=True):

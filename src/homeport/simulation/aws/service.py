@@ -25,14 +25,16 @@ from msgspec import Struct
 from werkzeug.datastructures import Headers, MultiDict
 from werkzeug.wrappers import Request, Response
 
-from homeport.simulation.aws.rights import Rights, s3_wish
+from homeport.simulation.aws.rights import Rights
+from homeport.simulation.aws.rights_name import of_route53
+from homeport.simulation.aws.wish import Wish, s3_wish
 
 Answer = Mapping[str, Any] | None
 Behaviour = Callable[["Call"], Answer]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 """Of WSGI."""
 LARGEST_BODY_BYTES = 1 << 20
-OURS = ("autoscaling", "cloudformation")
+OURS = ("autoscaling", "cloudformation", "pricing")
 """Services of which moto isn't asked at all: what isn't modelled is refused."""
 SIGNED = {"elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
 """Names in signatures → botocore's."""
@@ -55,12 +57,13 @@ class Passed(Exception):
 
 
 class Call(Struct, frozen=True):
-    """One call as it came in. `asked` are its parameters, in botocore's names."""
+    """One call as it came in. `asked` are its parameters, in botocore's names; `key`: the caller's access key."""
 
     service: str
     operation: str
     region: str
     asked: dict[str, Any]
+    key: str = ""
 
     def get(self, name: str, default: Any = None) -> Any:
         return self.asked.get(name, default)
@@ -70,6 +73,8 @@ class Call(Struct, frozen=True):
 
 
 READING = ("Describe", "Get", "List", "Head")
+KEPT = ("ec2", "elbv2")
+"""Services whose answers are kept until something changes: moto takes long to write them, and everybody asks."""
 
 
 class Knock(Struct, frozen=True):
@@ -95,6 +100,14 @@ class Knock(Struct, frozen=True):
         return answer
 
 
+class Heard(Struct, frozen=True):
+    """An answer of moto's. `head`: what WSGI begins it with; `changes`: how many there had been."""
+
+    changes: int
+    head: Any
+    body: bytes
+
+
 Weather = Callable[[Knock, Application], Application]
 """Between callers and services: what it makes of a call that the application would carry out."""
 
@@ -116,6 +129,7 @@ class Door:
         self._alone = threading.Lock()
         """moto looks through its own dictionaries while other calls change them. Not in S3, which is asked the most."""
         self._behaviours: dict[tuple[str, str], Behaviour] = {}
+        self._kept: dict[tuple[str, bytes], Heard] = {}
 
     def register(self, service: str, behaviours: Mapping[str, Behaviour]) -> None:
         """These operations are answered by us from now on."""
@@ -141,7 +155,24 @@ class Door:
         if behaviour is not None or service in OURS:
             with suppress(Passed):
                 return self._answer(behaviour, knock)(environ, start)
+        if service in KEPT and operation.startswith(READING):
+            return self._recall(knock, environ, start)
         return self._ask_moto(environ, start, f"{service}.{operation or environ.get('PATH_INFO', '')}")
+
+    def _recall(self, knock: Knock, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """moto's answer to a question, given again as long as nothing has changed since in any service but S3. Counted
+        before asking: what changes meanwhile is asked for again."""
+        changes = self.changes.total() - self.changes["s3"]
+        place = (f"{knock.region} {knock.service}", knock.body)
+        heard = self._kept.get(place)
+        if heard is None or heard.changes != changes:
+            heads: list[Any] = []
+            answer = self._ask_moto(environ, lambda *head: heads.append(head), f"{knock.service}.{knock.operation}")
+            heard = Heard(changes, heads[0], b"".join(answer))
+            if heard.head[0].startswith("200"):
+                self._kept[place] = heard
+        start(*heard.head)
+        return [heard.body]
 
     def _refusal(self, rights: Rights, knock: Knock, environ: dict[str, Any]) -> Response | None:
         """The answer to who may not; None: they may."""
@@ -149,18 +180,25 @@ class Door:
         if service == "s3":
             method, path = str(environ["REQUEST_METHOD"]), str(environ.get("RAW_URI", environ["PATH_INFO"]))
             wish = s3_wish(method, path.partition("?")[0], str(environ.get("QUERY_STRING", "")))
-            text = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            text = f"<Error><Code>AccessDenied</Code><Message>{_refused([wish])}</Message></Error>"
             bucket, _, name = wish.resource.removeprefix("arn:aws:s3:::").partition("/")
             able = rights.permits(key, [wish])
             if able and wish.action == "s3:GetObject" and not rights.sees_missing(key, bucket):
                 able = rights.there(bucket, name)
             return None if able else Response(text, status=403, content_type="application/xml")
+        if service == "route53":
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = io.BytesIO(body)
+            wish = Wish(*of_route53(str(environ["REQUEST_METHOD"]), str(environ["PATH_INFO"]), body))
+            may_not = knock.refusal("AccessDenied", _refused([wish]), 403)
+            return None if rights.permits(key, [wish]) else may_not
         known = get_service_model(service).operation_model(operation)
-        if rights.permits(key, rights.wishes(service, operation, _parsed(known, knock.form, knock.body))):
+        refused = rights.refused(key, rights.wishes.of(service, operation, _parsed(known, knock.form, knock.body)))
+        if not refused:
             return None
         codes = {"ec2": "UnauthorizedOperation", "json": "AccessDeniedException"}
         code = codes.get(known.service_model.protocol, "AccessDenied")
-        return knock.refusal(code, f"not authorized to perform: {service}:{operation}")
+        return knock.refusal(code, _refused(refused))
 
     def _answer(self, behaviour: Behaviour | None, knock: Knock) -> Response:
         service, operation = knock.service, knock.operation
@@ -173,7 +211,7 @@ class Door:
             if behaviour is None:
                 raise Refused("NotSimulated", f"the simulator doesn't model {service}:{operation}")
             asked = _parsed(known, knock.form, knock.body)
-            result: Any = behaviour(Call(service, operation, knock.region, asked)) or {}
+            result: Any = behaviour(Call(service, operation, knock.region, asked, knock.key)) or {}
         except Passed:
             raise
         except Refused as error:
@@ -204,9 +242,18 @@ class Door:
         service, _, operation = what.partition(".")
         if not operation.startswith(READING):
             self.changes[service] += 1
+            if service != "s3":
+                self._kept.clear()
             if service == "iam" and self.rights is not None:
                 self.rights.forget()
         return answer
+
+
+def _refused(wishes: list[Wish]) -> str:
+    """IAM User Guide, troubleshoot access denied error messages: what most services say."""
+    action, resource = wishes[0].action, wishes[0].resource
+    return (f"User is not authorized to perform: {action} on resource: {resource} because no identity-based policy "
+            f"allows the {action} action")  # fmt: skip
 
 
 def _parsed(operation: OperationModel, form: Any, body: bytes) -> dict[str, Any]:

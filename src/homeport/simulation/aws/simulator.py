@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from homeport.model.platform import IMAGE
-from homeport.simulation.aws import moto_patch
+from homeport.simulation.aws import moto_answer, moto_patch, price, rights_simulated
 from homeport.simulation.aws import stack_type_account as _account  # noqa: F401 - fills the table of types
 from homeport.simulation.aws import stack_type_network as _network  # noqa: F401
 from homeport.simulation.aws import stack_type_server as _server  # noqa: F401
@@ -42,7 +43,9 @@ from homeport.simulation.aws.rights import Rights
 from homeport.simulation.aws.scaling import Scaling
 from homeport.simulation.aws.service import Door
 from homeport.simulation.aws.target import Targets
+from homeport.system.aws_model import Models
 from homeport.system.clock import SystemClock
+from homeport.system.memory import tidied_seldom
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "simulated"
@@ -83,11 +86,17 @@ class Simulator:
         self._network = network()
         moto_patch.instances_here(self._network.take)
         moto_patch.objects_created_once()
+        moto_patch.addresses_let_go()
+        moto_patch.tags_of_one()
+        moto_patch.services_found_once()
+        moto_patch.operations_listed_once()
+        moto_answer.sooner()
         self._http: BaseWSGIServer = make_server(
             self._network.address, 0, self.door, threaded=True, request_handler=_Quiet
         )
         self.endpoint_url = f"http://{self._network.address}:{self._http.server_port}"
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._models = Models()  # read once: each stack is made with another key, so by clients of its own
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self.inventory = Inventory(self.client, self.door)
@@ -108,13 +117,15 @@ class Simulator:
             rights=self.rights,
         )
         self.commands = Commands(self.hypervisor, self.inventory, self.rights, self.clock)
-        self.formation = CloudFormation(self._client, account)
+        self.formation = CloudFormation(self._client, account, self.rights)
         self.door.register("autoscaling", self.scaling.behaviours())
         self.door.register("cloudformation", self.formation.behaviours())
         self.door.register("ec2", self.hypervisor.behaviours())
         self.door.register("ec2", Launches(self.client).behaviours())
         self.door.register("elbv2", self.targets.behaviours())
         self.door.register("ssm", self.commands.behaviours())
+        self.door.register("pricing", price.behaviours())
+        self.door.register("iam", rights_simulated.behaviours(self.rights))
         self._serving = threading.Thread(target=self._http.serve_forever, name="aws", daemon=True)
         # the balancer has a turn of its own: HAProxy may let it wait
         turns = ((self.scaling.tick, self.hypervisor.tick, self.targets.tick), (self.balancer.tick,))
@@ -131,6 +142,14 @@ class Simulator:
             "AWS_DEFAULT_REGION": self.region,
         }
 
+    def variables_of(self, role: str) -> dict[str, str]:
+        """As `variables`, with the credentials of that role: what its policies don't allow is denied."""
+        arn = self.client("iam").get_role(RoleName=role)["Role"]["Arn"]
+        keys = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="person")["Credentials"]
+        self.rights.issue(keys["AccessKeyId"], role)
+        own = {"AWS_ACCESS_KEY_ID": keys["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"]}
+        return self.variables | own | {"AWS_SESSION_TOKEN": keys["SessionToken"]}
+
     def url_of(self, dns_name: str) -> str | None:
         """Where the stand-in of that load balancer answers on this machine; None: it has no listener yet."""
         return self.balancer.url(dns_name)
@@ -144,6 +163,16 @@ class Simulator:
     def broken(self) -> list[str]:
         """Calls that the simulator could not answer as AWS would; a test that leaves any has shown nothing."""
         return self.door.broken
+
+    @property
+    def hurried(self) -> list[str]:
+        """What may have gone wrong only because AWS's own waits pass faster than servers boot and end, in words."""
+        pace = self.clock.pace
+        return [
+            f"{id_}: nobody completed the hook {hook.name} within its {hook.timeout} s, which are "
+            f"{hook.timeout / pace:.3g} s at --pace {pace:g}; a server takes its own time to boot and to end"
+            for id_, hook in (self.scaling.late if pace > 1 else ())
+        ]
 
     def client(self, service: str) -> Any:
         """boto3's, of this region."""
@@ -159,6 +188,7 @@ class Simulator:
         self._serving.start()
         urllib.request.urlopen(urllib.request.Request(f"{self.endpoint_url}/moto-api/reset", method="POST")).close()
         self.keep_image(IMAGE)
+        tidied_seldom()  # what moto has read is much, stays, and takes seconds to look through
         for each in self._turning:
             each.start()
 
@@ -177,17 +207,25 @@ class Simulator:
         self._http.server_close()
         self._network.close()
 
-    def _client(self, service: str, region: str) -> Any:
+    def _client(self, service: str, region: str, key: str = "") -> Any:
+        """`key`: with whose access key it asks; empty: one that may everything."""
         with self._lock:
-            if (service, region) not in self._clients:
-                session = boto3.Session(aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=region)
+            if (service, region, key) not in self._clients:
+                own = botocore.session.Session()
+                own.register_component("data_loader", self._models)
+                session = boto3.Session(
+                    aws_access_key_id=key or KEY,
+                    aws_secret_access_key=SECRET,
+                    region_name=region,
+                    botocore_session=own,
+                )
                 # more than one turn of anything waits for is a bug here, not AWS's weather
                 config = Config(
                     retries={"total_max_attempts": 1}, max_pool_connections=32, s3={"addressing_style": "path"}
                 )
                 made = session.client(service, endpoint_url=self.endpoint_url, config=config)
-                self._clients[service, region] = made
-            return self._clients[service, region]
+                self._clients[service, region, key] = made
+            return self._clients[service, region, key]
 
     def _turn(self, ticks: tuple[Callable[[], None], ...]) -> None:
         while not self._stopped.wait(TURN_SECONDS):

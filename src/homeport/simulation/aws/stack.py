@@ -1,5 +1,5 @@
-"""A stack of the simulated CloudFormation, and what one create, update or delete makes of it: resources in the order of
-their references, events, the way back where one fails. Called by `cloudformation`, in a thread for each operation.
+"""What one create, update or delete makes of a stack of the simulated CloudFormation: resources in the order of their
+references, events, the way back where one fails. Called by `cloudformation`, in a thread for each operation.
 
 Sentences in quotation marks are AWS's: CloudFormation User Guide (UG) and API Reference (API).
 """
@@ -7,19 +7,17 @@ Sentences in quotation marks are AWS's: CloudFormation User Guide (UG) and API R
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from msgspec import Struct, field
 from msgspec.structs import replace
 
-from homeport.model.stack import Status, Template
+from homeport.model.stack import Template
 from homeport.plan.stack.evaluate import evaluate, references
-from homeport.plan.stack.parameter import declared, scalar
-from homeport.plan.stack.replacement import Schema
+from homeport.plan.stack.parameter import scalar
 from homeport.simulation.aws import stack_type
+from homeport.simulation.aws.stack_model import Contents, Place, Resource, Stack, values
 from homeport.simulation.aws.stack_value import Scene, Unresolvable
 from homeport.system.clock import SystemClock, pause
 
@@ -28,84 +26,8 @@ PATIENCE_SECONDS = 900.0
 KEPT = ("Retain", "RetainExceptOnCreate", "Snapshot")
 
 
-class Contents(Struct, frozen=True, kw_only=True):
-    """What one create or update makes of a stack. `parameters`: in clear, as they were given; `looked_up`: what those
-    of SSM types name."""
-
-    text: str = ""
-    body: Template = field(default_factory=dict)
-    parameters: dict[str, str] = field(default_factory=dict)
-    looked_up: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
-    role: str = ""
-    notifications: tuple[str, ...] = ()
-
-
-class Resource(Struct, frozen=True, kw_only=True):
-    """One that stands: `properties` without functions, as it was made or updated last."""
-
-    name: str
-    type: str
-    id: str
-    properties: dict[str, Any]
-    attributes: dict[str, Any]
-    policy: str = ""
-    status: str = "CREATE_COMPLETE"
-    at: datetime
-
-
 class Broken(Exception):
     """A resource couldn't be made, changed or deleted."""
-
-
-class Stack(Struct, kw_only=True):
-    id: str
-    name: str
-    status: Status
-    reason: str = ""
-    contents: Contents = field(default_factory=Contents)
-    resources: dict[str, Resource] = field(default_factory=dict)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    imports: set[str] = field(default_factory=set)
-    change_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    asked: dict[str, Contents] = field(default_factory=dict)
-    policy: str = ""
-    protected: bool = False
-    token: str = ""
-    created_at: datetime
-    updated_at: datetime | None = None
-
-    def record(self, status: str, resource: Resource | None = None, name: str = "", reason: str = "") -> None:
-        """An event, of the stack itself where no resource is named."""
-        own = not name
-        said = {
-            "EventId": f"{len(self.events):06d}-{hashlib.sha256(self.id.encode()).hexdigest()[:12]}",
-            "StackId": self.id,
-            "StackName": self.name,
-            "LogicalResourceId": self.name if own else name,
-            "PhysicalResourceId": self.id if own else resource.id if resource else "",
-            "ResourceType": "AWS::CloudFormation::Stack" if own else resource.type if resource else "",
-            "Timestamp": SystemClock().now(),
-            "ResourceStatus": status,
-            "ResourceStatusReason": reason or None,
-            "ClientRequestToken": self.token or None,
-        }
-        self.events.append(said)
-        if own:
-            self.status, self.reason = Status(status), reason
-
-
-class Place(Struct, frozen=True):
-    """Where stacks stand. `exports`: by name; `schema`: what of a type can't be changed in place."""
-
-    client: stack_type.Clients
-    account: str
-    region: str
-    zones: tuple[str, ...]
-    exports: Callable[[], Mapping[str, str]]
-    schema: Callable[[str], Schema | None]
 
 
 class Operation:
@@ -231,7 +153,10 @@ class Operation:
 
     def _tried(self, name: str, kind: str, verb: str, act: Callable[[], stack_type.Made]) -> stack_type.Made:
         try:
-            return act()
+            made = act()
+            if not made.id:
+                raise LookupError("it was made, and nobody knows its id")
+            return made
         except ClientError as error:
             self._fail(name, kind, verb, _words(error))
         except (BotoCoreError, LookupError, TypeError, ValueError, NotImplementedError) as error:
@@ -350,23 +275,6 @@ class Operation:
             raise Unresolvable(f"No export named {export} found.")
         self.stack.imports.add(export)
         return found[export]
-
-
-def values(contents: Contents, stack: Stack, place: Place) -> dict[str, Any]:
-    """What Ref gives for parameters and pseudo parameters."""
-    found: dict[str, Any] = {
-        "AWS::Region": place.region,
-        "AWS::AccountId": place.account,
-        "AWS::StackName": stack.name,
-        "AWS::StackId": stack.id,
-        "AWS::Partition": "aws",
-        "AWS::URLSuffix": "amazonaws.com",
-        "AWS::NotificationARNs": list(contents.notifications),
-    }
-    for name, each in declared(contents.body).items():
-        value = contents.looked_up.get(name) or contents.parameters.get(name, each.default or "")
-        found[name] = value.split(",") if each.is_list else value
-    return found
 
 
 def _ordered(body: Mapping[str, Any]) -> Iterator[str]:

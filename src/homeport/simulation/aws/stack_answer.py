@@ -3,7 +3,7 @@
 from typing import Any
 
 from homeport.plan.stack.parameter import declared
-from homeport.simulation.aws.stack import Resource, Stack
+from homeport.simulation.aws.stack_model import Resource, Stack
 
 MASK = "****"
 

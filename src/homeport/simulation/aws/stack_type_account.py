@@ -22,6 +22,11 @@ def _role(scene: Scene, said: dict[str, Any]) -> Made:
 def _change_role(scene: Scene, id: str, said: dict[str, Any], old: dict[str, Any]) -> Made:
     iam = scene.client("iam")
     iam.update_assume_role_policy(RoleName=id, PolicyDocument=json.dumps(said["AssumeRolePolicyDocument"]))
+    if said.get("PermissionsBoundary") != old.get("PermissionsBoundary"):
+        if said.get("PermissionsBoundary"):
+            iam.put_role_permissions_boundary(RoleName=id, PermissionsBoundary=said["PermissionsBoundary"])
+        else:
+            iam.delete_role_permissions_boundary(RoleName=id)
     _grant(iam, id, old, said)
     made = iam.get_role(RoleName=id)["Role"]
     return Made(id, {"Arn": made["Arn"], "RoleId": made["RoleId"]})
@@ -74,6 +79,34 @@ def _policy(scene: Scene, said: dict[str, Any]) -> Made:
 def _delete_policy(scene: Scene, id: str, said: dict[str, Any]) -> None:
     for role in said.get("Roles") or ():
         scene.client("iam").delete_role_policy(RoleName=role, PolicyName=id)
+
+
+def _managed(scene: Scene, said: dict[str, Any]) -> Made:
+    """UG, AWS::IAM::ManagedPolicy: Ref is its ARN."""
+    name, text = said.get("ManagedPolicyName", scene.name), json.dumps(said["PolicyDocument"])
+    asked = {"PolicyName": name, "PolicyDocument": text, "Path": said.get("Path", "/")}
+    arn = scene.client("iam").create_policy(**asked, Description=said.get("Description", ""))["Policy"]["Arn"]
+    return Made(arn, {"PolicyArn": arn})
+
+
+def _change_managed(scene: Scene, id: str, said: dict[str, Any], old: dict[str, Any]) -> Made:
+    text = json.dumps(said["PolicyDocument"])
+    _forget_versions(scene, id)
+    scene.client("iam").create_policy_version(PolicyArn=id, PolicyDocument=text, SetAsDefault=True)
+    return Made(id, {"PolicyArn": id})
+
+
+def _delete_managed(scene: Scene, id: str, said: dict[str, Any]) -> None:
+    _forget_versions(scene, id)
+    scene.client("iam").delete_policy(PolicyArn=id)
+
+
+def _forget_versions(scene: Scene, arn: str) -> None:
+    """All but the one that counts."""
+    iam = scene.client("iam")
+    for each in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
+        if not each["IsDefaultVersion"]:
+            iam.delete_policy_version(PolicyArn=arn, VersionId=each["VersionId"])
 
 
 def _bucket(scene: Scene, said: dict[str, Any]) -> Made:
@@ -150,7 +183,11 @@ def _topic(scene: Scene, said: dict[str, Any]) -> Made:
 def _zone(scene: Scene, said: dict[str, Any]) -> Made:
     asked: dict[str, Any] = {"Name": said["Name"], "CallerReference": scene.name}
     if said.get("VPCs"):
-        asked["VPC"] = said["VPCs"][0]
+        first, *others = said["VPCs"]
+        if others:
+            raise NotImplementedError("a private hosted zone of several VPCs")
+        asked["VPC"] = first
+        asked["HostedZoneConfig"] = {"PrivateZone": True}
     made = scene.client("route53").create_hosted_zone(**asked)
     id = made["HostedZone"]["Id"].rpartition("/")[2]
     return Made(id, {"Id": id, "NameServers": made.get("DelegationSet", {}).get("NameServers", [])})
@@ -181,6 +218,7 @@ TYPES |= {
     "AWS::IAM::Role": Type(_role, _delete_role, _change_role),
     "AWS::IAM::InstanceProfile": Type(_profile, _delete_profile),
     "AWS::IAM::Policy": Type(_policy, _delete_policy, lambda scene, id, said, old: _policy(scene, said)),
+    "AWS::IAM::ManagedPolicy": Type(_managed, _delete_managed, _change_managed),
     "AWS::S3::Bucket": Type(
         _bucket,
         lambda scene, id, said: scene.client("s3").delete_bucket(Bucket=id),

@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from homeport.simulation.aws.stack_type import TYPES, Made, Scene, Type, missing, spec, tags, typed, without
+from homeport.simulation.aws.stack_type import TYPES, Made, Scene, Type, missing, tags, typed, without
 
 GROUP_NAME = "AutoScalingGroupName"
 
@@ -15,7 +15,7 @@ def _template(scene: Scene, said: dict[str, Any]) -> Made:
     made = ec2.create_launch_template(
         LaunchTemplateName=said.get("LaunchTemplateName", scene.name),
         LaunchTemplateData=_data(ec2, said),
-        TagSpecifications=spec(scene, {}, "launch-template"),
+        TagSpecifications=said.get("TagSpecifications", []),
     )["LaunchTemplate"]
     return _versions(made["LaunchTemplateId"], 1)
 
@@ -186,7 +186,7 @@ def _change_balancer(scene: Scene, id: str, said: dict[str, Any], old: dict[str,
 def _listener(scene: Scene, said: dict[str, Any]) -> Made:
     elb = scene.client("elbv2")
     asked = typed(elb, "CreateListener", without(said, "ListenerAttributes", "Tags"))
-    arn = elb.create_listener(**asked)["Listeners"][0]["ListenerArn"]
+    arn = elb.create_listener(**asked, Tags=tags(scene, said))["Listeners"][0]["ListenerArn"]
     return Made(arn, {"ListenerArn": arn})
 
 
@@ -199,7 +199,8 @@ def _change_listener(scene: Scene, id: str, said: dict[str, Any], old: dict[str,
 
 def _rule(scene: Scene, said: dict[str, Any]) -> Made:
     elb = scene.client("elbv2")
-    arn = elb.create_rule(**typed(elb, "CreateRule", said))["Rules"][0]["RuleArn"]
+    asked = typed(elb, "CreateRule", without(said, "Tags"))
+    arn = elb.create_rule(**asked, Tags=tags(scene, said))["Rules"][0]["RuleArn"]
     return Made(arn, {"RuleArn": arn, "IsDefault": False})
 
 

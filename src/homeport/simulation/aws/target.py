@@ -31,7 +31,7 @@ WORDS = {
 
 
 class Target(Struct, kw_only=True):
-    """`probe_at`, `until`: of the paced clock. `good`, `bad`: probes in a row."""
+    """`probe_at`, `left_at`, `until`: of the paced clock. `good`, `bad`: probes in a row."""
 
     id: str
     port: int
@@ -41,6 +41,7 @@ class Target(Struct, kw_only=True):
     good: int = 0
     bad: int = 0
     probe_at: float = 0.0
+    left_at: float = 0.0
     until: float = 0.0
     probing: bool = False
 
@@ -53,6 +54,7 @@ class Targets:
         self._clock = clock
         self._lock = threading.RLock()
         self._groups: dict[str, dict[tuple[str, int], Target]] = {}
+        self._told_at = 0.0
         self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="probe")
 
     def behaviours(self) -> Mapping[str, Behaviour]:
@@ -85,6 +87,13 @@ class Targets:
             there = [each for each in self._groups.get(group, {}).values() if each.state in ("draining", "unhealthy")]
         return {f"{self._address(each.id)}:{each.port}" for each in there}
 
+    def now(self) -> float:
+        return self._clock.monotonic()
+
+    def told(self, at: float) -> None:
+        """Requests are sent by what was here at that time, or later: who had begun to drain by then gets none."""
+        self._told_at = at
+
     # --- for the groups of servers
 
     def register(self, group: str, id: str, port: int | None = None) -> None:
@@ -107,7 +116,8 @@ class Targets:
             for each in self._groups.get(group, {}).values():
                 if each.id == id and port in (None, each.port) and each.state != "draining":
                     each.state, each.reason, each.words = "draining", "Target.DeregistrationInProgress", ""
-                    each.until = self._clock.monotonic() + delay
+                    each.left_at = self._clock.monotonic()
+                    each.until = each.left_at + delay
 
     def health(self, group: str, id: str) -> str:
         """The worst of its ports; `unused` where it isn't registered."""
@@ -166,7 +176,8 @@ class Targets:
     ) -> None:
         instance = self.inventory.instances().get(target.id)
         state = instance["State"]["Name"] if instance else "terminated"
-        if state in ("terminated", "shutting-down") or (target.state == "draining" and now >= target.until):
+        drained = target.state == "draining" and now >= target.until and self._told_at > target.left_at
+        if state in ("terminated", "shutting-down") or drained:
             # page "Register targets": an instance that is terminated is deregistered
             del there[key]
         elif target.state == "draining":
