@@ -55,9 +55,11 @@ def as_uid(uid: int, function: Callable[..., Any], *arguments: Any) -> Any:
             result = (True, function(*arguments))
         except BaseException:
             result = (False, traceback.format_exc())
-        with open(write, "wb") as pipe:
-            pickle.dump(result, pipe)
-        os._exit(0)
+        try:
+            with open(write, "wb") as pipe:
+                pickle.dump(result, pipe)
+        finally:
+            os._exit(0)  # whatever happened: it isn't the one who runs the tests
     os.close(write)
     with open(read, "rb") as pipe:
         data = pipe.read()

@@ -3,6 +3,7 @@
 Called by the local engine: adoption, ending what runs, diagnosis.
 """
 
+import errno
 import os
 import select
 import signal
@@ -107,7 +108,10 @@ def open_pidfd(pid: int, started: int) -> int | None:
     """A descriptor, readable when this very process ends, to be closed by the caller; None: it has ended."""
     try:
         descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
+    except OSError as error:
+        # while it is being reaped, its number is there and no process any more: EINVAL, since Linux 6.9 ENOENT
+        if error.errno not in (errno.ESRCH, errno.ENOENT, errno.EINVAL):
+            raise
         return None
     if not alive(pid, started):
         os.close(descriptor)

@@ -2,6 +2,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -37,6 +38,19 @@ def test_a_zombie_is_dead(shell: "subprocess.Popen[bytes]") -> None:
     assert not process.alive(shell.pid, started)
     assert process.open_pidfd(shell.pid, started) is None
     assert not process.send(shell.pid, started, signal.SIGTERM)
+
+
+def test_a_number_that_no_process_has_any_more_is_nobodys() -> None:
+    """As that of one that is being reaped: a thread's, which Linux refuses with the same words."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        assert thread.native_id is not None
+        assert process.open_pidfd(thread.native_id, 1) is None
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_another_process_with_the_pid_gets_no_signal(shell: "subprocess.Popen[bytes]") -> None:
