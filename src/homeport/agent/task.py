@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from homeport.agent.generation import Generations
 from homeport.agent.record import Bound
-from homeport.errors import Conflict, NotFound, Unavailable
+from homeport.errors import Conflict, NotAllowed, NotFound, Unavailable
 from homeport.instance import log, supervision
 from homeport.instance.address import Addresses
 from homeport.instance.assemble import Assembly, assemble
@@ -59,7 +59,7 @@ class Told:
             raise Conflict(f"{self._prefix}: this task was begun before {who}") from None
 
     def write(self, lines: list[Written]) -> None:
-        """Raises `Unavailable`: the same may be told again."""
+        """Raises `Unavailable`, `NotAllowed`: the same may be told again."""
         with contextlib.suppress(Conflict):  # only the answer was lost
             _tell(self._store, lines_key(self._prefix, self._pieces + 1), msgspec.json.encode(lines))
         self._pieces += 1
@@ -70,7 +70,8 @@ class Told:
         return key in self._store.list(key[: key.rindex("/") + 1])
 
     def end(self, code: int, tail: tuple[str, ...]) -> None:
-        """Raises `Unavailable` once the store has been away for too long."""
+        """Raises `Unavailable`, `NotAllowed` once the store has been away, or has refused it, for too long: a role's
+        rights may come back, what the task did doesn't."""
         ended = msgspec.json.encode(EndedTask(at=self._clock.now(), exit_code=code, tail=tail))
         until = self._clock.monotonic() + PATIENCE.total_seconds()
         while True:
@@ -78,7 +79,7 @@ class Told:
                 _tell(self._store, f"{self._prefix}ended", ended)
             except Conflict:
                 return
-            except Unavailable:
+            except (Unavailable, NotAllowed):
                 if self._clock.monotonic() >= until:
                     raise
                 pause(LOOK_SECONDS)
@@ -155,7 +156,7 @@ class _Watched:
         if self._fresh:
             try:
                 self._told.write(self._fresh)
-            except Unavailable:
+            except (Unavailable, NotAllowed):
                 return  # with what comes until the next look
             self._fresh = []
 

@@ -15,7 +15,7 @@ from homeport.control.measure import Measure
 from homeport.control.opening import Opening, Wish
 from homeport.control.pointer import Pointers
 from homeport.control.word import Word, Words
-from homeport.errors import Conflict, HomeportError, NotFound, Unavailable
+from homeport.errors import Conflict, HomeportError, NotAllowed, NotFound, Unavailable
 from homeport.model.action import Prepare
 from homeport.model.deployment import Continued, Deployment, Ended, Entry, Evidence, Phase, Reverting, Started, Verdict
 from homeport.model.event import Decided, Event
@@ -189,7 +189,7 @@ class AppControl:
             return
         try:
             may_act = self._may_act()
-        except Unavailable:
+        except (Unavailable, NotAllowed):
             self.waits_for = "the store"
             raise
         if not may_act:

@@ -4,7 +4,7 @@ import contextlib
 
 import msgspec
 
-from homeport.errors import Conflict, NotFound, Unavailable
+from homeport.errors import Conflict, NotAllowed, NotFound, Unavailable
 from homeport.plan.lease import BEAT_EVERY, TIME_TO_LIVE, Beat, LeaseView, beat_key, read_lease, released_key
 from homeport.ports.clock import Clock
 from homeport.ports.objects import ObjectStore
@@ -122,6 +122,6 @@ def create_beat(store: ObjectStore, key: str, data: bytes) -> None:
 
 @effect("lease.remove_beat")
 def remove_beat(store: ObjectStore, key: str) -> None:
-    """Old beats are only clutter: a store that doesn't answer now keeps them."""
-    with contextlib.suppress(Unavailable):
+    """Old beats are only clutter: a store that doesn't answer now, or lets nobody delete, keeps them."""
+    with contextlib.suppress(Unavailable, NotAllowed):
         store.delete(key)

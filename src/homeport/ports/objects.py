@@ -18,7 +18,8 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 class ObjectStore(Protocol):
     """Keys are slash-separated. Every method may raise `Unavailable`: the store doesn't answer. Nothing was changed
-    then, unless only the answer got lost: of a `create` it isn't known whether it was carried out."""
+    then, unless only the answer got lost: of a `create` it isn't known whether it was carried out. What
+    writes may raise `NotAllowed`: these credentials may only look."""
 
     @property
     def place(self) -> str:

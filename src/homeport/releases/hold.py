@@ -17,7 +17,7 @@ from datetime import timedelta
 import msgspec
 from msgspec import Struct
 
-from homeport.errors import Conflict, Failed, NotFound, Unavailable
+from homeport.errors import Conflict, Failed, NotAllowed, NotFound, Unavailable
 from homeport.ports.objects import Entry, ObjectStore
 from homeport.system.clock import pause
 
@@ -68,8 +68,8 @@ def holding(
 
 
 def let_go(store: ObjectStore, note: str) -> None:
-    """A store that doesn't answer now keeps the note: it ends by its age."""
-    with suppress(Unavailable):
+    """A store that doesn't answer now, or lets nobody delete, keeps the note: it ends by its age."""
+    with suppress(Unavailable, NotAllowed):
         store.delete(note)
 
 

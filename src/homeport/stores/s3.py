@@ -106,7 +106,7 @@ class S3Objects:
         until = self._clock.monotonic() + self._patience.total_seconds()
         while True:
             try:
-                with self._translated(f"create {key}"):
+                with self._translated(f"create {key}", writes=True):
                     self._put(key, data, writer)
                 return
             except Conflict:
@@ -133,7 +133,7 @@ class S3Objects:
         if self.size(key) is not None:
             raise Conflict(f"object store {self.url}: can't create {key}: it exists already")
         staged = f"{STAGING}/{secrets.token_hex(12)}"
-        with self._translated(f"create {key}"):
+        with self._translated(f"create {key}", writes=True):
             try:
                 self._stage(staged, path)
                 self._copy(staged, key)
@@ -169,7 +169,7 @@ class S3Objects:
 
     @effect("bucket.delete")
     def delete(self, key: str) -> None:
-        with self._translated(f"delete {key}", missing=key), suppress(NotFound):
+        with self._translated(f"delete {key}", missing=key, writes=True), suppress(NotFound):
             obstore.delete(self._store, key)
 
     def check_conditions(self) -> None:
@@ -221,7 +221,7 @@ class S3Objects:
 
     def _refuses(self, write: Any) -> bool:
         try:
-            with self._translated("try whether it keeps what exists"):
+            with self._translated("try whether it keeps what exists", writes=True):
                 write()
         except Conflict:
             return True
@@ -246,7 +246,7 @@ class S3Objects:
             obstore.list_with_delimiter(self._store, prefix=STAGING)
 
     @contextmanager
-    def _translated(self, doing: str, *, missing: str | None = None) -> Iterator[None]:
+    def _translated(self, doing: str, *, missing: str | None = None, writes: bool = False) -> Iterator[None]:
         try:
             yield
         except (BaseError, OSError) as error:
@@ -259,6 +259,7 @@ class S3Objects:
                 doing=doing,
                 missing=missing,
                 origin=self._access.origin,
+                writes=writes,
             ) from error
 
 

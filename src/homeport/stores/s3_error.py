@@ -9,7 +9,7 @@ from datetime import timedelta
 from msgspec import Struct
 from obstore.exceptions import AlreadyExistsError
 
-from homeport.errors import Conflict, HomeportError, NoStore, NotFound, Unavailable
+from homeport.errors import Conflict, HomeportError, NoStore, NotAllowed, NotFound, Unavailable
 
 AGAIN = timedelta(seconds=5)
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -70,9 +70,10 @@ def code_of(error: BaseException) -> str:
 
 
 def translated(
-    error: Exception, *, store: str, bucket: str, doing: str, missing: str | None, origin: str
+    error: Exception, *, store: str, bucket: str, doing: str, missing: str | None, origin: str, writes: bool = False
 ) -> HomeportError:
-    """`missing`: the key that there isn't, where the answer is 404 without a reason of its own."""
+    """`missing`: the key that there isn't, where the answer is 404 without a reason of its own. `writes`: refused, it
+    is `NotAllowed`, since who asked may only look; a store that can't be read is as good as away for who needs it."""
     text = str(error)
     said = text.partition("\n\nDebug source:")[0]
     found = _STATUS.search(said)
@@ -87,6 +88,8 @@ def translated(
         trouble = _NO_CREDENTIALS
     if trouble is not None:
         what, hint = (each.format(bucket=bucket, origin=origin) for each in (trouble.what, trouble.hint))
+        if trouble is _DENIED and writes:
+            return NotAllowed(f"{start}: {what}", hint=hint, details=_short(said))
         kind = NoStore if trouble is _NO_BUCKET else Unavailable
         return kind(f"{start}: {what}", hint=hint, details=_short(said))
     if status == 404 and missing is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from homeport.errors import Conflict, Invalid, NotFound, Unavailable
+from homeport.errors import Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from homeport.stores import s3
 from homeport.stores.objects import open_store
 from homeport.stores.s3 import S3Objects
@@ -64,11 +64,29 @@ def test_what_s3_answers_becomes_one_clear_error(
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         store = S3Objects(bucket.url(), hurried=True)
         for call in (lambda: store.get("a"), lambda: store.list("a/"), lambda: store.create("a", b"")):
-            with pytest.raises(Unavailable, match=expected) as caught:
+            with pytest.raises((Unavailable, NotAllowed), match=expected) as caught:
                 call()
-            assert (caught.value.retry_after is not None) == again
+            assert (getattr(caught.value, "retry_after", None) is not None) == again
             assert caught.value.hint
             assert "secret-of-the-bucket" not in repr(caught.value.details) + caught.value.message
+
+
+def test_a_write_that_is_refused_is_not_allowed_and_a_read_not_available(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Who may only look goes on looking; to who needs what can't be read, there is no store."""
+    with between(bucket, lambda method, path, ask: said(403, "AccessDenied")) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        store = S3Objects(bucket.url(), hurried=True)
+        path = tmp_path / "file"
+        path.write_bytes(b"x")
+        for write in (lambda: store.create("a", b""), lambda: store.create_from("a", path), lambda: store.delete("a")):
+            with pytest.raises(NotAllowed, match="access denied") as caught:
+                write()
+            assert bucket.name in (caught.value.hint or "")
+        for read in (lambda: store.get("a"), lambda: store.list("a/"), lambda: store.size("a")):
+            with pytest.raises(Unavailable, match="access denied"):
+                read()
 
 
 def test_what_passes_is_tried_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

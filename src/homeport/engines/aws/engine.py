@@ -195,10 +195,6 @@ class AwsEngine(Diskless):
             return self.one_offs.followed(self.turns.followed(kept))
         except NotAllowed:
             return kept
-        except Unavailable as error:
-            if error.retry_after is not None:
-                raise
-            return kept  # what it wants to keep is refused, and will be
 
     def _pulled(self, pool: Pool, kept: Kept) -> int:
         """What a new instance of the group comes upon in the store; 0 where nobody needs to know."""
