@@ -30,6 +30,7 @@ from tests.app_repository import make_repository
 from tests.bucket import Bucket, Server
 from tests.e2e.person import FILE, Person, get
 from tests.e2e.role import until_enough, wait_for
+from tests.mounted import sandboxes_with
 
 ROOT = Path(__file__).parents[2]
 ARGV = (sys.executable, "-m", "homeport.agent.main")
@@ -96,16 +97,7 @@ class Machine:
 
     def sandboxes(self) -> list[int]:
         """Host pids of first processes of sandboxes that have a directory of this server mounted."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                inner = (entry / "status").read_text().partition("NSpid:")[2].split("\n")[0].split()[-1]
-                mounts = (entry / "mountinfo").read_text()
-            except OSError:
-                continue
-            if inner == "1" and f"/{self.directory.parent.name}/server/instances/" in mounts:
-                found.append(int(entry.name))
-        return found
+        return list(sandboxes_with(self.directory / "instances"))
 
     def leave(self) -> None:
         """Nothing runs any more, whatever the agent does."""

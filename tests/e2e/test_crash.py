@@ -38,7 +38,6 @@ from homeport.plan.balancer_text import ROUTES
 from homeport.plan.journal import fold
 from homeport.plan.lease import read_lease
 from homeport.stores.state import State as Database
-from homeport.system import process
 from homeport.system.clock import SystemClock
 from homeport.system.effect import SITES
 from homeport.system.home import Home
@@ -47,6 +46,7 @@ from tests.app_repository import commit, git, make_repository
 from tests.crash_daemon import Goal
 from tests.e2e.balanced import Load, until
 from tests.local_world import Published, home_in, soon_given_up
+from tests.mounted import sandboxes_with
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 128_000_000
@@ -310,16 +310,11 @@ class Machine:
 
 def sandboxes(home: Home) -> dict[str, list[int | None]]:
     """Instance or task → host pids of the first processes of the sandboxes that have its directory mounted."""
-    pattern = re.compile(re.escape("/".join(home.instances.parts[-4:])) + r"/[^/ ]+/[^/ ]+/([^/ ]+)/app ")
     found: dict[str, list[int | None]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            match = pattern.search((entry / "mountinfo").read_text())
-            inner = (entry / "status").read_text().partition("NSpid:")[2].split("\n")[0].split()[-1]
-        except OSError:
-            continue
-        if match and inner == "1" and process.start_time(int(entry.name)):
-            found.setdefault(match[1], []).append(int(entry.name))
+    for pid, mounted in sandboxes_with(home.instances).items():
+        ids = [match[1] for each in mounted if (match := re.fullmatch(r"[^/]+/[^/]+/([^/]+)/app", each))]
+        for id_ in ids[:1]:
+            found.setdefault(id_, []).append(pid)
     return found
 
 

@@ -18,6 +18,7 @@ from tests.e2e.person import FILE, Person
 from tests.e2e.program import program_for
 from tests.e2e.role import ROLES, ROOT, wait_for
 from tests.e2e.terminal import terminal
+from tests.mounted import sandboxes_with
 
 USER = 61996
 FIRST = pytest.mark.parametrize("person", ROLES[:1], indirect=True, scope="module")
@@ -117,16 +118,7 @@ def inside(person: Person, mark: str) -> list[int]:
 
 def sandboxes(person: Person) -> set[int]:
     """Host pids of the first processes of all sandboxes with something of the person's home in them."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            levels = (process / "status").read_text().partition("NSpid:")[2].split("\n")[0].split()
-            mounted = f"{person.home.parent.name}/{person.home.name}/instances" in (process / "mountinfo").read_text()
-        except OSError:
-            continue
-        if len(levels) > 1 and levels[-1] == "1" and mounted:
-            found.add(int(process.name))
-    return found
+    return set(sandboxes_with(person.home / "instances"))
 
 
 def one_offs(person: Person) -> list[str]:
