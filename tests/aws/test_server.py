@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from homeport.simulation.aws.machine import Machine
+from homeport.simulation.aws.network import DEVICES, NAME, Bridge, network
 from homeport.simulation.aws.simulator import Simulator
 from homeport.system import process
 from tests.aws.world import SERVE, Stack, template, until
@@ -177,6 +179,24 @@ def test_metadata_want_a_token_and_tell_tags_and_credentials(aws: Simulator, sta
     assert "role: fleet-Role" in text
     assert '"AccessKeyId": "ASIA' in text
     assert '"region": "eu-west-1"' in text
+
+
+def test_a_bridge_keeps_its_address_whoever_joins_it(tmp_path: Path) -> None:
+    """Else whoever asked for it a moment before sends to a port of somebody else's."""
+    found, machines = network(), []
+    device = DEVICES / f"{NAME}{found.address.split('.')[2]}" / "address"
+    try:
+        before = device.read_text() if isinstance(found, Bridge) else ""
+        for number in range(3):
+            machines.append(Machine(tmp_path / str(number), {}, found, found.take()))
+            assert not before or device.read_text() == before
+        for machine in machines:
+            machine.shut_down()
+            assert machine.console.read_text() == "", "it ends without a word where nothing ran"
+    finally:
+        for machine in machines:
+            machine.power_off()
+        found.close()
 
 
 def test_nothing_of_an_instance_outlives_it(aws: Simulator, stack: Stack) -> None:

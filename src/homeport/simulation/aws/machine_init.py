@@ -6,6 +6,7 @@ Started by `machine` with an interpreter that has nothing of Homeport. Each line
 its input is the end of power.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -59,7 +60,8 @@ def carry_out(line: bytes, jobs: dict[int, str]) -> float | None:
     """The time at which all is to end; None: nothing was said of that."""
     said = json.loads(line)
     if "shutdown" in said:
-        os.kill(-1, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # nothing is left that could be told
+            os.kill(-1, signal.SIGTERM)
         return time.monotonic() + float(said["shutdown"])
     if "end" in said:
         for pid in [pid for pid, id in jobs.items() if id == said["end"]]:

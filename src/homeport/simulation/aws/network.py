@@ -19,6 +19,8 @@ THIRD = range(256)
 NETWORK = "198.18.{}"
 """Of RFC 2544's range for trials, which nobody has."""
 OWN, LAST = 254, 253
+HARDWARE = "02:c6:12:00:{:02x}:fe"
+"""Of a bridge; administered locally."""
 NAME = "hpsim"
 DEVICES = Path("/sys/class/net")
 
@@ -71,8 +73,9 @@ class Bridge:
         self._last = 0
         if (DEVICES / self._name).exists():
             _ip("link", "del", self._name)
+        # an address of its own: else it takes the lowest of its ports', and who knew the one before reaches nobody
         made = (
-            _ip("link", "add", self._name, "type", "bridge")
+            _ip("link", "add", self._name, "address", HARDWARE.format(third), "type", "bridge")
             and _ip("addr", "add", f"{self.address}/24", "dev", self._name)
             and _ip("link", "set", self._name, "up")
         )
