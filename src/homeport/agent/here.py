@@ -67,7 +67,7 @@ class Here:
         self.tried = wanted.release.number
 
         task = wanted.release.resolved.release_task
-        if task is not None:
+        if task is not None and self.fleet is None:  # in a fleet, the deployment has seen to it
             self.say(f"{wanted.name} has a release task, which isn't run here: {task}")
         self._bring_identity(wanted)
         if self.fleet is not None:
