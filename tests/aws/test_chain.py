@@ -104,6 +104,9 @@ def refused_at_first(person: Person) -> None:
     assert "nobody is here to confirm it" in refused
     assert "AWS::AutoScaling::AutoScalingGroup" in refused, "what would be made is shown"
     assert "; an hour costs 3 XTS, 1 to 15\nand one load balancer: 0.5 XTS an hour" in refused, "and what it costs"
+    assert any(
+        "AWS::AutoScaling::AutoScalingGroup" in each for each in person.document("up", code=2)["error"]["details"]
+    )
     error = person.document("up", "--yes", code=6)["error"]
     assert any("going under" in line for line in error["details"]), error
     gone = (each["id"] for each in person.document("ps", "--all")["instances"])

@@ -13,6 +13,7 @@ from homeport.system import process
 from tests.app_repository import commit, make_repository
 from tests.e2e.person import FILE, Person
 from tests.e2e.role import wait_for
+from tests.e2e.terminal import terminal
 
 
 @pytest.fixture
@@ -55,6 +56,8 @@ def test_the_main_job(person: Person) -> None:
         _looks_on(person, *words)
 
     assert "nobody is here to confirm" in person("down", code=2)
+    with terminal(person, "down", "--json") as typed:
+        assert '"invalid"' in typed.until("nobody is here to confirm"), "one document, and no question"
     pids = [each["pid"] for each in person.document("ps")["instances"]]
     assert person.document("down", "--yes")["engine_stopped"]
     assert not any(process.start_time(pid) for pid in pids)

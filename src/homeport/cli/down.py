@@ -45,7 +45,7 @@ def down(environment: str | None, directory: Path, as_json: bool, yes: bool, pur
             _one(api, where, app, apps, purge=purge, yes=yes, as_json=as_json)
             return
         if apps is not None or purge or remote.chosen() is not None:
-            _confirm(where, yes=yes, purge=purge)
+            _confirm(where, yes=yes, purge=purge, as_json=as_json)
         if apps is not None:
             with output.Progress(quiet=as_json) as progress:
                 api.down(where)
@@ -90,7 +90,8 @@ def _one(
     if apps is None or app not in apps:
         there = ", ".join(apps or ()) or "nothing"
         raise NotFound(f"{app} isn't up in {where}; there is {there}")
-    _confirm(f"{app} in {where}", yes=yes, purge=purge, command=f"homeport down --app {app} --yes")
+    command = f"homeport down --app {app} --yes"
+    _confirm(f"{app} in {where}", yes=yes, purge=purge, as_json=as_json, command=command)
     with output.Progress(quiet=as_json) as progress:
         api.down(where, app)
         progress.goes_on(f"{app} goes down all the same", f"homeport status -e {where}")
@@ -121,10 +122,10 @@ def _apps_of_file(directory: Path, where: str) -> tuple[str, ...]:
     return platform.apps if platform and platform.name == named else (named,)
 
 
-def _confirm(where: str, *, yes: bool, purge: bool, command: str = "homeport down --yes") -> None:
+def _confirm(where: str, *, yes: bool, purge: bool, as_json: bool, command: str = "homeport down --yes") -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if as_json or not sys.stdin.isatty():
         raise Invalid(f"down ends {where}, and nobody is here to confirm it", hint=command)
     what = f"End {where}, and remove its releases and config?" if purge else f"End {where}?"
     click.confirm(what, abort=True)

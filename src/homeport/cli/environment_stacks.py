@@ -3,6 +3,7 @@ Called by `up`, `deploy` and `down`.
 """
 
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -66,7 +67,7 @@ def bring_up(asked: "Asked", where: "Place", *, yes: bool, as_json: bool) -> Non
         _show(plan, where, resolved)
     for line in _by_hand(planner, plan):
         output.line(line, error=True)
-    _confirm(f"Apply this to {where.id}?", f"homeport up -e {where.name} --yes", yes=yes)
+    _confirm(plan, f"Apply this to {where.id}?", f"homeport up -e {where.name} --yes", yes=yes, as_json=as_json)
     with output.Progress(quiet=as_json) as progress:
         again = f"homeport up -e {where.name}   # goes on where this stopped; homeport down takes away what is there"
         progress.goes_on(BEGUN, again)
@@ -128,7 +129,7 @@ def bring_alone(files: Mapping[str, str], id: str, directory: Path, command: str
     if not as_json:
         for line in lines(plan):
             print(line)
-    _confirm(f"Apply this to {id}?", command, yes=yes)
+    _confirm(plan, f"Apply this to {id}?", command, yes=yes, as_json=as_json)
     with output.Progress(quiet=as_json) as progress:
         _carry_out(planner, plan, progress, (id,), who=place.person(directory), kept=False)
     return True
@@ -256,7 +257,7 @@ def _show(plan: "Plan", where: "Place", resolved: "Sequence[Resolved]") -> None:
     sizes = aws.sizes(where)
     price, unit, rest = _costs(where, aws_cost.count(resolved, sizes))
     for line in aws_cost.lines(resolved, sizes, of(where).instance_type, price, unit):
-        print(line)
+        output.line(line)
     if (zone := of(where).zone) is not None:
         for host in hosts(resolved, zone)[1]:
             print(f"{host} isn't in the hosted zone {zone}: its record is yours to make")
@@ -284,11 +285,17 @@ def _costs(where: "Place", count: int) -> tuple[float | None, str, str]:
     return found.instance, unit, rest
 
 
-def _confirm(question: str, command: str, *, yes: bool) -> None:
+def _confirm(plan: "Plan", question: str, command: str, *, yes: bool, as_json: bool) -> None:
+    from homeport.cli.stack_words import lines
+
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise Invalid("the environment's stacks change, and nobody is here to confirm it", hint=command)
+    if as_json or not sys.stdin.isatty():
+        raise Invalid(
+            "the environment's stacks change, and nobody is here to confirm it",
+            hint=command,
+            details=tuple(lines(plan)) if as_json else (),
+        )
     click.confirm(question, abort=True)
 
 
@@ -324,11 +331,14 @@ def _carry_out(
     from homeport.stacks.apply import BAD, Wishes
     from homeport.wiring import stacks
 
+    one_at_a_time = threading.Lock()
+
     def say(id: str, what: "StackEvent | str") -> None:
-        if isinstance(what, str):
-            progress.say(f"{id}  {what}")
-        elif output.live():
-            progress.waiting(event_line(id, what))
+        with one_at_a_time:  # each stack has a thread of its own
+            if isinstance(what, str):
+                progress.say(f"{id}  {what}")
+            elif output.live():
+                progress.waiting(event_line(id, what))
 
     chosen = replace(plan, stacks=tuple(each for each in plan.stacks if each.id in ids))
     results = stacks.applier(planner, say, who=who, kept=kept).apply(chosen, Wishes(allow=allow, surprises=True))
