@@ -16,6 +16,7 @@ BOUNDARY = f"arn:aws:iam::123456789012:policy/{ROLE}-boundary"
 STACK = "homeport-operator-plain"
 RARE = {
     "Look ec2:DescribeAddresses": "groups with addresses of their own",
+    "Look ec2:DescribeSubnets": "networks that are there",
     "End ec2:GetConsoleOutput": "of an instance that never begins its task: 10 minutes after its launch",
     "CancelCommand ssm:CancelCommand": "of a command that an instance never takes up",
     "MarkRelease ec2:CreateTags": "a release that changes nothing for an instance",

@@ -89,6 +89,34 @@ def test_a_machine_image_that_is_not_there(aws: Simulator, person: Person, value
     assert error["hint"].startswith("make image REGION=eu-west-1")
 
 
+def test_a_profile_that_there_is_not(person: Person) -> None:
+    person.environ["AWS_PROFILE"] = "nobody"
+    refused(person, 2, "no credentials for AWS", "nobody")
+
+
+def test_a_network_that_is_not_there_or_not_enough(aws: Simulator, person: Person) -> None:
+    ec2 = aws.client("ec2")
+    vpc, other = (ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"] for _ in range(2))
+    a, beside, b = (
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=f"eu-west-1{zone}")
+        for number, zone in enumerate("aab")
+    )
+    ids = [each["Subnet"]["SubnetId"] for each in (a, beside, b)]
+    nowhere = "subnet-0123456789abcdef0"
+    for network, subnets, said in (
+        (vpc, (ids[0], nowhere), f"there is no {nowhere}"),
+        (other, (ids[0], ids[2]), f"{ids[0]} is in {vpc}"),
+        (vpc, ids[:2], "all subnets are in eu-west-1a"),
+    ):
+        stated = f'region = "eu-west-1"\nvpc = "{network}"\nsubnets = ["{subnets[0]}", "{subnets[1]}"]'
+        commit(person.app, {"homeport.toml": FILE.replace('region = "eu-west-1"', stated)})
+        refused(person, 2, said)
+    for each in ids:
+        ec2.delete_subnet(SubnetId=each)
+    for each in (vpc, other):
+        ec2.delete_vpc(VpcId=each)
+
+
 def test_a_python_that_is_not_here_to_build_with(person: Person) -> None:
     commit(person.app, {"requirements.txt": "", ".python-version": "3.2\n"})
     refused(person, 2, ".python-version asks for Python 3.2")

@@ -38,6 +38,11 @@ def aws(said: Data, path: Path, notes: Notes) -> Aws | None:
             notes.add((*path, one), f"goes with {other}")
     if "zone_id" in stated and "zone" not in stated and not notes.known((*path, "zone")):
         notes.add((*path, "zone_id"), "goes with zone, the name")
+    if not missing and (certificate := stated.get("certificate")) is not None:
+        its, here = tuple(certificate.split(":")[3:5]), (stated["region"], stated["account"])
+        if its != here:
+            expected = "one of the balancer's own region and account"
+            notes.add((*path, "certificate"), f"is of {' and '.join(its)}, expected {expected}, {' and '.join(here)}")
     return Aws(**stated) if not missing else None
 
 

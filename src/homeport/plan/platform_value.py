@@ -280,18 +280,25 @@ def route_to(value: Any) -> str:
     return f"{url.scheme}://{url.netloc.lower()}"
 
 
+def _wrong(value: Any, expected: re.Pattern[str]) -> str:
+    """What isn't a list of such texts, or the first of it that is none; empty: all are."""
+    if not isinstance(value, list):
+        return found(value)
+    return next((found(each) for each in value if not isinstance(each, str) or not expected.fullmatch(each)), "")
+
+
 def subnets(value: Any) -> tuple[str, ...]:
     """A load balancer wants two zones at least."""
-    if not isinstance(value, list) or not all(isinstance(each, str) and SUBNET.fullmatch(each) for each in value):
-        raise Invalid(f'expected ids of subnets, ["subnet-…", "subnet-…"], found {found(value)}')
+    if wrong := _wrong(value, SUBNET):
+        raise Invalid(f'expected ids of subnets, ["subnet-…", "subnet-…"], found {wrong}')
     if len(set(value)) < 2:
         raise Invalid("expected two subnets at least, in different zones")
     return tuple(dict.fromkeys(value))
 
 
 def allocations(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) and ALLOCATION.fullmatch(each) for each in value):
-        raise Invalid(f'expected allocation ids of Elastic IP addresses, ["eipalloc-…", …], found {found(value)}')
+    if wrong := _wrong(value, ALLOCATION):
+        raise Invalid(f'expected allocation ids of Elastic IP addresses, ["eipalloc-…", …], found {wrong}')
     if twice := sorted({each for each in value if value.count(each) > 1}):
         raise Invalid(f"has {', '.join(twice)} twice")
     if len(value) > MOST_ADDRESSES:

@@ -191,6 +191,8 @@ def check_premises(place: Place, *, fresh: bool, addresses: Sequence[str]) -> No
     premises.check_instance_type(client, place, aws)
     if addresses:
         premises.check_addresses(client, place, addresses)
+    if aws.vpc is not None:
+        premises.check_network(client, place, aws.vpc, aws.subnets)
     if aws.zone is not None:
         premises.check_zone(client, place, aws.zone, aws.zone_id)
     if fresh:

@@ -116,6 +116,11 @@ def test_no_platform_is_taken_for_another() -> None:
         ('listen = "127.0.0.1:80"', "isn't for engine"),
         ('vpc = "vpc-0a1b2c3d"', "goes with subnets"),
         ('subnets = ["subnet-0a1b2c3d"]', "two subnets"),
+        ('subnets = ["subnet-a", "subnet-0a1b2c3d"]', 'found "subnet-a"'),
+        (
+            'certificate = "arn:aws:acm:us-east-1:123456789012:certificate/a"',
+            "is of us-east-1 and 123456789012, expected one of the balancer's own region and account, eu-west-1",
+        ),
         ('instance_type = "large"', "an EC2 instance type"),
         ('boundary = "homeport-shop"', "the ARN of a policy"),
     ],

@@ -25,16 +25,17 @@ Client = Callable[[str], Any]
 def check_region(place: Place, aws: Aws) -> None:
     """Nothing, where botocore knows the region with all services; nobody is asked. Raises `Invalid`."""
     import botocore
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import UnknownRegionError
 
     from homeport.engines.aws.cloud import session
 
-    known = session()
-    try:
-        partition = known.get_partition_for_region(aws.region)
-    except BotoCoreError:
-        partition = "aws"
-    offered = {name: known.get_available_regions(name, partition) for name in SERVICES}
+    with translated(f"the region {aws.region}"):
+        known = session()  # which reads the profile that is meant, if there is one
+        try:
+            partition = known.get_partition_for_region(aws.region)
+        except UnknownRegionError:
+            partition = "aws"
+        offered = {name: known.get_available_regions(name, partition) for name in SERVICES}
     if aws.region not in offered["ec2"]:
         raise Invalid(
             f"{place.id}: botocore {botocore.__version__} knows no region {aws.region}"
@@ -112,6 +113,26 @@ def check_addresses(client: Client, place: Place, ids: Sequence[str]) -> None:
         raise Invalid(
             f"{place.id}: there is no Elastic IP address {', '.join(missing)} in this account and region",
             hint="aws ec2 describe-addresses; a new one: aws ec2 allocate-address",
+        )
+
+
+def check_network(client: Client, place: Place, vpc: str, subnets: Sequence[str]) -> None:
+    """Nothing, where these subnets are that network's, in two zones at least. Raises `Invalid`, `Unavailable`."""
+    with translated(f"the network {vpc}"):
+        wanted = [{"Name": "subnet-id", "Values": list(subnets)}]
+        seen = {each["SubnetId"]: each for each in client("ec2").describe_subnets(Filters=wanted)["Subnets"]}
+    hint = f"[environments.{place.name}] subnets = …; aws ec2 describe-subnets --filters Name=vpc-id,Values={vpc}"
+    missing = [each for each in subnets if each not in seen]
+    if missing:
+        raise Invalid(f"{place.id}: there is no {', '.join(missing)} in this account and region", hint=hint)
+    other = {id_: each["VpcId"] for id_, each in seen.items() if each["VpcId"] != vpc}
+    if other:
+        where = ", ".join(f"{id_} is in {its}" for id_, its in sorted(other.items()))
+        raise Invalid(f"{place.id}: {where}, expected {vpc}", hint=hint)
+    zones = {each["AvailabilityZone"] for each in seen.values()}
+    if len(zones) < 2:
+        raise Invalid(
+            f"{place.id}: all subnets are in {', '.join(zones)}, and a load balancer wants two zones", hint=hint
         )
 
 
