@@ -19,7 +19,8 @@ from homeport.ports.engine import LogQuery
 from homeport.system.clock import pause
 from homeport.system.sockets import listening
 
-LOG_LINES = 20
+LOG_LINES = 12
+"""With what is said before them, they are within the last 20 lines, which a verdict has."""
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 

@@ -24,7 +24,7 @@ def trouble(instance: Instance, *, since_at: datetime, grace: timedelta, baking_
     if instance.unheard == instance.release:
         return f"{instance.id} can't be reached: {instance.reason}"
     if instance.died:
-        return f"{instance.id} failed: {instance.reason}" if instance.reason else f"{instance.id} ended by itself"
+        return f"{instance.id}: {instance.reason}" if instance.reason else f"{instance.id} ended by itself"
     if _abandoned(instance):
         said = f": {instance.hook.said}" if instance.hook is not None and instance.hook.said else ""
         return f"the launching hook of {instance.id} doesn't let it go on{said}"

@@ -31,6 +31,7 @@ class Service:
         self.unknown: set[str] = set()
         self.sent: list[Mapping[str, Any]] = []
         self.cancelled: list[str] = []
+        self.errors = ""
 
     def send_command(self, **said: Any) -> Mapping[str, Any]:
         if self.unknown & set(said["InstanceIds"]):
@@ -44,14 +45,15 @@ class Service:
         return self
 
     def paginate(self, *, CommandId: str, Details: bool = False) -> Iterator[Mapping[str, Any]]:
-        wrote = {"CommandPlugins": [{"Output": "it serves\n"}]} if Details else {}
+        errors = f"----------ERROR-------\n{self.errors}" if self.errors else ""
+        wrote = {"CommandPlugins": [{"Output": f"it serves\n{errors}"}]} if Details else {}
         yield {
             "CommandInvocations": [{"InstanceId": id_, "Status": each[0], **wrote} for id_, each in self.states.items()]
         }
 
     def get_command_invocation(self, *, CommandId: str, InstanceId: str) -> Mapping[str, Any]:
         status, details = self.states[InstanceId]
-        return {"Status": status, "StatusDetails": details, "StandardErrorContent": ""}
+        return {"Status": status, "StatusDetails": details, "StandardErrorContent": self.errors}
 
     def cancel_command(self, *, CommandId: str, InstanceIds: list[str]) -> None:
         self.cancelled += InstanceIds
@@ -143,6 +145,16 @@ def test_one_that_heard_and_failed_is_another_matter(desk: Desk) -> None:
     desk.service.states = {"i-1": ("Failed", "Failed")}
     turn = desk.after(SECOND)
     assert (turn.unheard, turn.failed) == (False, "homeport-agent deploy: Failed")
+
+
+def test_what_systems_managers_agent_adds_is_no_word_of_ours(desk: Desk) -> None:
+    desk.begin("i-1")
+    desk.service.states = {"i-1": ("Failed", "Failed")}
+    said = "error: r2 isn't healthy; r1 serves again\n  it answered 500\n"
+    desk.service.errors = f"{said}failed to run commands: exit status 6"
+    turn = desk.after(SECOND)
+    assert (turn.failed, turn.lines) == ("r2 isn't healthy; r1 serves again", ("  it answered 500",))
+    assert desk.heard == [("i-1", "it serves\nerror: r2 isn't healthy; r1 serves again\n  it answered 500\n")]
 
 
 def test_an_invocation_that_never_appears_is_given_up_and_mustnt_come_late(desk: Desk) -> None:

@@ -17,7 +17,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
         (
             "i-1:r3",
             "r3 isn't healthy after 8 s; r2 serves again",
-            "i-1:r3 failed: r3 isn't healthy after 8 s; r2 serves",
+            "i-1:r3: r3 isn't healthy after 8 s; r2 serves",
         ),
     ],
 )

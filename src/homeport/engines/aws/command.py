@@ -1,5 +1,6 @@
 """Commands on instances, by Systems Manager's Run Command. Used by `engine`."""
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,10 @@ ALL = "100%"
 """All of a command's instances at once, and whatever becomes of it on one of them, the others get it: "MaxErrors: The
 maximum number of errors allowed without the command failing", 0 by default."""
 UNDER_WAY = ("Pending", "InProgress", "Delayed", "Cancelling")
+_FAILED = re.compile(r"failed to run commands: exit status \d+\n?\Z")
+_BETWEEN = re.compile(r"\n?-{10,}ERROR-{7,}\n")
+"""What Systems Manager's agent adds to what a script wrote: an end that the status says too, and, where both are in one
+text, a line between output and errors."""
 UNHEARD = {
     "deliverytimedout": f"Systems Manager couldn't deliver the command within {DELIVERY_SECONDS} s",
     "undeliverable": "Systems Manager can't deliver the command: the instance isn't there for it, or doesn't answer",
@@ -93,7 +98,7 @@ class Commands:
     def outputs(self, command: str) -> dict[str, str]:
         """Instance → what it wrote, the first 2,500 characters: one call for 50 of them."""
         return {
-            each["InstanceId"]: "".join(plugin.get("Output", "") for plugin in each.get("CommandPlugins", ()))
+            each["InstanceId"]: "".join(_own(plugin.get("Output", "")) for plugin in each.get("CommandPlugins", ()))
             for each in self._invocations(command, Details=True)
         }
 
@@ -122,5 +127,10 @@ class Commands:
             status=str(said.get("StatusDetails") or status),
             code=int(said.get("ResponseCode", -1)),
             output=str(said.get("StandardOutputContent", "")),
-            errors=str(said.get("StandardErrorContent", "")),
+            errors=_own(str(said.get("StandardErrorContent", ""))),
         )
+
+
+def _own(text: str) -> str:
+    """What the script wrote itself."""
+    return _BETWEEN.sub("\n", _FAILED.sub("", text))

@@ -9,7 +9,10 @@ from botocore.parsers import ResponseParserError
 
 from homeport.errors import Conflict, HomeportError, Invalid, NotAllowed, NotFound, Unavailable
 
-LOGIN = "aws sso login, or AWS_PROFILE=…, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+LOGIN = (
+    "AWS_PROFILE=… with keys of its own, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; with SSO: aws sso login, then "
+    'eval "$(aws configure export-credentials --format env)"'
+)
 ALLOW = "an administrator makes the role that may: homeport operator"
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 UNKNOWN_KEY = {

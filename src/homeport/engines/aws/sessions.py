@@ -5,7 +5,6 @@ Nobody's standard input reaches that far, nor is there a terminal.
 """
 
 import os
-import re
 import shlex
 from datetime import timedelta
 
@@ -30,8 +29,6 @@ LOOK_SECONDS = 1.0
 KILLED, TIMED_OUT = 137, 124
 LONGEST = timedelta(hours=1)
 """Of a command inside an instance, where none is stated."""
-_FAILED = re.compile(r"failed to run commands: exit status \d+\n?\Z")
-"""What Systems Manager's agent adds to standard error."""
 
 
 class AwsSessions:
@@ -93,7 +90,7 @@ class AwsSessions:
         seconds = int((limit + GRACE).total_seconds()) + 30
         result = self._carried_out(instance, argv, seconds, why=f"{asked.by}: exec")
         _write(streams.stdout, result.output)
-        _write(streams.stderr, _FAILED.sub("", result.errors))
+        _write(streams.stderr, result.errors)
         reason = "" if result.code >= 0 else f"{instance} didn't carry it out: {result.unheard or result.status}"
         code = result.code if result.code >= 0 else KILLED
         if code == TIMED_OUT:

@@ -18,6 +18,7 @@ from homeport.errors import HomeportError, NotFound
 from homeport.ports.clock import Clock
 
 DEPLOY_SECONDS = 1800
+FAILED = "Failed"
 DELIVERED_WITHIN = timedelta(seconds=DELIVERY_SECONDS)
 SHOWN_WITHIN = DELIVERED_WITHIN + timedelta(minutes=1)
 """Until a command that was sent is to be seen on its instance."""
@@ -96,7 +97,11 @@ class Turns:
         result = self.commands.result(turn.command, instance)
         if result.unheard:
             return replace(turn, command="", ended_at=now, failed=result.unheard, unheard=True)
-        first, *lines = [*result.errors.strip().splitlines(), f"homeport-agent deploy: {result.status or 'Failed'}"]
+        status = result.status or FAILED
+        said = result.errors.strip().splitlines()
+        if status != FAILED or not said:
+            said.append(f"homeport-agent deploy: {status}")
+        first, *lines = said
         return replace(turn, command="", ended_at=now, failed=first.removeprefix("error: "), lines=tuple(lines))
 
     def keep(self, turns: Mapping[str, Turn]) -> None:

@@ -268,7 +268,7 @@ class Turn:
                 fresh = self.ground.launch(group, subnet, number)
             except LaunchFailed as error:
                 failed = group.begin("Launching a new EC2 instance", cause, self.at)
-                end(failed, self.at, "Failed", f"{error} Launching EC2 instance failed.")
+                end(failed, self.at, "Failed", f"{str(error).rstrip('.')}. Launching EC2 instance failed.")
                 self._back_off()
                 return
             for member in fresh:
