@@ -228,10 +228,9 @@ def _by_hand(planner: "Planner", plan: "Plan") -> Iterator[str]:
         seen = planner.seen[each.id]
         if seen.deployed is None:
             continue
-        last = stacks.history().last(each.target, each.name, 1)
-        other = by_hand(seen.deployed, seen.text, last[0]) if last else []
-        if other and last[0].ended is not None:
-            since = f"{last[0].ended.at:%Y-%m-%d %H:%M} UTC"
+        last = stacks.history().to_last_end(each.target, each.name)
+        if other := by_hand(seen.deployed, seen.text, last):
+            since = f"{(last[0].ended or last[0].begun).at:%Y-%m-%d %H:%M} UTC"
             yield f"note: {each.id} was changed by hand since {since} ({', '.join(other)}): that is taken back"
 
 

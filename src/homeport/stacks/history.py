@@ -69,6 +69,15 @@ class History:
         """The newest first."""
         return [self.get(target, name, number) for number in reversed(self.numbers(target, name)[-count:])]
 
+    def to_last_end(self, target: Target, name: str) -> list[Operated]:
+        """The newest first: those whose end nobody saw, and the one before, which has one."""
+        found: list[Operated] = []
+        for number in reversed(self.numbers(target, name)):
+            found.append(self.get(target, name, number))
+            if found[-1].ended is not None:
+                break
+        return found
+
 
 def _prefix(target: Target, name: str) -> str:
     return f"_stacks/{target.account}/{target.region}/{name}/"

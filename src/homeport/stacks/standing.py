@@ -1,14 +1,14 @@
 """What stands in the clouds beyond single descriptions: drift, resources of nested stacks, stacks that the project no
 longer has. Called by commands that read, by `stack plan --drift` and by `stack prune`; by wiring for environments."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
 from homeport.errors import Conflict, Invalid, Unavailable
 from homeport.model.located import Located, Mark
 from homeport.model.stack import Deployed, Drift, Stack, StackResource, Status, Target
-from homeport.model.stack_history import Operated
+from homeport.model.stack_history import Begun, Operated
 from homeport.plan.stack.package import NESTED
 from homeport.plan.stack.parameter import MASK
 from homeport.plan.stack.setting import OWNER_TAG, STACK_TAG
@@ -77,12 +77,19 @@ def of_owner(formation: CloudFormation, owner: str) -> dict[str, Deployed]:
     }
 
 
-def by_hand(deployed: Deployed, text: str, last: Operated) -> list[str]:
-    """In what the stack, whose template is `text`, isn't as this last operation left it; nothing where that didn't end
-    well, or nobody can know."""
-    if last.ended is None or last.ended.outcome != Outcome.DONE or not last.begun.template:
-        return []
-    begun, values = last.begun, deployed.parameters
+def by_hand(deployed: Deployed, text: str, operations: Sequence[Operated]) -> list[str]:
+    """In what the stack, whose template is `text`, isn't as one of these left it, the newest first: the last that
+    ended, or one after it whose end nobody saw. Nothing where that didn't end well, or nobody can know."""
+    found = []
+    for each in operations:
+        if (each.ended is not None and each.ended.outcome != Outcome.DONE) or not each.begun.template:
+            return []
+        found.append(_other(deployed, text, each.begun))
+    return found[0] if found and all(found) else []
+
+
+def _other(deployed: Deployed, text: str, begun: Begun) -> list[str]:
+    values = deployed.parameters
     other = [name for name, value in begun.parameters.items() if value not in (MASK, values.get(name, value))]
     if parse(begun.template, deployed.name).body != parse(text, deployed.name).body:
         other.append("its template")

@@ -208,9 +208,9 @@ def doctor(place: Place) -> list[Check]:
 
     def look() -> Standing:
         there, history, formation = standing(place), History(store(place)), cloudformation(place)
-        last = {id_: history.last(target(place), each.name, 1) for id_, each in there.items()}
+        last = {id_: history.to_last_end(target(place), each.name) for id_, each in there.items()}
         changed = {
-            id_: by_hand(each, formation.template(each.name), last[id_][0]) for id_, each in there.items() if last[id_]
+            id_: by_hand(each, formation.template(each.name), last[id_]) for id_, each in there.items() if last[id_]
         }
         return Standing(stacks=there, by_hand=changed)
 

@@ -1,21 +1,24 @@
 """Stacks that stand: drift, imports, stuck ones, deletion, who reads what, what is kept of it all."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from homeport.errors import Conflict, HomeportError, Invalid, NotFound
-from homeport.model.stack import Drift, Import, Status, Target
+from homeport.model.stack import Deployed, Drift, Import, Status, Target
+from homeport.model.stack_history import Begun, Ended
 from homeport.model.stack_plan import Action, StackPlan
 from homeport.stacks.apply import Applier, Diary, Outcome, Wishes
 from homeport.stacks.history import History
 from homeport.stacks.operation import Operation, Watcher
-from homeport.stacks.standing import drift, orphans
+from homeport.stacks.standing import by_hand, drift, orphans
 from homeport.stores.objects import open_store
 from tests.stack_project import ACCOUNT, SETTINGS, Site
 
 TARGET = Target(ACCOUNT, "eu-west-1")
+AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def operation(site: Site, name: str) -> Operation:
@@ -34,6 +37,37 @@ def test_drift_is_found_and_told(tmp_path: Path) -> None:
     assert drift(formation, "web", site.clock.pause) == (changed,)
     with pytest.raises(NotFound):
         drift(formation, "none", site.clock.pause)
+
+
+ONE, TWO, MINE = (f"Resources:\n  {each}:\n    Type: AWS::SNS::Topic\n" for each in ("One", "Two", "Mine"))
+
+
+@pytest.mark.parametrize(
+    ("operations", "there", "differs"),
+    [
+        (((ONE, Outcome.DONE),), ONE, False),
+        (((ONE, Outcome.DONE),), MINE, True),
+        (((ONE, Outcome.FAILED),), MINE, False),
+        (((ONE, None),), ONE, False),
+        (((ONE, None),), MINE, True),
+        (((TWO, None), (ONE, Outcome.DONE)), ONE, False),
+        (((TWO, None), (ONE, Outcome.DONE)), TWO, False),
+        (((TWO, None), (ONE, Outcome.DONE)), MINE, True),
+        ((), MINE, False),
+    ],
+)
+def test_what_was_changed_by_hand_is_told_from_what_nobody_saw_the_end_of(
+    operations: tuple[tuple[str, Outcome | None], ...], there: str, differs: bool, tmp_path: Path
+) -> None:
+    """Whoever began one may have died before or after it was carried out."""
+    history = History(open_store(str(tmp_path)))
+    plan = StackPlan(id="web", name="web", target=TARGET, action=Action.UPDATE, reason="")
+    for template, outcome in reversed(operations):
+        number = history.begin(Begun(number=0, at=AT, who="Ada", plan=plan, template=template))
+        if outcome is not None:
+            history.end(TARGET, "web", number, Ended(at=AT, outcome=outcome))
+    deployed = Deployed(id="arn", name="web", status=Status.UPDATE_COMPLETE, changed_at=AT)
+    assert by_hand(deployed, there, history.to_last_end(TARGET, "web")) == (["its template"] if differs else [])
 
 
 def test_a_stuck_rollback_goes_on(tmp_path: Path) -> None:
