@@ -118,11 +118,17 @@ def test_what_runs_is_kept_well_and_the_engine_comes_back(disk: Disk, person: Pe
     disk.fill()
     daemon = engine(person)
     assert daemon
+    # as where others fill the disk while it has just given up what it kept for itself
+    (disk.seen / "home/reserve").unlink(missing_ok=True)
+    disk.fill()
     os.kill(daemon, signal.SIGKILL)
     wait_for(lambda: engine(person) not in (None, daemon), "the engine is back", PATIENCE_SECONDS)
     disk.fill()
     wait_for(lambda: serves(person, "plain 1 r1 "), "it serves", PATIENCE_SECONDS)
     wait_for(lambda: [each["target"] for each in person.instances()] == ["ready"], "one alone", PATIENCE_SECONDS)
+    disk.empty()
+    person("gc")
+    assert (disk.seen / "home/reserve").exists(), "kept again"
 
 
 def test_everything_says_so_and_what_to_type(disk: Disk, person: Person) -> None:

@@ -222,11 +222,14 @@ class Addresses:
         return known[1]
 
     def _save(self, claims: list[Claim], released: dict[str, datetime]) -> None:
+        """Writes nothing where that is said already: on a full disk an engine comes back all the same."""
         self._own = _Claims(home=self._own.home, claims=claims, released=released)
         text = msgspec.json.encode(self._own).decode()
         try:
-            _keep(self._kept, text)
-            _show(self._shown, text)
+            if _read(self._kept, os.getuid()) != self._own:
+                _keep(self._kept, text)
+            if _read(self._shown, os.getuid()) != self._own:
+                _show(self._shown, text)
         except OSError as error:
             # what fails when it is written to, not opened, has no name
             raise Unavailable(

@@ -52,6 +52,17 @@ def test_a_claim_is_kept_over_restarts(tmp_path: Path, clock: Hand) -> None:
     assert len(again.all()) == 4
 
 
+def test_what_stands_there_is_not_written_again(tmp_path: Path, clock: Hand) -> None:
+    """So that an engine comes back on a full disk."""
+    addresses(tmp_path, clock).port("shop/web-1/web")
+    files = (tmp_path / "one/addresses.json", *(tmp_path / "machine").glob("*.json"))
+    before = [each.stat().st_ino for each in files]
+    assert len(before) == 2
+    again = addresses(tmp_path, clock)
+    again.show()
+    assert [each.stat().st_ino for each in files] == before
+
+
 def test_two_homes_never_meet(tmp_path: Path, clock: Hand) -> None:
     one, two = addresses(tmp_path, clock), addresses(tmp_path, clock, "two")
     for number in range(5):
