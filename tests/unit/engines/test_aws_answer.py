@@ -87,9 +87,10 @@ def test_a_turn_goes_on_until_the_instance_tells_its_release() -> None:
 
 
 def test_a_turn_that_failed_is_a_generation_that_died_beside_the_instance() -> None:
-    turn = Turn(release=2, command="", begun_at=NOW, ended_at=NOW, failed="not healthy")
+    said = ("  answered 500", "more")
+    turn = Turn(release=2, command="", begun_at=NOW, ended_at=NOW, failed="not healthy", lines=said)
     living = seen(turn=turn, health="healthy")
     assert (living.release, living.next_release, living.died, living.target) == (1, None, False, Target.READY)
     dead = answer.refused(living, turn)
     assert (dead.id, dead.release, dead.state, dead.died) == ("i-1:r2", 2, State.TERMINATED, True)
-    assert (dead.reason, dead.ended_at) == ("not healthy", NOW)
+    assert (dead.reason, dead.ended_at, dead.check) == ("not healthy; answered 500", NOW, Check.INITIAL)

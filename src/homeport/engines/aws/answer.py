@@ -90,12 +90,13 @@ def refused(seen: Instance, turn: Turn) -> Instance:
         unheard=turn.release if turn.unheard else None,
         state=State.TERMINATED,
         run=Run.STOPPED,
+        check=Check.INITIAL,
         target=Target.UNUSED,
         port=None,
         started_at=turn.begun_at,
         ended_at=turn.ended_at,
         died=True,
-        reason=turn.failed,
+        reason="; ".join((turn.failed, *(each.strip() for each in turn.lines[:1]))),
     )
 
 
