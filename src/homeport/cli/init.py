@@ -1,6 +1,7 @@
 """`homeport init`: a first homeport.toml."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ import click
 from msgspec.structs import replace
 
 from homeport.cli import options, output, place
-from homeport.errors import Invalid
+from homeport.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
     from homeport.plan.detect import Accept, Detected
@@ -61,7 +62,7 @@ def init(
     From what the code says; asks nothing. With --engine aws, an environment on AWS is added; nothing is made there.
     """
     if engine == "aws":
-        block = _on_aws(environment, region=region, account=account)
+        block = _on_aws(directory, environment, region=region, account=account)
         path, lines = _add(directory, block, environment, app=app, force=force)
         next_ = (
             f"homeport up -e {environment}   # shows what it will make, and asks\n"
@@ -80,9 +81,11 @@ def init(
     print(f"wrote {place.shown(path)}; next: git add {path.name}, commit, {next_}")
 
 
-def _on_aws(environment: str, *, region: str | None, account: str | None) -> str:
-    """The environment's section. Raises `Invalid`."""
+def _on_aws(directory: Path, environment: str, *, region: str | None, account: str | None) -> str:
+    """The environment's section. Raises `Invalid`, also for a region that there isn't."""
+    from homeport.model.platform import Aws, Place
     from homeport.plan import platform_value as typed
+    from homeport.wiring import aws
 
     if account is None or not typed.ACCOUNT.fullmatch(account):
         raise Invalid(f"--account is {account or 'missing'}, expected the account's twelve digits", hint=_WHO)
@@ -90,6 +93,10 @@ def _on_aws(environment: str, *, region: str | None, account: str | None) -> str
         raise Invalid(f"--region is {region or 'missing'}, expected one such as eu-west-1")
     if problem := typed.name_problem(environment):
         raise Invalid(f"-e {environment}: {problem}")
+    stated = Aws(account=account, region=region)
+    where = Place(platform=directory.resolve().name, name=environment, engine="aws", aws=stated)
+    with suppress(Unavailable):  # without boto3 nobody knows; `up` says what to install
+        aws.check_region(where)
     lines = (f"[environments.{environment}]", 'engine = "aws"', f'account = "{account}"', f'region = "{region}"')
     return "\n".join(lines) + "\n"
 

@@ -41,6 +41,7 @@ def test_nothing_is_lost_of_a_file_that_has_it_already(app: Path, capsys: pytest
         (("--engine", "aws", "--region", "eu-west-1", "--account", "12"), "twelve digits"),
         (("--engine", "aws", "--account", "123456789012"), "--region is missing"),
         (("--engine", "aws", "--account", "123456789012", "--region", "europe"), "eu-west-1"),
+        ((*WORDS[1:4], "eu-wset-1", *WORDS[5:]), 'knows no region eu-wset-1, did you mean "eu-west-1"?'),
         ((*WORDS[1:], "-e", "Not A Name"), "a name is made of"),
         (("--region", "eu-west-1"), "for --engine aws"),
     ],
