@@ -90,7 +90,7 @@ def stacks(
     if not standing:
         return [Check(name="stacks", ok=False, found="none stands", expected="those of homeport up", mend=up,
                       needed=False)]  # fmt: skip
-    found = f"{', '.join(well)} stand" if well else "none is as it should be"
+    found = f"{', '.join(well)} stand{'s' if len(well) == 1 else ''}" if well else "none is as it should be"
     found += f"; there is no {', '.join(sorted(lacking))}" if lacking else ""
     whole = Check(
         name="stacks",

@@ -61,7 +61,7 @@ def test_each_other_stack_says_its_state_and_what_mends_it(status: Status, neede
     assert f"{status} (no room)" in edge.found
     assert (edge.ok, edge.needed) == (False, needed)
     assert edge.mend.startswith(mend)
-    assert (found["stacks"].ok, found["stacks"].found) == (False, "access stand")
+    assert (found["stacks"].ok, found["stacks"].found) == (False, "access stands")
 
 
 def test_what_was_changed_by_hand_and_what_is_lacking_is_named() -> None:

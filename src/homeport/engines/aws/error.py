@@ -13,6 +13,7 @@ LOGIN = (
     "AWS_PROFILE=… with keys of its own, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; with SSO: aws sso login, then "
     'eval "$(aws configure export-credentials --format env)"'
 )
+NETWORK = "look at this machine's network and the variables HTTPS_PROXY and AWS_ENDPOINT_URL, then try again"
 ALLOW = "an administrator makes the role that may: homeport operator"
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 UNKNOWN_KEY = {
@@ -69,7 +70,7 @@ def translated(what: str) -> Iterator[None]:
     except NO_CREDENTIALS as error:
         raise Invalid(f"{what}: no credentials for AWS: {error}", hint=LOGIN) from error
     except NO_NETWORK as error:
-        raise Unavailable(f"{what}: can't reach AWS: {error}") from error
+        raise Unavailable(f"{what}: can't reach AWS: {error}", hint=NETWORK) from error
     except exceptions.NoRegionError as error:
         raise Invalid(f"{what}: no region is stated") from error
     except exceptions.ParamValidationError as error:
@@ -95,7 +96,7 @@ def of_service(what: str, error: exceptions.ClientError) -> HomeportError:
     if code in FORBIDDEN:
         return NotAllowed(f"{what}: these credentials aren't allowed to: {_refused(error, text)}", hint=ALLOW)
     if code in THROTTLED:
-        return Unavailable(f"{what}: AWS throttles: {text}", retry_after=RETRY)
+        return Unavailable(f"{what}: AWS throttles: {text}", hint="try again in a moment", retry_after=RETRY)
     if code in NO_ROOM:
         return NoRoom(f"{what}: {text}")
     if code in MISSING or (code == "ValidationError" and NOT_THERE in text):
@@ -103,7 +104,7 @@ def of_service(what: str, error: exceptions.ClientError) -> HomeportError:
     if code in BUSY or (code == "ValidationError" and NOT_NOW in text):
         return Conflict(f"{what}: {text}")
     if status >= 500:
-        return Unavailable(f"{what}: AWS failed ({code or status}): {text}")
+        return Unavailable(f"{what}: AWS failed ({code or status}): {text}", hint="try again in a moment")
     return Invalid(f"{what}: {text}")
 
 
