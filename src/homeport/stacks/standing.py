@@ -80,6 +80,8 @@ def of_owner(formation: CloudFormation, owner: str) -> dict[str, Deployed]:
 def by_hand(deployed: Deployed, text: str, operations: Sequence[Operated]) -> list[str]:
     """In what the stack, whose template is `text`, isn't as one of these left it, the newest first: the last that
     ended, or one after it whose end nobody saw. Nothing where that didn't end well, or nobody can know."""
+    if not text:
+        return []  # only a change set was ever made
     found = []
     for each in operations:
         if (each.ended is not None and each.ended.outcome != Outcome.DONE) or not each.begun.template:

@@ -50,6 +50,7 @@ ONE, TWO, MINE = (f"Resources:\n  {each}:\n    Type: AWS::SNS::Topic\n" for each
         (((ONE, Outcome.FAILED),), MINE, False),
         (((ONE, None),), ONE, False),
         (((ONE, None),), MINE, True),
+        (((ONE, None),), "", False),
         (((TWO, None), (ONE, Outcome.DONE)), ONE, False),
         (((TWO, None), (ONE, Outcome.DONE)), TWO, False),
         (((TWO, None), (ONE, Outcome.DONE)), MINE, True),
