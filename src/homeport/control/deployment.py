@@ -329,7 +329,7 @@ class AppControl:
             try:
                 self._hold()
             except Conflict as error:
-                self.waits_for = error.message
+                self.waits_for = f"the lease: {error.message}"
                 return False
             self.lease.beat()
             if not self.lease.may_act:
