@@ -147,7 +147,7 @@ def test_the_terminal_may_die(person: Person) -> None:
     _, said = terminal.communicate(timeout=60)
     assert terminal.returncode == 130
     assert "deployment show 2" in said
-    wait_for(lambda: "goes on, launch" in person("deployment", "show"), "it launches")
+    wait_for(lambda: "homeport deployment continue 2" in person("status"), "it waits at its gate")
     person("deployment", "continue")
     assert "good" in person("deployment", "show", "2", "--follow")
     (app,) = person.document("status")["apps"]

@@ -97,7 +97,7 @@ def unanswered(v: View) -> Step | None:
             return Step(waits_for=f"the alarm {alarm.name}", wake_at=v.now + EVERY / 4)
         if why != "" and alarm.unknown == "back":
             evidence = Evidence(
-                summary=f"the alarm {alarm.name} can't be asked: {why or 'no answer'}",
+                summary=f"the alarm {alarm.name} can't be asked: {why or _last_reason(v, alarm)}",
                 hint='unknown = "continue" in its [[deploy.alarms]] lets a release pass that can\'t be judged by it',
             )
             return Step(entry=Reverting(at=v.now, verdict=Verdict.INCONCLUSIVE, evidence=evidence))
@@ -106,8 +106,12 @@ def unanswered(v: View) -> Step | None:
 
 def in_words(v: View) -> str:
     """For the verdict of a release that passed: what wasn't found out. Empty: nothing."""
-    unknown = [(each.name, _unknown(v, each)) for each in v.started.alarms]
-    return "".join(f"; the alarm {name} couldn't be asked: {why or 'no answer'}" for name, why in unknown if why != "")
+    unknown = [(each, _unknown(v, each)) for each in v.started.alarms]
+    return "".join(
+        f"; the alarm {each.name} couldn't be asked: {why or _last_reason(v, each)}"
+        for each, why in unknown
+        if why != ""
+    )
 
 
 def _ringing(v: View, alarm: Alarm) -> tuple[str, tuple[str, ...]]:
@@ -135,10 +139,10 @@ def _unknown(v: View, alarm: Alarm) -> str | None:
             return "its command was interrupted"
         return None if task is None or task.exit_code is None else ""
     reading, until_at = _reading(v, alarm), v.deployment.bake_until_at
-    if reading is None or reading.unknown:
-        return None if reading is None else reading.unknown
-    # an answer from before it began to hang says nothing of the end
-    return None if until_at is not None and reading.at < until_at - FRESH else ""
+    if reading is None or until_at is None:
+        return None
+    # an answer from before it began to hang says nothing of the end; what wasn't known before it is asked once more
+    return None if reading.at < (until_at if reading.unknown else until_at - FRESH) else reading.unknown
 
 
 def _task(v: View, alarm: Alarm) -> Task | None:
@@ -153,3 +157,9 @@ def _goes_on(v: View, alarm: Alarm) -> bool:
 
 def _reading(v: View, alarm: Alarm) -> Reading | None:
     return next((each for each in v.readings if each.alarm == alarm.name), None)
+
+
+def _last_reason(v: View, alarm: Alarm) -> str:
+    """Why it couldn't be told when it last could be asked."""
+    reading = _reading(v, alarm)
+    return (reading.unknown if reading is not None else "") or "no answer"

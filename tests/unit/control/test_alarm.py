@@ -131,6 +131,22 @@ def test_the_end_waits_for_an_answer_that_is_fresh(tmp_path: Path) -> None:
     assert step.entry.verdict is Verdict.INCONCLUSIVE
 
 
+def test_what_was_not_known_is_asked_once_more_at_the_end(tmp_path: Path) -> None:
+    """A metric was last asked when the bake time had just begun, and nothing could be seen yet: control was held up."""
+    few = reading(unknown="0 requests were seen, expected 20 at least")
+    step = at_end(tmp_path / "1", NOBODY, few, ago=0.1)
+    assert (step.entry, step.waits_for) == (None, "the alarm shop")
+    for name, ago, later in (("2", 0.1, 1), ("3", 0, 0)):
+        step = at_end(tmp_path / name, NOBODY, few, ago=ago, later=later)
+        assert isinstance(step.entry, Reverting)
+        assert step.entry.verdict is Verdict.INCONCLUSIVE
+        assert step.entry.evidence.summary == f"the alarm shop can't be asked: {few.unknown}"
+    passing = replace(NOBODY, unknown="continue")
+    step = at_end(tmp_path / "4", passing, few, ago=0.1, later=1)
+    assert isinstance(step.entry, Ended)
+    assert few.unknown in step.entry.evidence.summary
+
+
 SLOW = Alarm(name="slow", metric="p99", above_ms=100)
 ERRORS = Alarm(name="errors", metric="error_rate", above_share=0.05)
 
