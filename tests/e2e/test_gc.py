@@ -95,7 +95,7 @@ def test_what_is_old_and_unneeded_goes_when_asked(person: Person) -> None:
 
     planned = person.document("gc", "--dry-run")
     names = going(planned)
-    assert {"plain/staging/r1/release.json", "plain/staging/r2/release.json"} <= names
+    assert {"plain/staging/r1/release.json", "plain/staging/r2/release.json"} <= names, planned["kept"]
     assert not {"plain/staging/r3/release.json", "plain/staging/r4/release.json"} & names
     assert {"builds/scratch-999999999-ab", "logs/plain/staging/web-99", "instances/plain/staging/web-97"} <= names
     assert {each["what"]: each["why"] for each in planned["kept"]}["plain/staging/r3/release.json"].startswith("prev")

@@ -3,7 +3,8 @@
 Called by the command line and by `control`.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -109,8 +110,8 @@ class Catalogue:
     def rollback_target(self, app: str, environment: str, running: Release) -> Release:
         """The newest good release older in origin than `running`. Raises `NotFound` where there is none."""
         there = set(self.numbers(app, environment))
-        good = [self.get(app, environment, each) for each in self.good(app, environment) if each in there]
-        return rollback_target(running, good)
+        good = [each for each in self.good(app, environment) if each in there]
+        return rollback_target(running, self._left(app, environment, good))
 
     def append_config(self, app: str, environment: str, page: ConfigPage) -> int:
         """Number of the new page, which nobody else got."""
@@ -144,6 +145,14 @@ class Catalogue:
         markers = {key: decode(self.store.get(key), Marker, key) for key in keys if sequence_of(key) == 0}
         return valid_keys(keys, markers)
 
+    def _left(self, app: str, environment: str, numbers: Iterable[int]) -> "list[Release]":
+        """Those of them that no cleaner has removed meanwhile."""
+        found = []
+        for number in numbers:
+            with contextlib.suppress(NotFound):
+                found.append(self.get(app, environment, number))
+        return found
+
     def _missing(self, app: str, environment: str, wanted: int) -> NotFound:
         newest = [f"r{number}" for number in self.numbers(app, environment)[::-1][:5]]
         if not newest:
@@ -159,5 +168,4 @@ class Catalogue:
     def list(self, app: str, environment: str, last: int = 20) -> list[Release]:
         """The newest `last` releases, newest first."""
         # last in the class: below it, `list` would mean this method to a type checker
-        numbers = self.numbers(app, environment)[::-1][:last]
-        return [self.get(app, environment, number) for number in numbers]
+        return self._left(app, environment, self.numbers(app, environment)[::-1][:last])

@@ -144,6 +144,25 @@ def test_a_release_that_is_not_there_names_those_that_are(store: LocalObjects) -
         catalogue.get("shop", "staging", "latest")
 
 
+class Cleaned(LocalObjects):
+    """A cleaner removes the first release while somebody reads."""
+
+    def get(self, key: str) -> bytes:
+        if key == release_key("shop", "staging", 1):
+            self.delete(key)
+        return super().get(key)
+
+
+def test_what_a_cleaner_removes_meanwhile_is_left_out(store: LocalObjects) -> None:
+    made = [make(store) for _ in range(3)]
+    for each in made:
+        verdict(store, 1, each.number, each.number)
+    catalogue = Catalogue(Cleaned(store.root))
+    assert catalogue.list("shop", "staging") == [made[2], made[1]]
+    store.create(release_key("shop", "staging", 1), msgspec.json.encode(made[0]))
+    assert catalogue.rollback_target("shop", "staging", made[2]) == made[1]
+
+
 def test_a_damaged_release_is_said_to_be_one(store: LocalObjects) -> None:
     first, second = make(store), make(store)
     catalogue = Catalogue(store)
