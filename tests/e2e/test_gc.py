@@ -32,6 +32,7 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
             commit(app, {"news": news})
             found("deploy")
         wait_for(lambda: cleaned(found), "cleaned up after the last verdict")
+        wait_for(lambda: len(found.instances()) == 1, "the old ones' end")  # what runs keeps its release
         yield found
     finally:
         found.leave()
