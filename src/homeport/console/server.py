@@ -38,10 +38,19 @@ class _Waiting(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if not await self.on_tick(0):
             await self._told.wait()
+        # Who was accepted last is let go with the others. Closed at once, asyncio would forget it without closing it.
         for each in self.servers:
-            each.close()
-        for _ in range(ACCEPTING_TURNS):  # who was accepted last is let go with the others, not left without an answer
+            for listener in each.sockets:
+                self._loop.remove_reader(listener)
+        for _ in range(ACCEPTING_TURNS):
             await asyncio.sleep(0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for each in list(self.server_state.connections):  # better broken off than waited for
+            if each.transport is not None:
+                each.transport.abort()
+        await asyncio.sleep(0)
 
     def tell(self) -> None:
         """From any thread."""
@@ -90,11 +99,12 @@ class Server:
             waited += 0.005
 
     def stop(self) -> None:
-        """Not answering any more; requests under way get their answers. Harmless to repeat."""
+        """Not answering any more; requests under way get their answers, or are broken off after two seconds. It may be
+        repeated."""
         self.stopping.set()
+        self._server.tell()
         with self.control.changed:
             self.control.changed.notify_all()
-        self._server.tell()
         if self._thread is not None:
             self._thread.join(timeout=5)
             self._thread = None

@@ -35,11 +35,12 @@ class Entered:
     """A session that goes on. `control` is readable when there is news. The descriptors are the caller's to close:
     `terminal`, or else the ends of the program's standard input, output and error."""
 
-    def __init__(self, control: socket.socket, middle: int, pipes: tuple[int, int, int] | None) -> None:
+    def __init__(self, control: socket.socket, middle: int, alive: int, pipes: tuple[int, int, int] | None) -> None:
         self.control = control
         self.pipes = pipes
         self.terminal: int | None = None
         self._middle = middle
+        self._alive = alive
 
     def hear(self) -> Said | None:
         """News, waited for; None: it is the terminal, which is there from now on. Raises `Unavailable`."""
@@ -64,6 +65,9 @@ class Entered:
     def close(self) -> None:
         """What still goes on is ended by its keeper, the sooner since nobody listens any more."""
         self.control.close()
+        with contextlib.suppress(BrokenPipeError):  # it couldn't even begin
+            os.write(self._alive, b".")
+        os.close(self._alive)
         os.waitpid(self._middle, 0)
 
 
@@ -88,14 +92,19 @@ def enter(pid: int, started: int, command: Command, *, cgroup: Path | None, owne
         kept = {theirs.fileno(), *(inner or ())}
         if sandbox is not None:
             stack.callback(os.close, sandbox)
-        left = _Left(terminal=saved, sandbox=sandbox)
+        watching, alive = os.pipe()
+        stack.callback(os.close, watching)
+        left = _Left(watching=watching, terminal=saved, sandbox=sandbox)
         middle = begin(lambda: _middle(namespaces, theirs, command, inner, cgroup, left, kept))
-        return Entered(ours, middle, outer)
+        return Entered(ours, middle, alive, outer)
 
 
 class _Left(Struct, frozen=True):
-    """What is put right if we are killed: how our terminal was, and a sandbox that nobody else would end."""
+    """What is put right if we are killed: how our terminal was, and a sandbox that nobody else would end. `watching`: a
+    pipe that gets a word from us when we have seen the end, or comes to its own end with us. Whose child one is says
+    less: we lose our end of everything some time before our children."""
 
+    watching: int
     terminal: list[Any] | None
     sandbox: int | None
 
@@ -128,7 +137,6 @@ def _middle(
     kept: set[int],
 ) -> NoReturn:
     """Lives as long as the keeper."""
-    parent = os.getppid()
     os.setsid()
     hide()
     try:
@@ -145,9 +153,9 @@ def _middle(
         keeper.tell(control, keeper.BROKEN, error.errno or 0)
         os._exit(1)
     # An end of a pipe that is open here is one that never comes to its end.
-    _close_all_but({0, *([] if left.sandbox is None else [left.sandbox])})
+    _close_all_but({0, left.watching, *([] if left.sandbox is None else [left.sandbox])})
     os.waitpid(inside, 0)
-    if os.getppid() != parent:
+    if not os.read(left.watching, 1):
         if left.terminal is not None:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(0, termios.TCSANOW, left.terminal)

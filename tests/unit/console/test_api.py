@@ -250,7 +250,8 @@ def test_down_ends_everything(world: World) -> None:
         world.client.instances(SHOP)
 
 
-def test_stopping_ends_long_polls_and_removes_the_socket(world: World) -> None:
+def look_on(world: World) -> tuple[list[threading.Thread], list[object]]:
+    """Twenty who follow a deployment, and what became of that."""
     world.client.deploy(SHOP, app="shop", release=world.release(bake_seconds=600), by="Ada", why="deploy")
     answers: list[object] = []
 
@@ -267,6 +268,11 @@ def test_stopping_ends_long_polls_and_removes_the_socket(world: World) -> None:
     lookers = [threading.Thread(target=look) for _ in range(20)]
     for each in lookers:
         each.start()
+    return lookers, answers
+
+
+def test_stopping_ends_long_polls_and_removes_the_socket(world: World) -> None:
+    lookers, answers = look_on(world)
     # twenty long polls don't keep a short request waiting
     assert world.client.daemon().version == VERSION
     world.server.stop()
@@ -276,6 +282,20 @@ def test_stopping_ends_long_polls_and_removes_the_socket(world: World) -> None:
     assert not world.socket.exists()
     with pytest.raises(Unavailable, match="isn't running"):
         world.client.environments()
+
+
+def test_who_gets_no_answer_in_time_is_broken_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "BACK_SECONDS", 0.1)
+    lookers, answers = look_on(world)
+    assert world.client.daemon().version == VERSION
+    with world.control.changed:  # nobody can be answered meanwhile
+        stopping = threading.Thread(target=world.server.stop)
+        stopping.start()
+        for each in lookers:
+            each.join(30)
+        assert len(answers) == 20
+    stopping.join(30)
+    assert not world.socket.exists()
 
 
 def test_a_socket_that_a_dead_engine_left_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

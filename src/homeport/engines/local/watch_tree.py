@@ -199,6 +199,8 @@ class WatchTree:
             )
         except (OSError, subprocess.CalledProcessError) as error:
             raise Unavailable(f"can't start runsvdir: {error}", hint="apt-get install runit") from error
+        # whoever comes next, should we be killed, sees it and starts no second one
+        self._wait(lambda: bool(self._runsvdirs()), "runsvdir doesn't start")
 
     @effect("watch_tree.become")
     def _execute(self) -> NoReturn:
