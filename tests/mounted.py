@@ -15,11 +15,11 @@ def sandboxes_with(directory: Path) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            levels = (entry / "status").read_text().partition("NSpid:")[2].split("\n")[0].split()
             mounts = [line.split() for line in (entry / "mountinfo").read_text().splitlines()]
         except OSError:
             continue
-        if len(levels) < 2 or levels[-1] != "1" or (process.start_time(int(entry.name)) or 0) < begun:
+        started = process.start_time_of_first(int(entry.name))
+        if started is None or started < begun:
             continue
         mounted = [each[3].removeprefix(f"{root}/") for each in mounts if each[2] == device and _below(each[3], root)]
         if mounted:

@@ -3,7 +3,6 @@ Called by `up`, `deploy` and `down`.
 """
 
 import sys
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -330,14 +329,11 @@ def _carry_out(
     from homeport.stacks.apply import BAD, Wishes
     from homeport.wiring import stacks
 
-    one_at_a_time = threading.Lock()
-
     def say(id: str, what: "StackEvent | str") -> None:
-        with one_at_a_time:  # each stack has a thread of its own
-            if isinstance(what, str):
-                progress.say(f"{id}  {what}")
-            elif output.live():
-                progress.waiting(event_line(id, what))
+        if isinstance(what, str):
+            progress.say(f"{id}  {what}")
+        elif output.live():
+            progress.waiting(event_line(id, what))
 
     chosen = replace(plan, stacks=tuple(each for each in plan.stacks if each.id in ids))
     results = stacks.applier(planner, say, who=who, kept=kept).apply(chosen, Wishes(allow=allow, surprises=True))

@@ -1,7 +1,6 @@
 """`homeport stack apply`: a plan is shown, confirmed and carried out."""
 
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,11 +143,8 @@ def _carry_out(
     from homeport.cli.stack_words import event_line
     from homeport.wiring import stacks
 
-    one_at_a_time = threading.Lock()
-
     def say(id: str, what: "StackEvent | str") -> None:
-        with one_at_a_time:  # each stack has a thread of its own
-            progress.say(f"{id}  {what}" if isinstance(what, str) else event_line(id, what))
+        progress.say(f"{id}  {what}" if isinstance(what, str) else event_line(id, what))
 
     applier = stacks.applier(found, say, who=person(found.project.root), why=why)
     try:

@@ -67,7 +67,8 @@ class Wishes(Struct, frozen=True, kw_only=True):
 
 
 class Applier:
-    """One run. `say` gets a stack's id and what happens; it is called from several threads.
+    """One run. `say` gets a stack's id and what happens, one thing at a time, though each stack has a
+    thread of its own.
 
     `stop` ends the looking on: what runs in CloudFormation goes on there, and nothing new is begun.
     """
@@ -83,11 +84,16 @@ class Applier:
         self.planner = planner
         self.clock = clock
         self._pause = pause
-        self.say = say
+        self._say = say
+        self._saying = threading.Lock()
         self._diary = diary
         self.results: dict[str, Result] = {}
         self.running: dict[str, StackPlan] = {}
         self._stopped = threading.Event()
+
+    def say(self, id: str, what: StackEvent | str) -> None:
+        with self._saying:
+            self._say(id, what)
 
     def stop(self) -> None:
         self._stopped.set()
